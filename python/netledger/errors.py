@@ -1,0 +1,74 @@
+"""What can go wrong, as one tree.
+
+    NetledgerError                 subject, operation, cause, hint
+    ├── ConfigError                the configuration is refused; all problems at once            exit 2
+    ├── UsageError                 the command line is refused                                   exit 2
+    ├── SourceError                a mechanism that observes traffic could not do its work       exit 1
+    │   ├── GroupBusyError         another socket holds the NFLOG group
+    │   ├── PermissionDeniedError  a capability is missing
+    │   ├── NotSupportedError      this kernel lacks a feature
+    │   ├── RulesetError           nft refused, or is not there
+    │   └── TableError             a table file is damaged or of another version
+    ├── CaptureError               a capture file cannot be read                                 exit 1
+    └── ExportError                an interval could not be written                              exit 1
+
+Every error prints as ``subject: operation: cause``; the hint goes on a line of its own. The native core raises these
+very classes.
+"""
+
+
+class NetledgerError(Exception):
+    """An error with its parts.
+
+    Attributes:
+        subject: what it is about, such as ``nflog group 5``.
+        operation: what was tried, such as ``bind``; may be empty.
+        cause: why it failed, in the kernel's words where there are any.
+        hint: how to mend it, or None.
+    """
+
+    def __init__(self, subject: str, operation: str, cause: str, hint: str | None = None) -> None:
+        super().__init__(subject, operation, cause, hint)
+        self.subject = subject
+        self.operation = operation
+        self.cause = cause
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.subject, self.operation, self.cause) if part)
+
+
+class UsageError(NetledgerError):
+    """The command line asks for something that cannot be."""
+
+
+class SourceError(NetledgerError):
+    """A mechanism that observes traffic could not do its work."""
+
+
+class GroupBusyError(SourceError):
+    """Another socket holds the NFLOG group."""
+
+
+class PermissionDeniedError(SourceError):
+    """A capability is missing."""
+
+
+class NotSupportedError(SourceError):
+    """This kernel lacks a feature."""
+
+
+class RulesetError(SourceError):
+    """nft refused what was asked of it, or is not installed."""
+
+
+class TableError(SourceError):
+    """A table file is damaged, or was written by another version."""
+
+
+class CaptureError(NetledgerError):
+    """A capture file cannot be read."""
+
+
+class ExportError(NetledgerError):
+    """An interval could not be written."""
