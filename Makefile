@@ -1,0 +1,132 @@
+# `make help` is the developer manual. Every target can be run twice; none of them fails softly.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+FUZZ_SECONDS ?= 10
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+CARGO_FUZZ := .build/tools/bin/cargo-fuzz
+UV := .build/lock/bin/uv
+
+# Settings of this machine must neither reach the locks nor make pip look elsewhere than its index.
+unexport PIP_FIND_LINKS UV_FIND_LINKS
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+RUST_FILES := $(shell find crates/core crates/python -name target -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print)
+PY_SOURCES := python/netledger tests $(wildcard bench/*.py bench/*/*.py)
+
+.PHONY: help
+help: ## this list
+	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+## The two of the README
+
+.PHONY: demo test
+demo: system-demo build ## count real traffic between network namespaces, with the proof; needs root
+	$(BIN)/python demo/run
+
+test: system build check test-rust fuzz docs ## everything but the benchmarks; on a machine without root or peers some tests are skipped
+	$(PYTEST) tests
+
+## Building
+
+.PHONY: build system system-demo
+build: .build/native.stamp ## .venv with the locked packages, and the native module in it
+
+.build/venv.stamp: requirements/dev.lock
+	@command -v $(PYTHON) >/dev/null || { echo "build: $(PYTHON): not found" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "build: $(PYTHON) is $$($(PYTHON) -V 2>&1), and 3.11 or newer is needed" >&2; \
+		echo "hint: make build PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "build: $(PYTHON) cannot make virtual environments" >&2; \
+		echo "hint: apt-get install python3-venv" >&2; exit 1; }
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	# Upgrading pip itself first: the pip of an older Python cannot install what maturin asks for.
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all: \
+		-r <(sed -n '/^pip==/,/# via/p' requirements/dev.lock)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all: -r requirements/dev.lock
+	mkdir -p .build && touch $@
+
+.build/native.stamp: .build/venv.stamp pyproject.toml Cargo.toml Cargo.lock $(RUST_FILES)
+	@command -v cargo >/dev/null || { \
+		echo "build: cargo: not found" >&2; echo "hint: install Rust from https://rustup.rs" >&2; exit 1; }
+	# The dependencies are there by now, with their hashes checked; nothing may be fetched at this point.
+	PIP_NO_INDEX=1 PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --quiet
+	$(BIN)/python -c 'import netledger._core'
+	touch $@
+
+system: ## Debian packages that the tests need (installs them as root, else says what is missing)
+	@.ci/system tests
+
+system-demo: ## Debian packages that the demo needs
+	@.ci/system demo
+
+## Checking
+
+.PHONY: check test-rust test-kernel test-crash test-compat golden-update fuzz bench docs
+check: build ## lint, types, layers, stub of the native module, unit tests; under a minute
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy $(PY_SOURCES)
+	$(BIN)/lint-imports --no-timing
+	$(BIN)/python -m mypy.stubtest --concise netledger._core
+	cargo fmt --all --check
+	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+	$(PYTEST) -q tests/unit tests/property tests/test_*.py
+
+test-rust: ## unit and property tests of the core
+	cargo test --quiet --locked -p netledger-core
+
+test-kernel: build ## real packets through a real kernel, as root
+	$(PYTEST) tests/kernel
+
+test-crash: build ## kill -9 at awkward moments, then the sums
+	$(PYTEST) tests/crash
+
+test-compat: build ## the old commands, byte for byte, and the golden captures
+	$(PYTEST) tests/compat tests/golden
+
+golden-update: build ## write the golden files anew; look at the difference before committing it
+	$(PYTEST) tests/golden tests/compat --golden-update
+
+fuzz: $(CARGO_FUZZ) ## every parser, FUZZ_SECONDS (10) each
+	@targets=$$(cd crates && ../$(CARGO_FUZZ) fuzz list) && [ -n "$$targets" ]; \
+	for target in $$targets; do \
+		echo "fuzz $$target"; \
+		(cd crates && ../$(CARGO_FUZZ) fuzz run --sanitizer none "$$target" -- -max_total_time=$(FUZZ_SECONDS) -verbosity=0); \
+	done
+
+$(CARGO_FUZZ):
+	cargo install --quiet cargo-fuzz --version 0.13.2 --locked --root .build/tools
+
+bench: build system ## other programs and this one side by side, ratios printed
+	$(BIN)/python bench/run
+
+docs: build ## each command and key has its page, each link leads somewhere
+	$(PYTEST) -q tests/test_docs.py
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --workspace
+
+## Keeping house
+
+.PHONY: lock clean
+lock: $(UV) ## requirements/*.lock and Cargo.lock anew from what is asked for
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links requirements/runtime.in -o requirements/runtime.lock
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links requirements/runtime.in requirements/dev.in -o requirements/dev.lock
+	cargo update --quiet
+
+$(UV):
+	$(PYTHON) -m venv .build/lock
+	.build/lock/bin/python -m pip install --quiet uv==0.13.8
+
+clean: ## remove everything that was built
+	rm -rf .venv .build target crates/fuzz/target dist
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -f python/netledger/_core*.so

@@ -1,0 +1,1 @@
+"""The ``netledger`` command: ``main`` and one file for each subcommand."""

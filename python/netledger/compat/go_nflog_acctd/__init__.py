@@ -1,0 +1,1 @@
+"""go-nflog-acctd: its options, its files, its output."""

@@ -1,0 +1,1 @@
+"""A closed interval as files for other programs."""

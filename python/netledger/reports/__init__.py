@@ -1,0 +1,1 @@
+"""What was counted, added up for people."""
