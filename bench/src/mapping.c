@@ -5,7 +5,9 @@
  * (anonymous memory, memfd, tmpfs, a disk's file system) and how they are found (in the hash slots themselves, or by an
  * index of 8-byte slots in anonymous memory). Variants are interleaved; one line per cell with min / median of the rounds.
  *
- *   mapping [-r ROUNDS] [-c CPU] [-k KEYS,KEYS] -t TMPFS_DIR -d DISK_DIR
+ *   mapping [-r ROUNDS] [-c CPU] [-k KEYS,KEYS] [-p] -t TMPFS_DIR -d DISK_DIR
+ *
+ * -p touches all pages before the first packet; the time for it is part of no column.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -62,6 +64,7 @@ struct cell {
 };
 
 static const char *tmpfs_dir, *disk_dir;
+static int populate;
 static uint32_t *pattern;
 
 static uint64_t now_ns(void)
@@ -105,6 +108,8 @@ static struct region region_make(enum backing backing, size_t size)
 		madvise(r.at, size, MADV_HUGEPAGE);
 	else if (backing == ANONYMOUS)
 		madvise(r.at, size, MADV_NOHUGEPAGE);
+	if (populate && madvise(r.at, size, MADV_POPULATE_WRITE))
+		fail("madvise");
 	return r;
 }
 
@@ -253,9 +258,10 @@ static void measure(struct cell *out, int round, enum layout layout, enum backin
 {
 	struct table t;
 	struct syncer s = {0};
-	uint64_t added = 0, worst = 0, start = now_ns();
+	uint64_t added = 0, worst = 0, start;
 	uint32_t fill[BATCH];
 	table_make(&t, layout, backing, keys);
+	start = now_ns();
 	for (uint32_t first = 0; first < keys; first += BATCH, added += BATCH) {
 		for (uint32_t i = 0; i < BATCH; i++)
 			fill[i] = (first + i) % keys;
@@ -327,18 +333,19 @@ int main(int argc, char **argv)
 {
 	int option, rounds = 5, cpu = 1;
 	char *keys = strdup("1000,100000,1000000");
-	while ((option = getopt(argc, argv, "r:c:k:t:d:")) != -1) {
+	while ((option = getopt(argc, argv, "r:c:k:pt:d:")) != -1) {
 		switch (option) {
 		case 'r': rounds = atoi(optarg); break;
 		case 'c': cpu = atoi(optarg); break;
 		case 'k': keys = optarg; break;
+		case 'p': populate = 1; break;
 		case 't': tmpfs_dir = optarg; break;
 		case 'd': disk_dir = optarg; break;
 		default: return 2;
 		}
 	}
 	if (!tmpfs_dir || !disk_dir || rounds < 1 || rounds > ROUNDS_MAX) {
-		fprintf(stderr, "usage: mapping [-r ROUNDS] [-c CPU] [-k KEYS,...] -t TMPFS_DIR -d DISK_DIR\n");
+		fprintf(stderr, "usage: mapping [-r ROUNDS] [-c CPU] [-k KEYS,...] [-p] -t TMPFS_DIR -d DISK_DIR\n");
 		return 2;
 	}
 	cpu_set_t set;
