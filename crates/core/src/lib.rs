@@ -3,3 +3,6 @@
 //! No Python, no files but the table's own, no wall clock and no printing. See `ARCHITECTURE.md`.
 
 pub mod flow;
+pub mod netlink;
+pub mod networks;
+pub mod packet;

@@ -1,0 +1,272 @@
+//! Netlink bytes ↔ messages, as far as NFLOG needs them. No sockets here.
+//!
+//! Reading is total: it answers for every input, never panics and allocates nothing. Attributes that are not known are
+//! passed over, in any order and alignment. Layouts: `linux/netlink.h`, `linux/netfilter/nfnetlink.h` and
+//! `linux/netfilter/nfnetlink_log.h`. Numbers of netlink itself are in the machine's byte order, NFLOG's are big-endian.
+
+use crate::packet::Unreadable;
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
+const NFNL_SUBSYS_ULOG: u16 = 4;
+const NFULNL_MSG_PACKET: u16 = NFNL_SUBSYS_ULOG << 8;
+const NFULNL_MSG_CONFIG: u16 = NFNL_SUBSYS_ULOG << 8 | 1;
+
+const MESSAGE_HEADER_BYTES: u16 = 16;
+const NFGEN_HEADER_BYTES: u16 = 4;
+const ATTRIBUTE_HEADER_BYTES: u16 = 4;
+/// The upper two bits of an attribute's type are flags (nested, byte order).
+const NLA_TYPE_MASK: u16 = 0x3fff;
+
+const NFULA_PACKET_HDR: u16 = 1;
+const NFULA_IFINDEX_INDEV: u16 = 4;
+const NFULA_IFINDEX_OUTDEV: u16 = 5;
+const NFULA_PAYLOAD: u16 = 9;
+const NFULA_PREFIX: u16 = 10;
+const NFULA_SEQ: u16 = 12;
+
+const NFPROTO_ARP: u8 = 3;
+const NFPROTO_NETDEV: u8 = 5;
+const NFPROTO_BRIDGE: u8 = 7;
+const ETH_P_IP: u16 = 0x0800;
+const ETH_P_IPV6: u16 = 0x86dd;
+const ETH_P_8021Q: u16 = 0x8100;
+const ETH_P_8021AD: u16 = 0x88a8;
+/// More VLAN tags inside each other than any network has; Linux itself looks for 8 (`include/linux/if_vlan.h`).
+const VLAN_TAGS_MAX: usize = 8;
+
+/// One message of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    Packet(NflogPacket<'a>),
+    /// The answer to the request of this sequence number.
+    Error {
+        sequence: u32,
+        /// Positive; 0 is the acknowledgement.
+        errno: i32,
+    },
+    /// Ends a batch. NFLOG puts it behind the packets of every datagram that has more than one.
+    Done,
+    Other {
+        kind: u16,
+    },
+}
+
+/// A logged packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NflogPacket<'a> {
+    pub group: u16,
+    /// Of the rule's table: 2 IPv4, 10 IPv6 (`inet` tables: one of these two), 7 bridge, 5 netdev, 3 ARP.
+    pub family: u8,
+    /// Ethernet type; 0 if not told.
+    pub hw_protocol: u16,
+    /// Only when asked for by [`ConfigAttribute::SequenceNumbers`]. Wraps.
+    pub sequence: Option<u32>,
+    /// Interface index; 0 if there is none.
+    pub in_interface: u32,
+    pub out_interface: u32,
+    /// The rule's `prefix`, without the closing NUL.
+    pub prefix: &'a [u8],
+    /// From the network header on, up to the copy range. None: only metadata was copied.
+    pub payload: Option<&'a [u8]>,
+}
+
+impl<'a> NflogPacket<'a> {
+    /// The IP packet: the payload, behind the VLAN tags that a bridge or netdev rule sees.
+    ///
+    /// # Errors
+    ///
+    /// [`Unreadable::NotIp`] (ARP and the like), [`Unreadable::Empty`] or, cut off within a tag, [`Unreadable::Short`].
+    #[inline]
+    pub fn ip(&self) -> Result<&'a [u8], Unreadable> {
+        let payload = self.payload.ok_or(Unreadable::Empty)?;
+        match self.family {
+            NFPROTO_BRIDGE | NFPROTO_NETDEV => behind_tags(self.hw_protocol, payload),
+            NFPROTO_ARP => Err(Unreadable::NotIp),
+            _ => Ok(payload),
+        }
+    }
+}
+
+/// A tag that the kernel has not taken off is still at the front: two bytes of VLAN number, then the type of what follows.
+#[cold]
+fn behind_tags(mut ether_type: u16, mut rest: &[u8]) -> Result<&[u8], Unreadable> {
+    for _ in 0..=VLAN_TAGS_MAX {
+        match ether_type {
+            ETH_P_IP | ETH_P_IPV6 => return Ok(rest),
+            ETH_P_8021Q | ETH_P_8021AD => {
+                let (&[_, _, high, low], behind) = rest.split_first_chunk().ok_or(Unreadable::Short)?;
+                ether_type = u16::from_be_bytes([high, low]);
+                rest = behind;
+            }
+            _ => return Err(Unreadable::NotIp),
+        }
+    }
+    Err(Unreadable::NotIp)
+}
+
+/// The bytes are not what the kernel writes: a length that leads out of its datagram or message, a value too short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+/// The messages of one datagram, in order. Ends at the first malformed one: what is behind it cannot be found.
+#[derive(Clone, Debug)]
+pub struct Messages<'a> {
+    datagram: &'a [u8],
+    rest: &'a [u8],
+    failed: bool,
+}
+
+impl<'a> Messages<'a> {
+    #[must_use]
+    #[inline]
+    pub fn new(datagram: &'a [u8]) -> Self {
+        Self { datagram, rest: datagram, failed: false }
+    }
+
+    /// How many bytes the messages given out so far took, [`Malformed`] not included.
+    #[must_use]
+    #[inline]
+    pub fn offset(&self) -> usize {
+        self.datagram.len() - self.rest.len()
+    }
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Result<Message<'a>, Malformed>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() || self.failed {
+            return None;
+        }
+        let Some((message, behind)) = split_message(self.rest) else {
+            self.failed = true;
+            return Some(Err(Malformed));
+        };
+        self.rest = behind;
+        Some(Ok(message))
+    }
+}
+
+impl std::iter::FusedIterator for Messages<'_> {}
+
+/// The first message and what is behind it.
+#[inline]
+fn split_message(rest: &[u8]) -> Option<(Message<'_>, &[u8])> {
+    let header = rest.first_chunk::<{ MESSAGE_HEADER_BYTES as usize }>()?;
+    let length = usize::try_from(u32::from_ne_bytes([header[0], header[1], header[2], header[3]])).ok()?;
+    let kind = u16::from_ne_bytes([header[4], header[5]]);
+    let body = rest.get(..length)?.get(usize::from(MESSAGE_HEADER_BYTES)..)?;
+    let message = match kind {
+        NFULNL_MSG_PACKET => Message::Packet(packet(body)?),
+        NLMSG_ERROR => {
+            let error = i32::from_ne_bytes(*body.first_chunk()?);
+            let sequence = u32::from_ne_bytes([header[8], header[9], header[10], header[11]]);
+            Message::Error { sequence, errno: error.checked_abs()? }
+        }
+        NLMSG_DONE => Message::Done,
+        kind => Message::Other { kind },
+    };
+    Some((message, behind_aligned(rest, length)))
+}
+
+/// What follows `length` bytes and their padding; the last one of a row may lack the padding.
+#[inline]
+fn behind_aligned(bytes: &[u8], length: usize) -> &[u8] {
+    bytes.get(length.next_multiple_of(4)..).unwrap_or_default()
+}
+
+#[inline]
+fn packet(body: &[u8]) -> Option<NflogPacket<'_>> {
+    let (&[family, _version, group_high, group_low], mut attributes) = body.split_first_chunk()?;
+    let mut packet = NflogPacket {
+        group: u16::from_be_bytes([group_high, group_low]),
+        family,
+        hw_protocol: 0,
+        sequence: None,
+        in_interface: 0,
+        out_interface: 0,
+        prefix: &[],
+        payload: None,
+    };
+    while let Some(&[length_0, length_1, kind_0, kind_1]) = attributes.first_chunk() {
+        let length = usize::from(u16::from_ne_bytes([length_0, length_1]));
+        let value = attributes.get(usize::from(ATTRIBUTE_HEADER_BYTES)..length)?;
+        match u16::from_ne_bytes([kind_0, kind_1]) & NLA_TYPE_MASK {
+            NFULA_PACKET_HDR => packet.hw_protocol = u16::from_be_bytes(*value.first_chunk()?),
+            NFULA_IFINDEX_INDEV => packet.in_interface = u32::from_be_bytes(*value.first_chunk()?),
+            NFULA_IFINDEX_OUTDEV => packet.out_interface = u32::from_be_bytes(*value.first_chunk()?),
+            NFULA_SEQ => packet.sequence = Some(u32::from_be_bytes(*value.first_chunk()?)),
+            NFULA_PREFIX => packet.prefix = value.strip_suffix(&[0]).unwrap_or(value),
+            NFULA_PAYLOAD => packet.payload = Some(value),
+            _ => {}
+        }
+        attributes = behind_aligned(attributes, length);
+    }
+    Some(packet)
+}
+
+/// One setting of an NFLOG group, or of its existence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigAttribute {
+    /// Become the listener of the group: one only, the kernel answers EBUSY to a second.
+    Bind,
+    /// Stop. The kernel sends what it still holds before it acknowledges.
+    Unbind,
+    /// Copy this much of each packet, from the network header on.
+    CopyPacket { range_bytes: u32 },
+    /// Gather packets in a buffer of this size, which is sent when it is full.
+    BufferBytes(u32),
+    /// Send what is gathered after this time at the latest.
+    Timeout { centiseconds: u32 },
+    /// Send what is gathered after this many packets. The rule's own `queue-threshold`, if lower, goes before.
+    Threshold(u32),
+    /// Number the packets of the group, lost ones too.
+    SequenceNumbers,
+}
+
+impl ConfigAttribute {
+    /// Type (`enum nfulnl_attr_config`), value padded to 8 bytes, and how many of them count.
+    fn encode(self) -> (u16, [u8; 8], u16) {
+        const COPY_PACKET: u8 = 2;
+        let number = |value: u32| {
+            let [a, b, c, d] = value.to_be_bytes();
+            [a, b, c, d, 0, 0, 0, 0]
+        };
+        match self {
+            Self::Bind => (1, [1, 0, 0, 0, 0, 0, 0, 0], 1),
+            Self::Unbind => (1, [2, 0, 0, 0, 0, 0, 0, 0], 1),
+            Self::CopyPacket { range_bytes } => {
+                let [a, b, c, d] = range_bytes.to_be_bytes();
+                (2, [a, b, c, d, COPY_PACKET, 0, 0, 0], 6)
+            }
+            Self::BufferBytes(bytes) => (3, number(bytes), 4),
+            Self::Timeout { centiseconds } => (4, number(centiseconds), 4),
+            Self::Threshold(packets) => (5, number(packets), 4),
+            Self::SequenceNumbers => (6, [0, 1, 0, 0, 0, 0, 0, 0], 2),
+        }
+    }
+}
+
+/// Appends one request to `buffer`: set `attribute` of the NFLOG `group`. The kernel answers with a [`Message::Error`].
+///
+/// `family` is of no consequence for these settings (`nfnetlink_log.c`: `nfulnl_recv_config` reads it for the old
+/// per-protocol binds only); 0, unspecified, will do.
+pub fn nflog_config(buffer: &mut Vec<u8>, sequence: u32, group: u16, family: u8, attribute: ConfigAttribute) {
+    let (kind, value, value_bytes) = attribute.encode();
+    let padded_bytes = value_bytes.next_multiple_of(4);
+    let length = MESSAGE_HEADER_BYTES + NFGEN_HEADER_BYTES + ATTRIBUTE_HEADER_BYTES + padded_bytes;
+    buffer.extend(u32::from(length).to_ne_bytes());
+    buffer.extend(NFULNL_MSG_CONFIG.to_ne_bytes());
+    buffer.extend((NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
+    buffer.extend(sequence.to_ne_bytes());
+    buffer.extend(0_u32.to_ne_bytes()); // to the kernel
+    buffer.extend([family, 0]); // NFNETLINK_V0
+    buffer.extend(group.to_be_bytes());
+    buffer.extend((ATTRIBUTE_HEADER_BYTES + value_bytes).to_ne_bytes());
+    buffer.extend(kind.to_ne_bytes());
+    buffer.extend(value.iter().take(usize::from(padded_bytes)));
+}

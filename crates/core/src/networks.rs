@@ -1,0 +1,98 @@
+//! A set of networks, each with a yes or no; an address is answered by the longest prefix that holds it.
+//!
+//! All prefixes are resolved once, when the set is made. What is left are the addresses at which the answer changes,
+//! in order: an address gets yes if the number of changes up to it is odd.
+
+use std::collections::BTreeMap;
+
+use crate::flow::Address;
+
+/// The set. IPv4 and IPv6 are apart: `::/0` holds no IPv4 address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks {
+    changes_v4: Box<[u32]>,
+    changes_v6: Box<[u128]>,
+    empty: bool,
+}
+
+impl Networks {
+    /// From (network, prefix length, whether it is IPv4, answer).
+    ///
+    /// Bits behind the prefix are ignored and lengths above the family's (32, 128) mean the whole address. Of the same
+    /// network given twice the later counts.
+    #[must_use]
+    pub fn new(list: &[(Address, u8, bool, bool)]) -> Self {
+        let of_family = |wanted: bool| {
+            list.iter().filter(move |&&(_, _, is_ipv4, _)| is_ipv4 == wanted).map(
+                |&(address, prefix_length, is_ipv4, value)| {
+                    let (number, bits) = if is_ipv4 { (u128::from(address.low32()), 32) } else { (address.0, 128) };
+                    Network::new(number, prefix_length, bits, value)
+                },
+            )
+        };
+        Self {
+            // A change behind the last address is never met.
+            changes_v4: changes(of_family(true)).filter_map(|change| u32::try_from(change).ok()).collect(),
+            changes_v6: changes(of_family(false)).collect(),
+            empty: list.is_empty(),
+        }
+    }
+
+    /// Whether it was made from no networks, and so answers no to everything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.empty
+    }
+
+    /// The answer of the longest prefix that holds the address; no if none does.
+    #[must_use]
+    #[inline]
+    pub fn lookup(&self, address: Address) -> bool {
+        let changes = if address.is_v4() {
+            let low = address.low32();
+            self.changes_v4.partition_point(|&change| change <= low)
+        } else {
+            self.changes_v6.partition_point(|&change| change <= address.0)
+        };
+        changes % 2 == 1
+    }
+}
+
+struct Network {
+    first: u128,
+    last: u128,
+    prefix_length: u32,
+    value: bool,
+}
+
+impl Network {
+    fn new(address: u128, prefix_length: u8, address_bits: u32, value: bool) -> Self {
+        let prefix_length = u32::from(prefix_length).min(address_bits);
+        let hosts = u128::MAX.checked_shr(128 - address_bits + prefix_length).unwrap_or(0);
+        Self { first: address & !hosts, last: address | hosts, prefix_length, value }
+    }
+}
+
+/// The addresses at which the answer changes, the first from no to yes.
+fn changes(networks: impl Iterator<Item = Network>) -> impl Iterator<Item = u128> {
+    let mut networks: Vec<Network> = networks.collect();
+    // A stable sort: of equals the later one paints over the earlier one.
+    networks.sort_by_key(|network| network.prefix_length);
+    // Where an answer starts → the answer. Longer prefixes are painted over the shorter ones that hold them.
+    let mut answers = BTreeMap::from([(0_u128, false)]);
+    for network in networks {
+        if let Some(behind) = network.last.checked_add(1) {
+            let holds = answers.range(..=behind).next_back().is_some_and(|(_, &value)| value);
+            answers.entry(behind).or_insert(holds);
+        }
+        // A longer prefix never holds a border of a shorter one but at its own ends, so nothing has to be removed but
+        // what an equal network left.
+        answers.insert(network.first, network.value);
+    }
+    let mut current = false;
+    answers.into_iter().filter_map(move |(start, value)| {
+        let changed = value != current;
+        current = value;
+        changed.then_some(start)
+    })
+}
