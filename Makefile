@@ -38,6 +38,7 @@ test: system build check test-rust fuzz docs ## everything but the benchmarks; o
 .PHONY: build system system-demo
 build: .build/native.stamp ## .venv with the locked packages, and the native module in it
 
+# pip itself comes first: the one that an older Python brings cannot install what maturin asks for.
 .build/venv.stamp: requirements/dev.lock
 	@command -v $(PYTHON) >/dev/null || { echo "build: $(PYTHON): not found" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -47,16 +48,15 @@ build: .build/native.stamp ## .venv with the locked packages, and the native mod
 		echo "build: $(PYTHON) cannot make virtual environments" >&2; \
 		echo "hint: apt-get install python3-venv" >&2; exit 1; }
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
-	# Upgrading pip itself first: the pip of an older Python cannot install what maturin asks for.
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all: \
 		-r <(sed -n '/^pip==/,/# via/p' requirements/dev.lock)
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all: -r requirements/dev.lock
 	mkdir -p .build && touch $@
 
+# The dependencies are there by now, with their hashes checked; nothing may be fetched at this point.
 .build/native.stamp: .build/venv.stamp pyproject.toml Cargo.toml Cargo.lock $(RUST_FILES)
 	@command -v cargo >/dev/null || { \
 		echo "build: cargo: not found" >&2; echo "hint: install Rust from https://rustup.rs" >&2; exit 1; }
-	# The dependencies are there by now, with their hashes checked; nothing may be fetched at this point.
 	PIP_NO_INDEX=1 PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --quiet
 	$(BIN)/python -c 'import netledger._core'
 	touch $@

@@ -1,0 +1,1 @@
+"""What netledger promises, as programs that fail when it does not hold."""

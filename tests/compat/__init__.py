@@ -1,0 +1,1 @@
+"""The old commands, compared with what the originals wrote."""

@@ -1,0 +1,78 @@
+"""Skip here, fail there; the versions that matter; golden files."""
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.requirements import missing_kernel, missing_peers, required, verdict
+
+Golden = Callable[[Path, bytes], None]
+
+# Programs for the administrator lie in sbin, which is not in everybody's PATH.
+os.environ["PATH"] = f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden-update", action="store_true", help="write the golden files instead of comparing them")
+
+
+def pytest_report_header() -> str:
+    nft = _first_line("nft", "--version")
+    rustc = _first_line("rustc", "--version")
+    require = os.environ.get("NETLEDGER_REQUIRE") or "nothing"
+    return (
+        f"kernel {platform.release()}; {nft}; python {platform.python_version()}; {rustc}; "
+        f"pyarrow {version('pyarrow')}; required: {require}"
+    )
+
+
+def pytest_configure() -> None:
+    """Refuses a mistyped requirement before anything is skipped because of it."""
+    try:
+        required(os.environ.get("NETLEDGER_REQUIRE"))
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    require = required(os.environ.get("NETLEDGER_REQUIRE"))
+    for marker in item.iter_markers():
+        if marker.name == "kernel":
+            decision = verdict("kernel", missing_kernel(), require)
+        elif marker.name == "peers":
+            decision = verdict("peers", missing_peers(marker.args), require)
+        else:
+            continue
+        if decision.action == "fail":
+            pytest.fail(decision.reason, pytrace=False)
+        if decision.action == "skip":
+            pytest.skip(decision.reason)
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Compares bytes with a golden file; ``make golden-update`` writes it instead."""
+    update = bool(request.config.getoption("--golden-update"))
+
+    def compare(path: Path, actual: bytes) -> None:
+        if update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(actual)
+            return
+        assert path.exists(), f"{path}: not there; `make golden-update` writes it"
+        assert actual.decode(errors="backslashreplace") == path.read_bytes().decode(errors="backslashreplace")
+
+    return compare
+
+
+def _first_line(program: str, argument: str) -> str:
+    if shutil.which(program) is None:
+        return f"no {program}"
+    answer = subprocess.run([program, argument], capture_output=True, text=True, timeout=30, check=False)
+    return (answer.stdout or answer.stderr).partition("\n")[0].strip()

@@ -1,0 +1,1 @@
+"""Captures in, whole files out, compared byte for byte."""

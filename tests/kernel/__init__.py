@@ -1,0 +1,1 @@
+"""Real packets through a real kernel, in network namespaces of their own."""

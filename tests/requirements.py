@@ -1,0 +1,78 @@
+"""What a test needs from the machine, and what is missing of it.
+
+A test says so with a marker: ``@pytest.mark.kernel``, or ``@pytest.mark.peers("pmacctd", "ulogd")``. Where it is
+missing the test is skipped with the reason; where NETLEDGER_REQUIRE names the marker (as ``.ci/run`` does) it fails.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+KINDS = ("kernel", "peers")
+_PROBE_SECONDS = 30
+# A rule that logs makes the kernel load its logging to netlink: the very thing the tests need.
+_PROBE_RULESET = "table inet probe { chain c { log group 1 counter; } }"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do with a test: ``run``, ``skip`` or ``fail``, and why."""
+
+    action: str
+    reason: str = ""
+
+
+def required(environment: str | None) -> frozenset[str]:
+    """The kinds that must not be skipped.
+
+    Raises:
+        ValueError: a word that is no kind; a slip there would let everything be skipped.
+    """
+    kinds = frozenset(word.strip() for word in (environment or "").split(",") if word.strip())
+    unknown = sorted(kinds.difference(KINDS))
+    if unknown:
+        message = f"NETLEDGER_REQUIRE: {', '.join(unknown)}: known are {', '.join(KINDS)}"
+        raise ValueError(message)
+    return kinds
+
+
+def verdict(kind: str, missing: str | None, require: frozenset[str]) -> Verdict:
+    """Decides about one test that needs ``kind``, of which ``missing`` is not there."""
+    if missing is None:
+        return Verdict("run")
+    if kind in require:
+        return Verdict("fail", f"NETLEDGER_REQUIRE names {kind}, but {missing}")
+    return Verdict("skip", f"needs {kind}: {missing}")
+
+
+@cache
+def missing_kernel() -> str | None:
+    """What the tests on the real kernel lack here, or None."""
+    if os.geteuid() != 0:
+        return "this is not root"
+    for program in ("nft", "ip", "unshare"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed"
+    try:
+        probe = subprocess.run(
+            ["unshare", "--net", "nft", "-f", "-"],
+            input=_PROBE_RULESET,
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"nft in a new network namespace did not answer within {_PROBE_SECONDS} s"
+    if probe.returncode != 0:
+        return f"nft in a new network namespace: {probe.stderr.strip() or probe.returncode}"
+    return None
+
+
+def missing_peers(programs: Sequence[str]) -> str | None:
+    """Which of the programs are not installed, or None."""
+    absent = [program for program in programs if shutil.which(program) is None]
+    return f"{', '.join(absent)}: not installed" if absent else None
