@@ -74,7 +74,7 @@ check: build ## lint, types, layers, stub of the native module, unit tests; unde
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy $(PY_SOURCES)
-	$(BIN)/lint-imports --no-timing
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m mypy.stubtest --concise netledger._core
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
