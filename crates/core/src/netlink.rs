@@ -17,6 +17,7 @@ const NFULNL_MSG_CONFIG: u16 = NFNL_SUBSYS_ULOG << 8 | 1;
 const MESSAGE_HEADER_BYTES: u16 = 16;
 const NFGEN_HEADER_BYTES: u16 = 4;
 const ATTRIBUTE_HEADER_BYTES: u16 = 4;
+const NUMBER_ATTRIBUTE_BYTES: u16 = ATTRIBUTE_HEADER_BYTES + 4;
 /// The upper two bits of an attribute's type are flags (nested, byte order).
 const NLA_TYPE_MASK: u16 = 0x3fff;
 
@@ -137,7 +138,9 @@ impl<'a> Messages<'a> {
 impl<'a> Iterator for Messages<'a> {
     type Item = Result<Message<'a>, Malformed>;
 
-    #[inline]
+    // In place, the message need not be put together in memory to be taken apart again: half of the time of a packet.
+    #[allow(clippy::inline_always, reason = "measured with examples/parse_speed.rs")]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() || self.failed {
             return None;
@@ -170,13 +173,14 @@ fn split_message(rest: &[u8]) -> Option<(Message<'_>, &[u8])> {
         NLMSG_DONE => Message::Done,
         kind => Message::Other { kind },
     };
-    Some((message, behind_aligned(rest, length)))
+    // The last message may lack its padding.
+    Some((message, rest.get(aligned(length)..).unwrap_or_default()))
 }
 
-/// What follows `length` bytes and their padding; the last one of a row may lack the padding.
+/// Messages and attributes start at multiples of 4. `length` is that of a slice, so this cannot overflow.
 #[inline]
-fn behind_aligned(bytes: &[u8], length: usize) -> &[u8] {
-    bytes.get(length.next_multiple_of(4)..).unwrap_or_default()
+fn aligned(length: usize) -> usize {
+    (length + 3) & !3
 }
 
 #[inline]
@@ -192,21 +196,65 @@ fn packet(body: &[u8]) -> Option<NflogPacket<'_>> {
         prefix: &[],
         payload: None,
     };
-    while let Some(&[length_0, length_1, kind_0, kind_1]) = attributes.first_chunk() {
-        let length = usize::from(u16::from_ne_bytes([length_0, length_1]));
-        let value = attributes.get(usize::from(ATTRIBUTE_HEADER_BYTES)..length)?;
-        match u16::from_ne_bytes([kind_0, kind_1]) & NLA_TYPE_MASK {
-            NFULA_PACKET_HDR => packet.hw_protocol = u16::from_be_bytes(*value.first_chunk()?),
-            NFULA_IFINDEX_INDEV => packet.in_interface = u32::from_be_bytes(*value.first_chunk()?),
-            NFULA_IFINDEX_OUTDEV => packet.out_interface = u32::from_be_bytes(*value.first_chunk()?),
-            NFULA_SEQ => packet.sequence = Some(u32::from_be_bytes(*value.first_chunk()?)),
-            NFULA_PREFIX => packet.prefix = value.strip_suffix(&[0]).unwrap_or(value),
-            NFULA_PAYLOAD => packet.payload = Some(value),
-            _ => {}
+    while let Some((&[length_0, length_1, kind_0, kind_1], behind_header)) = attributes.split_first_chunk() {
+        let length = u16::from_ne_bytes([length_0, length_1]);
+        let kind = u16::from_ne_bytes([kind_0, kind_1]) & NLA_TYPE_MASK;
+        if length == NUMBER_ATTRIBUTE_BYTES {
+            // Most attributes are one number. Where the next one starts is then a constant, and the processor runs
+            // ahead instead of waiting for each length: a fifth less time for the message.
+            let (value, behind) = behind_header.split_first_chunk()?;
+            if !packet.set_number(kind, *value) {
+                packet.set_bytes(kind, value);
+            }
+            attributes = behind;
+        } else {
+            let value = attributes.get(usize::from(ATTRIBUTE_HEADER_BYTES)..usize::from(length))?;
+            packet.set_value(kind, value)?;
+            // The last attribute may lack its padding.
+            attributes = attributes.get(aligned(usize::from(length))..).unwrap_or_default();
         }
-        attributes = behind_aligned(attributes, length);
     }
     Some(packet)
+}
+
+impl<'a> NflogPacket<'a> {
+    /// False if this type of attribute is not a number. Compared one by one: a jump by type is slower, being guessed wrong.
+    #[inline]
+    fn set_number(&mut self, kind: u16, value: [u8; 4]) -> bool {
+        if kind == NFULA_PACKET_HDR {
+            self.hw_protocol = u16::from_be_bytes([value[0], value[1]]);
+        } else if kind == NFULA_IFINDEX_INDEV {
+            self.in_interface = u32::from_be_bytes(value);
+        } else if kind == NFULA_IFINDEX_OUTDEV {
+            self.out_interface = u32::from_be_bytes(value);
+        } else if kind == NFULA_SEQ {
+            self.sequence = Some(u32::from_be_bytes(value));
+        } else {
+            return false;
+        }
+        true
+    }
+
+    #[inline]
+    fn set_bytes(&mut self, kind: u16, value: &'a [u8]) {
+        if kind == NFULA_PAYLOAD {
+            self.payload = Some(value);
+        } else if kind == NFULA_PREFIX {
+            self.prefix = value.strip_suffix(&[0]).unwrap_or(value);
+        }
+    }
+
+    /// Of any length; None if it is a number and too short.
+    #[inline]
+    fn set_value(&mut self, kind: u16, value: &'a [u8]) -> Option<()> {
+        if matches!(kind, NFULA_PACKET_HDR | NFULA_IFINDEX_INDEV | NFULA_IFINDEX_OUTDEV | NFULA_SEQ) {
+            // A longer one is from a newer kernel and starts with what is known.
+            self.set_number(kind, *value.first_chunk()?);
+        } else {
+            self.set_bytes(kind, value);
+        }
+        Some(())
+    }
 }
 
 /// One setting of an NFLOG group, or of its existence.
