@@ -66,11 +66,12 @@ class Gateway:
         """Starts it where nothing ran before, and waits until its first generation is open.
 
         Raises:
-            AssertionError: it ended instead; with its log.
+            RuntimeError: it ended instead; with its log.
         """
         child = self.start()
         wait_for(lambda: self.generations(meter) or not child.running, START_SECONDS, "the first generation")
-        assert child.running, f"netledger run: status {child.wait()}: {child.errors()}"
+        if not child.running:
+            raise RuntimeError(f"netledger run: status {child.wait()}: {child.errors()}")
         return child
 
     def generations(self, meter: str = "lan") -> list[Path]:
