@@ -30,7 +30,7 @@ help: ## this list
 demo: system-demo build ## count real traffic between network namespaces, with the proof; needs root
 	$(BIN)/python demo/run
 
-test: system build check test-rust fuzz docs ## everything but the benchmarks; on a machine without root or peers some tests are skipped
+test: system build check test-rust fuzz ## everything but the benchmarks; on a machine without root or peers some tests are skipped
 	$(PYTEST) tests
 
 ## Building
@@ -80,8 +80,9 @@ check: build ## lint, types, layers, stub of the native module, unit tests; unde
 	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 	$(PYTEST) -q tests/unit tests/property tests/test_*.py
 
-test-rust: ## unit and property tests of the core
+test-rust: ## unit and property tests of the core, and its documentation
 	cargo test --quiet --locked -p netledger-core
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --document-private-items -p netledger-core
 
 test-kernel: build ## real packets through a real kernel, as root
 	$(PYTEST) tests/kernel
@@ -108,9 +109,9 @@ $(CARGO_FUZZ):
 bench: build system ## other programs and this one side by side, ratios printed
 	$(BIN)/python bench/run
 
-docs: build ## each command and key has its page, each link leads somewhere
+docs: build ## write the reference pages from the program, then look for dead links
+	$(BIN)/python -m tests.reference
 	$(PYTEST) -q tests/test_docs.py
-	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --workspace
 
 ## Keeping house
 

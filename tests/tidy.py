@@ -18,7 +18,7 @@ from tests import rust_text
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 
-_BUILT = frozenset((".git", ".venv", ".build", "target", "dist", "__pycache__", "artifacts", "corpus", "golden", "bin"))
+_BUILT = frozenset((".git", ".venv", ".build", "target", "dist", "__pycache__", "artifacts", "corpus", "bin"))
 _BUILT_ENDINGS = ("_cache", ".egg-info")
 _CODE_SUFFIXES = frozenset((".py", ".pyi", ".rs", ".c", ".h", ".sh"))
 _TEXT_SUFFIXES = _CODE_SUFFIXES | {".md", ".toml", ".service", ".in"}
