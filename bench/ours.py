@@ -1,0 +1,67 @@
+"""netledger as its users run it: the whole daemon, in the ways that its receive path can be set up."""
+
+import csv
+import json
+import signal
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from peers import GROUP, Outcome
+
+__all__ = ["Netledger"]
+
+# A day: the measurement is meant to hold no cut, unless it is about cuts.
+NO_CUTS = "1d"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Netledger:
+    """``netledger run`` with a configuration of its own, by given groups or by rules of its own."""
+
+    name: str
+    floor: str
+    rule: str | None  # None: the meter makes its own rules
+    runtime: Path | None = None  # where the rows lie; None: beside everything else, in memory
+    interval: str = NO_CUTS
+    stop_signal: signal.Signals = signal.SIGTERM
+
+    @property
+    def becomes_idle(self) -> bool:
+        return self.interval == NO_CUTS
+
+    def missing(self) -> str | None:
+        return None if self._program().exists() else f"{self._program()} is not there (make build)"
+
+    def command(self, directory: Path) -> list[str | Path]:
+        runtime = (self.runtime or directory) / "runtime"
+        lines = ['node = "bench"', f'interval = "{self.interval}"']
+        lines += [f'store = "{directory}/store"', f'runtime = "{runtime}"']
+        lines += ["[meters.bench]", 'source = "nflog"', 'local = ["10.0.0.0/8"]']
+        if self.rule is not None:
+            lines += ["[meters.bench.nflog]", f'groups = [{{group = {GROUP}, account = "source"}}]']
+        configuration = directory / "netledger.toml"
+        configuration.write_text("\n".join(lines) + "\n")
+        return [self._program(), "run", "--config", configuration]
+
+    def outcome(self, directory: Path, output: str) -> Outcome:
+        del output
+        exports = directory / "store" / "exports" / "bench"
+        packets, addresses = 0, set()
+        for file in exports.glob("*.csv"):
+            with file.open(newline="") as lines:
+                for row in csv.DictReader(lines):
+                    if row["account"] != "unattributed":
+                        packets += int(row["sent_packets"])
+                    if row["account"] == "host" and row["sent_packets"] != "0":
+                        addresses.add(row["host"])
+        receipts = [json.loads(file.read_text()) for file in exports.glob("*.receipt.json")]
+        said = Counter(receipt["status"] for receipt in receipts)
+        return Outcome(
+            packets, len(addresses), ", ".join(f"{count} {status}" for status, count in sorted(said.items()))
+        )
+
+    @staticmethod
+    def _program() -> Path:
+        return Path(sys.executable).with_name("netledger")
