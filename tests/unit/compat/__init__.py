@@ -1,0 +1,1 @@
+"""Drop-ins for older programs, without kernel and without root."""

@@ -1,0 +1,1 @@
+"""go-nflog-acctd: flags, durations, names, bytes."""
