@@ -56,9 +56,9 @@ class Gateway:
     def child(self) -> Child:
         return self.children[-1]
 
-    def start(self) -> Child:
-        """Starts it, and does not wait."""
-        argv = [sys.executable, "-m", "netledger", "run", "--config", str(self.file)]
+    def start(self, *settings: str) -> Child:
+        """Starts it, with such settings in its environment as ``NAME=value``, and does not wait."""
+        argv = ["env", *settings, sys.executable, "-m", "netledger", "run", "--config", str(self.file)]
         self.children.append(self.network.spawn(self.namespace, argv))
         return self.child
 

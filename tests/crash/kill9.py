@@ -1,0 +1,44 @@
+"""Kills the daemon at random moments under load, and adds up.
+
+Also a program: ``python -m tests.crash.kill9 [KILLS [SEED]]`` prints the figures.
+"""
+
+import random
+import sys
+import threading
+
+from tests.crash.trial import Outcome, Trial, say
+from tests.kernel.lab import Lab
+
+PACKETS_PER_SECOND = 50_000
+
+
+def kill_at_random(lab: Lab, *, kills: int, seed: int, interval: str = "1s", rate: int = PACKETS_PER_SECOND) -> Outcome:
+    """``kills`` lives, most longer than the start takes, some not; between them up to half a second without one."""
+    chance = random.Random(seed)  # noqa: S311  (moments, not secrets)
+    pause = threading.Event()
+    trial = Trial(lab, interval=interval, rate=rate)
+    for _ in range(kills):
+        pause.wait(chance.uniform(0.0, 3.0))
+        trial.gateway.child.kill()
+        pause.wait(chance.uniform(0.0, 0.5))
+        trial.gateway.start()
+    return trial.end()
+
+
+def main() -> int:
+    """Prints the figures; 0 when the books balance."""
+    numbers = [int(word) for word in sys.argv[1:]]
+    kills = numbers[0] if numbers else 20
+    seed = numbers[1] if len(numbers) > 1 else random.SystemRandom().randrange(1_000_000)
+    say(f"{kills} times kill -9 under {PACKETS_PER_SECOND:,} packets/s, seed {seed}")
+    with Lab() as lab:
+        outcome = kill_at_random(lab, kills=kills, seed=seed)
+    say(outcome.figures())
+    problems = outcome.problems()
+    say("\n".join(problems) if problems else "the books balance")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

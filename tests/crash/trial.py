@@ -1,0 +1,117 @@
+"""A gateway under load whose daemon dies again and again; and the sums at the end."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.kernel import senders
+from tests.kernel.books import Books, total
+from tests.kernel.gateway import Gateway
+from tests.kernel.lab import Child, Count, Lab
+from tests.kernel.senders import ROOT, Udp
+
+SHIM = Path(__file__).with_name("step.c")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came out of a trial; ``sent`` is what the senders say, ``witness`` what the kernel counted."""
+
+    sent: Count
+    witness: Count
+    own: Count
+    books: Books
+    exit_status: int
+    seconds: float
+
+    def problems(self) -> list[str]:
+        """Why the books do not balance; empty when they do."""
+        found = self.books.problems()
+        sums = {"rows sent": self.books.sent, "rows received": self.books.received, "own counters": self.own}
+        found += [
+            f"{name}: {count}, the witness {self.witness}" for name, count in sums.items() if count != self.witness
+        ]
+        strange = {status: number for status, number in self.books.statuses.items() if status not in ("exact", "lossy")}
+        if strange:
+            found.append(f"only exact and lossy intervals are expected: {strange}")
+        if self.exit_status != 0:
+            found.append(f"exit status {self.exit_status}")
+        return found
+
+    def figures(self) -> str:
+        """One paragraph for people."""
+        books = self.books
+        share = 100 * books.accounted.packets / max(1, self.witness.packets)
+        statuses = ", ".join(f"{number} {status}" for status, number in sorted(books.statuses.items()))
+        return (
+            f"{self.seconds:.1f} s, {self.sent.packets:,} packets sent\n"
+            f"witness    {self.witness.packets:>12,} packets {self.witness.bytes:>15,} bytes\n"
+            f"rows       {books.sent.packets:>12,} packets {books.sent.bytes:>15,} bytes sent\n"
+            f"           {books.received.packets:>12,} packets {books.received.bytes:>15,} bytes received\n"
+            f"accounted  {books.accounted.packets:>12,} packets {books.accounted.bytes:>15,} bytes ({share:.1f} %)\n"
+            f"lost       {books.lost.packets:>12,} packets {books.lost.bytes:>15,} bytes, on the row unattributed\n"
+            f"{len(books.intervals)} intervals: {statuses}"
+        )
+
+
+class Trial:
+    """Load, a daemon to be killed, and a witness."""
+
+    def __init__(self, lab: Lab, *, interval: str, rate: int) -> None:
+        self.lab = lab
+        self.gateway = Gateway(lab, lab.gw, interval=interval)
+        self._started = time.monotonic()
+        lab.witness(lab.gw)
+        self.gateway.start_counting()
+        v4 = Udp(
+            source="10.77.1.2", destination="10.77.2.2", sources=200, ports=7, count=0, rate=rate // 2, seconds=300
+        )
+        v6 = Udp(
+            source="fd77:1::2", destination="fd77:2::2", sources=200, ports=7, count=0, rate=rate // 2, seconds=300
+        )
+        self.senders: list[Child] = [senders.start_udp(lab, lab.left, plan) for plan in (v4, v6)]
+
+    def end(self) -> Outcome:
+        """Lets the last process commit one whole interval, stops the senders, then the daemon; gives the sums."""
+        self.wait_for_next_interval()
+        sent = total(senders.stop_udp(sender).count for sender in self.senders)
+        # Nobody sends any more: the counters stand still, and may be read before the stop that removes them.
+        own = total(self.lab.counters(self.lab.gw, "netledger").values())
+        status = self.gateway.stop()
+        return Outcome(
+            sent=sent,
+            witness=self.lab.counter(self.lab.gw, "witness", "total"),
+            own=own,
+            books=self.gateway.books(),
+            exit_status=status,
+            seconds=time.monotonic() - self._started,
+        )
+
+    def wait_for_next_interval(self) -> None:
+        """Until the daemon that runs now has closed an interval that it opened itself."""
+        pid = self.gateway.child.pid
+        committed = len(self.gateway.books().intervals)
+        self.gateway.wait_for_intervals(committed + 2, seconds=30)
+        assert self.gateway.child.pid == pid
+
+
+def shim() -> Path:
+    """The library that kills at a given step; compiled once per version of its source."""
+    code = SHIM.read_bytes()
+    library = ROOT / ".build" / f"step-{hashlib.sha256(code).hexdigest()[:12]}.so"
+    if not library.exists():
+        library.parent.mkdir(exist_ok=True)
+        fresh = library.with_suffix(f".{os.getpid()}")
+        subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", str(fresh), str(SHIM)], check=True)
+        fresh.rename(library)
+    return library
+
+
+def say(words: str) -> None:
+    """A line for whoever reads the test's output."""
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
