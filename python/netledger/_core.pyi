@@ -161,8 +161,8 @@ class TraceEvent:
     def is_source(self) -> bool: ...
     @property
     def numbers(self) -> tuple[int, int, int]:
-        """batch: packets; packet: bytes, payload length field of IPv6 included header; short: have, need, IP version;
-        version: the version found; missing: count, received number, expected number."""
+        """batch: packets; packet: bytes, IP version; short: have, need, IP version expected; version: the version found;
+        missing: count, received number, expected number. What is not named is 0."""
 
 @final
 class Batch:

@@ -36,3 +36,179 @@ impl Address {
         self.0 as u32
     }
 }
+
+/// To whom a posting is booked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// An accounted address.
+    Host,
+    /// Everything that is not local.
+    External,
+    /// What found no room for a row of its own.
+    Other,
+}
+
+impl Account {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Host, Self::External, Self::Other];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::External => "external",
+            Self::Other => "other",
+        }
+    }
+}
+
+const PROTOCOL_SHIFT: u32 = 32;
+const ACCOUNT_SHIFT: u32 = 40;
+const TAG_SHIFT: u32 = 32;
+
+/// The number of words of a key without and with a peer.
+pub const NARROW_WORDS: usize = 4;
+pub const WIDE_WORDS: usize = 6;
+
+/// What rows are added up by, as words: host (2), ports + protocol + account, interface + tag, peer (2).
+///
+/// The *tag* is a small number whose meaning the source knows: the label of an NFLOG prefix, the interval of a capture.
+/// Fields that are not asked for are zero. Keys without a peer are told apart by the first four words alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Key {
+    pub words: [u64; WIDE_WORDS],
+}
+
+/// The fields of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fields {
+    pub account: Account,
+    pub host: Address,
+    pub peer: Address,
+    pub protocol: u8,
+    pub host_port: u16,
+    pub peer_port: u16,
+    pub interface: u32,
+    pub tag: u32,
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "fields are cut out of words on purpose")]
+impl Key {
+    #[must_use]
+    #[inline]
+    pub fn new(fields: &Fields) -> Self {
+        let meta = u64::from(fields.host_port)
+            | u64::from(fields.peer_port) << 16
+            | u64::from(fields.protocol) << PROTOCOL_SHIFT
+            | (fields.account as u64) << ACCOUNT_SHIFT;
+        let place = u64::from(fields.interface) | u64::from(fields.tag) << TAG_SHIFT;
+        let Address(host) = fields.host;
+        let Address(peer) = fields.peer;
+        Self { words: [(host >> 64) as u64, host as u64, meta, place, (peer >> 64) as u64, peer as u64] }
+    }
+
+    /// The row of `account` that has no address; one per tag.
+    #[must_use]
+    #[inline]
+    pub fn special(account: Account, tag: u32) -> Self {
+        Self { words: [0, 0, (account as u64) << ACCOUNT_SHIFT, u64::from(tag) << TAG_SHIFT, 0, 0] }
+    }
+
+    #[must_use]
+    #[inline]
+    pub fn tag(&self) -> u32 {
+        (self.words[3] >> TAG_SHIFT) as u32
+    }
+
+    #[must_use]
+    #[inline]
+    pub fn is_other(&self) -> bool {
+        self.words[2] >> ACCOUNT_SHIFT == Account::Other as u64
+    }
+
+    #[must_use]
+    pub fn fields(&self) -> Fields {
+        let [host_high, host_low, meta, place, peer_high, peer_low] = self.words;
+        Fields {
+            account: match meta >> ACCOUNT_SHIFT {
+                0 => Account::Host,
+                1 => Account::External,
+                _ => Account::Other,
+            },
+            host: Address(u128::from(host_high) << 64 | u128::from(host_low)),
+            peer: Address(u128::from(peer_high) << 64 | u128::from(peer_low)),
+            protocol: (meta >> PROTOCOL_SHIFT) as u8,
+            host_port: meta as u16,
+            peer_port: (meta >> 16) as u16,
+            interface: place as u32,
+            tag: (place >> TAG_SHIFT) as u32,
+        }
+    }
+}
+
+/// The side of the books that a posting goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Sent,
+    Received,
+}
+
+/// Which postings a packet makes: both (double entry), or one where a source knows only one end to be accounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sides {
+    Both,
+    Sent,
+    Received,
+}
+
+impl Sides {
+    #[must_use]
+    #[inline]
+    pub fn sent(self) -> bool {
+        self != Self::Received
+    }
+
+    #[must_use]
+    #[inline]
+    pub fn received(self) -> bool {
+        self != Self::Sent
+    }
+}
+
+/// One packet, added to one side of one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posting {
+    pub key: Key,
+    pub bytes: u64,
+    pub side: Side,
+}
+
+/// Packets and bytes of both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Sums {
+    pub sent_packets: u64,
+    pub sent_bytes: u64,
+    pub received_packets: u64,
+    pub received_bytes: u64,
+}
+
+impl Sums {
+    /// Adds a posting. A sum that no longer fits into 64 bits stays at the top; it would take a hundred years at full
+    /// speed of any line there is.
+    #[inline]
+    pub fn add(&mut self, posting: &Posting) {
+        let (packets, bytes) = match posting.side {
+            Side::Sent => (&mut self.sent_packets, &mut self.sent_bytes),
+            Side::Received => (&mut self.received_packets, &mut self.received_bytes),
+        };
+        *packets = packets.saturating_add(1);
+        *bytes = bytes.saturating_add(posting.bytes);
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.sent_packets = self.sent_packets.saturating_add(other.sent_packets);
+        self.sent_bytes = self.sent_bytes.saturating_add(other.sent_bytes);
+        self.received_packets = self.received_packets.saturating_add(other.received_packets);
+        self.received_bytes = self.received_bytes.saturating_add(other.received_bytes);
+    }
+}

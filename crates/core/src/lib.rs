@@ -2,7 +2,16 @@
 //!
 //! No Python, no files but the table's own, no wall clock and no printing. See `ARCHITECTURE.md`.
 
+pub mod batch;
+pub mod error;
 pub mod flow;
+pub mod meter;
 pub mod netlink;
 pub mod networks;
 pub mod packet;
+pub mod posting;
+pub mod sources;
+#[allow(unsafe_code, reason = "system calls and mappings: the one room where memory is not checked by the compiler")]
+pub mod sys;
+pub mod table;
+pub mod trace;

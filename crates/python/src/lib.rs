@@ -1,6 +1,21 @@
-//! The Python face of `netledger_core`: converts, releases the GIL, maps errors.
+//! The Python face of netledger-core: converts arguments, releases the GIL, maps errors. No logic of its own.
+
+mod batch;
+mod errors;
+mod generation;
+mod key;
+mod meter;
 
 use pyo3::prelude::*;
 
 #[pymodule]
-mod _core {}
+mod _core {
+    #[pymodule_export]
+    use crate::batch::Batch;
+    #[pymodule_export]
+    use crate::generation::{Generation, Totals, recover};
+    #[pymodule_export]
+    use crate::key::{KeySpec, NflogGroup};
+    #[pymodule_export]
+    use crate::meter::{Meter, TraceEvent};
+}

@@ -50,7 +50,7 @@ pub(super) fn walk(mut next_header: u8, mut rest: &[u8]) -> (u8, Option<&[u8]>) 
             None => return (next_header, None),
         }
     }
-    (next_header, None)
+    (next_header, (!is_walked(next_header)).then_some(rest))
 }
 
 /// The payload length in the jumbo option of the hop-by-hop header that starts `rest` (RFC 2675 section 2).

@@ -1,0 +1,197 @@
+//! From a packet's headers to its postings: which columns, which prefixes, what is local.
+
+use crate::flow::{Account, Address, Fields, Key, Posting, Side, Sides};
+use crate::networks::Networks;
+use crate::packet::{Depth, Headers};
+
+/// The columns that rows may be added up by, in the order of their bits.
+pub const COLUMNS: [&str; 7] = ["host", "peer", "protocol", "host_port", "peer_port", "interface", "label"];
+
+const HOST: u8 = 1;
+const PEER: u8 = 1 << 1;
+const PROTOCOL: u8 = 1 << 2;
+const HOST_PORT: u8 = 1 << 3;
+const PEER_PORT: u8 = 1 << 4;
+const INTERFACE: u8 = 1 << 5;
+const LABEL: u8 = 1 << 6;
+
+/// A network in a list: address, prefix length (IPv4: 0..=32), whether it is IPv4.
+pub type Network = (Address, u8, bool);
+
+/// What is asked for, as plain values: it goes into a table file and comes back from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySpec {
+    pub columns: u8,
+    pub ipv4_prefix_length: u8,
+    pub ipv6_prefix_length: u8,
+    pub local: Vec<Network>,
+}
+
+impl Default for KeySpec {
+    fn default() -> Self {
+        Self { columns: HOST, ipv4_prefix_length: 32, ipv6_prefix_length: 128, local: Vec::new() }
+    }
+}
+
+impl KeySpec {
+    /// The bits of column names; `None` if there is one that does not exist.
+    #[must_use]
+    pub fn columns_of<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<u8> {
+        names.into_iter().try_fold(0, |bits, name| {
+            let index = COLUMNS.iter().position(|column| *column == name)?;
+            Some(bits | 1 << index)
+        })
+    }
+
+    #[must_use]
+    pub fn has_host(&self) -> bool {
+        self.columns & HOST != 0
+    }
+
+    #[must_use]
+    pub fn has_peer(&self) -> bool {
+        self.columns & PEER != 0
+    }
+
+    #[must_use]
+    pub fn has_protocol(&self) -> bool {
+        self.columns & PROTOCOL != 0
+    }
+
+    #[must_use]
+    pub fn has_host_port(&self) -> bool {
+        self.columns & HOST_PORT != 0
+    }
+
+    #[must_use]
+    pub fn has_peer_port(&self) -> bool {
+        self.columns & PEER_PORT != 0
+    }
+
+    #[must_use]
+    pub fn has_interface(&self) -> bool {
+        self.columns & INTERFACE != 0
+    }
+
+    #[must_use]
+    pub fn has_label(&self) -> bool {
+        self.columns & LABEL != 0
+    }
+
+    /// How far headers must be read for this key.
+    #[must_use]
+    pub fn depth(&self) -> Depth {
+        if self.columns & (PROTOCOL | HOST_PORT | PEER_PORT) == 0 { Depth::Addresses } else { Depth::Ports }
+    }
+}
+
+/// Where a packet was seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place {
+    pub in_interface: u32,
+    pub out_interface: u32,
+    pub tag: u32,
+}
+
+/// Makes postings as a [`KeySpec`] says. Masks are prepared, so that a packet costs no decision about columns.
+#[derive(Clone, Debug)]
+pub struct Poster {
+    host_v4: u128,
+    host_v6: u128,
+    peer_v4: u128,
+    peer_v6: u128,
+    meta: u64,
+    place: u64,
+    special_tag: u32,
+    local: Networks,
+}
+
+impl Poster {
+    /// `keep_tag`: the tag tells rows apart whatever the columns are (a capture's interval), and specials too.
+    #[must_use]
+    pub fn new(spec: &KeySpec, keep_tag: bool) -> Self {
+        let v4 = if spec.ipv4_prefix_length == 0 {
+            u128::MAX << 32
+        } else {
+            u128::MAX << (32 - u32::from(spec.ipv4_prefix_length.min(32)))
+        };
+        let v6 = u128::MAX.checked_shl(128 - u32::from(spec.ipv6_prefix_length.min(128))).unwrap_or(0);
+        let when = |wanted: bool, mask: u128| if wanted { mask } else { 0 };
+        let full = Key::new(&Fields {
+            account: Account::Host,
+            host: Address(0),
+            peer: Address(0),
+            protocol: if spec.has_protocol() { u8::MAX } else { 0 },
+            host_port: if spec.has_host_port() { u16::MAX } else { 0 },
+            peer_port: if spec.has_peer_port() { u16::MAX } else { 0 },
+            interface: if spec.has_interface() { u32::MAX } else { 0 },
+            tag: if keep_tag || spec.has_label() { u32::MAX } else { 0 },
+        });
+        let networks: Vec<_> =
+            spec.local.iter().map(|&(address, length, is_v4)| (address, length, is_v4, true)).collect();
+        Self {
+            host_v4: when(spec.has_host(), v4),
+            host_v6: when(spec.has_host(), v6),
+            peer_v4: when(spec.has_peer(), v4),
+            peer_v6: when(spec.has_peer(), v6),
+            meta: full.words[2],
+            place: full.words[3],
+            special_tag: if keep_tag { u32::MAX } else { 0 },
+            local: Networks::new(&networks),
+        }
+    }
+
+    /// An address as the key's host column shows it.
+    #[must_use]
+    pub fn masked(&self, address: Address) -> Address {
+        Address(address.0 & if address.is_v4() { self.host_v4 } else { self.host_v6 })
+    }
+
+    /// Hands the postings of a packet to `take`: the sent one first.
+    #[inline]
+    pub fn post(&self, headers: &Headers, sides: Sides, place: &Place, mut take: impl FnMut(Posting)) {
+        if sides.sent() {
+            let ports = (headers.source_port, headers.destination_port);
+            let key = self.key(headers, headers.source, headers.destination, ports, place.in_interface, place.tag);
+            take(Posting { key, bytes: headers.bytes, side: Side::Sent });
+        }
+        if sides.received() {
+            let ports = match headers.protocol {
+                1 | 58 => (headers.source_port, headers.destination_port), // ICMP: type and code on both sides
+                _ => (headers.destination_port, headers.source_port),
+            };
+            let key = self.key(headers, headers.destination, headers.source, ports, place.out_interface, place.tag);
+            take(Posting { key, bytes: headers.bytes, side: Side::Received });
+        }
+    }
+
+    #[inline]
+    fn key(
+        &self,
+        headers: &Headers,
+        host: Address,
+        peer: Address,
+        (host_port, peer_port): (u16, u16),
+        interface: u32,
+        tag: u32,
+    ) -> Key {
+        if !self.local.is_empty() && !self.local.lookup(host) {
+            return Key::special(Account::External, tag & self.special_tag);
+        }
+        let (host_mask, peer_mask) =
+            if headers.is_ipv4 { (self.host_v4, self.peer_v4) } else { (self.host_v6, self.peer_v6) };
+        let mut key = Key::new(&Fields {
+            account: Account::Host,
+            host: Address(host.0 & host_mask),
+            peer: Address(peer.0 & peer_mask),
+            protocol: headers.protocol,
+            host_port,
+            peer_port,
+            interface,
+            tag,
+        });
+        key.words[2] &= self.meta;
+        key.words[3] &= self.place;
+        key
+    }
+}

@@ -1,0 +1,4 @@
+//! One mechanism each; they never import each other.
+
+pub mod nflog;
+pub mod pcap;

@@ -1,0 +1,169 @@
+//! NFLOG: sockets of groups, and from their datagrams to postings.
+
+pub mod generation;
+pub mod port;
+
+use crate::flow::{Posting, Sides, Sums};
+use crate::netlink::{Message, Messages, NflogPacket};
+use crate::packet::{Depth, Headers, Unreadable, parse};
+use crate::posting::{KeySpec, Place, Poster};
+use crate::table::header::{GroupSpec, GroupState, Header};
+use crate::trace::{Event, Level, Trace};
+
+/// The kernel's answer to a request: its sequence number and its errno, 0 for "done".
+pub(crate) type Answer = (u32, i32);
+
+/// A gap beyond this is no gap: the number went backwards.
+const GAP_MAX: u32 = 1 << 31;
+
+/// Reads NFLOG messages for one key.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    poster: Poster,
+    depth: Depth,
+    has_label: bool,
+}
+
+impl Reader {
+    pub(crate) fn new(spec: &KeySpec) -> Self {
+        Self { poster: Poster::new(spec, false), depth: spec.depth(), has_label: spec.has_label() }
+    }
+
+    /// Reads all messages of `bytes`; see [`crate::table::journal`] for `tail`. Returns the last answer among them.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is one thing that a batch is read with; a struct would only hide it"
+    )]
+    pub(crate) fn absorb(
+        &self,
+        bytes: &[u8],
+        tail: bool,
+        group: &GroupSpec,
+        header: Header<'_>,
+        state: &mut GroupState,
+        trace: Option<&Trace>,
+        mut take: impl FnMut(Posting),
+    ) -> Option<Answer> {
+        let mut answer = None;
+        let before = state.received_packets;
+        // In registers or at least in one place while the batch is read; the state gets the sums at its end.
+        let mut posted = Sums::default();
+        for message in Messages::new(bytes) {
+            match message {
+                Ok(Message::Packet(packet)) => {
+                    if tail && !is_fresh(&packet, group, state, state.received_packets > before) {
+                        break;
+                    }
+                    self.packet(&packet, group, header, state, trace, &mut |posting: Posting| {
+                        posted.add(&posting);
+                        take(posting);
+                    });
+                }
+                Ok(Message::Error { sequence, errno }) => answer = Some((sequence, errno)),
+                Ok(Message::Done) if tail => break,
+                Ok(Message::Done | Message::Other { .. }) => {}
+                // Behind the known end lies what an earlier batch left: that it makes no message is no error.
+                Err(_) => state.malformed_messages += u64::from(!tail),
+            }
+        }
+        state.posted.merge(&posted);
+        let packets = state.received_packets - before;
+        if let Some(trace) = trace.filter(|trace| packets > 0 && trace.wants(Level::Batches)) {
+            trace.note(group.number, Event::Batch { packets });
+        }
+        answer
+    }
+
+    #[inline]
+    fn packet(
+        &self,
+        packet: &NflogPacket<'_>,
+        group: &GroupSpec,
+        header: Header<'_>,
+        state: &mut GroupState,
+        trace: Option<&Trace>,
+        take: &mut impl FnMut(Posting),
+    ) {
+        state.received_packets += 1;
+        if let Some(sequence) = packet.sequence {
+            if sequence != state.expected_sequence {
+                gap(sequence, group, state, trace);
+            }
+            state.expected_sequence = sequence.wrapping_add(1);
+        }
+        let headers = match packet.ip().and_then(|ip| parse(ip, self.depth)) {
+            Ok(headers) if group.strict_family == 0 || (group.strict_family == 4) == headers.is_ipv4 => headers,
+            Ok(headers) => return unreadable(packet, Unreadable::Version, headers.is_ipv4, group, state, trace),
+            Err(why) => return unreadable(packet, why, false, group, state, trace),
+        };
+        if !headers.length_known {
+            state.length_unknown_packets += 1;
+        }
+        state.received_bytes = state.received_bytes.saturating_add(headers.bytes);
+        let place = Place {
+            in_interface: packet.in_interface,
+            out_interface: packet.out_interface,
+            tag: if self.has_label { header.intern(packet.prefix) } else { 0 },
+        };
+        if let Some(trace) = trace.filter(|trace| trace.wants(Level::Packets)) {
+            self.note_packet(&headers, group, trace);
+        }
+        self.poster.post(&headers, group.sides, &place, take);
+    }
+
+    #[cold]
+    fn note_packet(&self, headers: &Headers, group: &GroupSpec, trace: &Trace) {
+        let is_source = group.sides == Sides::Sent;
+        let address = self.poster.masked(if is_source { headers.source } else { headers.destination });
+        let event = Event::Packet { address, is_source, bytes: headers.bytes, is_ipv4: headers.is_ipv4 };
+        trace.note(group.number, event);
+    }
+}
+
+/// Whether a packet behind the known end of a batch has just arrived, and is not what an earlier batch left there. Those of
+/// one datagram follow each other without a gap.
+fn is_fresh(packet: &NflogPacket<'_>, group: &GroupSpec, state: &GroupState, follows: bool) -> bool {
+    let ahead_max = if follows { 1 } else { GAP_MAX };
+    packet.group == group.number
+        && packet.sequence.is_some_and(|sequence| sequence.wrapping_sub(state.expected_sequence) < ahead_max)
+}
+
+#[cold]
+fn gap(sequence: u32, group: &GroupSpec, state: &mut GroupState, trace: Option<&Trace>) {
+    let count = sequence.wrapping_sub(state.expected_sequence);
+    if count >= GAP_MAX {
+        return;
+    }
+    state.sequence_gap_packets += u64::from(count);
+    if let Some(trace) = trace.filter(|trace| trace.wants(Level::Notable)) {
+        let event = Event::Missing { count, received: sequence, expected: state.expected_sequence };
+        trace.note(group.number, event);
+    }
+}
+
+#[cold]
+fn unreadable(
+    packet: &NflogPacket<'_>,
+    why: Unreadable,
+    is_ipv4: bool,
+    group: &GroupSpec,
+    state: &mut GroupState,
+    trace: Option<&Trace>,
+) {
+    if let Some(count) = state.unreadable.get_mut(why.index()) {
+        *count += 1;
+    }
+    let Some(trace) = trace.filter(|trace| trace.wants(Level::Notable)) else { return };
+    let payload = packet.payload.unwrap_or_default();
+    let found = payload.first().map_or(0, |first| first >> 4);
+    let expected = match (group.strict_family, packet.family) {
+        (0, 10) => 6,
+        (0, _) => 4,
+        (family, _) => family,
+    };
+    let event = match why {
+        Unreadable::Version => Event::Version { found: if is_ipv4 { 4 } else { found } },
+        _ => Event::Short { have: payload.len(), need: if expected == 6 { 40 } else { 20 }, version: expected },
+    };
+    trace.note(group.number, event);
+}

@@ -1,0 +1,5 @@
+//! System calls. The only room with `unsafe`; each use says why it is sound.
+
+pub mod mapping;
+pub mod netlink_socket;
+pub mod poll;

@@ -1,0 +1,309 @@
+//! Key → sent and received packets and bytes.
+//!
+//! Rows are appended and never move; beside them an [`index`] finds a row by its key. Rows may lie in a file mapping
+//! ([`file`]): then what was added is still there when the process is not, and the index is built again.
+//!
+//! A posting is two additions and then one store that says it is done. After a crash at most one posting is torn, and the
+//! sums of all rows tell which of its two additions had happened (`journal`).
+
+pub mod file;
+pub mod header;
+mod index;
+pub mod journal;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicU64, compiler_fence};
+
+use crate::error::Error;
+use crate::flow::{Account, Key, NARROW_WORDS, Posting, Side, Sums, WIDE_WORDS};
+use crate::posting::KeySpec;
+use crate::sys::mapping::{Mapping, PAGE_BYTES, prefetch};
+
+use index::{Index, NONE, ROWS_LIMIT, Tag};
+
+/// Rows beside `rows_max`: the special ones (external, other) of each tag.
+const SPECIALS: usize = 8;
+/// Postings whose look-ups are in flight together. Their tags and rows stay in the first-level cache.
+const FLIGHT: usize = 64;
+/// Disk space is taken in steps of this many bytes, ahead of use.
+const STEP_BYTES: usize = 1 << 20;
+/// The row that always exists: what finds no room at all is booked here.
+const ROW_OTHER: u32 = 0;
+
+/// Where the number of rows and of applied postings stand in the control words.
+pub(crate) const CONTROL_ROWS: usize = 8;
+pub(crate) const CONTROL_APPLIED: usize = 9;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) key_words: usize,
+    /// Words from row to row: a narrow row is one cache line of 64 bytes, a wide one 96 bytes.
+    pub(crate) stride: usize,
+}
+
+impl Shape {
+    pub(crate) fn of(spec: &KeySpec) -> Self {
+        if spec.has_peer() {
+            Self { key_words: WIDE_WORDS, stride: 12 }
+        } else {
+            Self { key_words: NARROW_WORDS, stride: 8 }
+        }
+    }
+
+    pub(crate) fn bytes(self, rows: usize) -> usize {
+        (rows * self.stride * size_of::<u64>()).next_multiple_of(PAGE_BYTES)
+    }
+}
+
+/// A bounded table of rows. One thread writes; see [`journal`] for what survives it.
+#[derive(Debug)]
+pub struct Table {
+    /// Shared with whoever reads the header meanwhile; words are atomic.
+    control: Arc<Mapping>,
+    rows: Mapping,
+    shape: Shape,
+    index: Index,
+    count: usize,
+    applied: u64,
+    /// Rows that there is room for now; for a file it grows in steps up to `capacity`.
+    room: usize,
+    capacity: usize,
+    rows_max: usize,
+    backing: Option<file::Backing>,
+}
+
+impl Table {
+    /// A table in this process's memory alone.
+    ///
+    /// # Errors
+    /// No address space is left.
+    pub fn anonymous(spec: &KeySpec, rows_max: usize, specials_max: usize) -> Result<Self, Error> {
+        let shape = Shape::of(spec);
+        let capacity = capacity(rows_max, specials_max);
+        let map = |bytes| Mapping::anonymous(bytes).map_err(|e| Error::io("table", "map memory", &e));
+        let mut table = Self {
+            control: Arc::new(map(PAGE_BYTES)?),
+            rows: map(shape.bytes(capacity))?,
+            shape,
+            index: Index::new(spec.has_peer(), 0),
+            count: 0,
+            applied: 0,
+            room: capacity,
+            capacity,
+            rows_max: rows_max.min(capacity),
+            backing: None,
+        };
+        table.insert_first();
+        Ok(table)
+    }
+
+    fn insert_first(&mut self) {
+        if self.count == 0 {
+            let key = Key::special(Account::Other, 0);
+            let tag = self.index.tag(&key);
+            self.append(&key, tag);
+        }
+    }
+
+    /// The number of rows, the always-there one included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds postings to their rows, in order.
+    pub fn apply(&mut self, postings: &[Posting]) {
+        for flight in postings.chunks(FLIGHT) {
+            self.apply_flight(flight);
+        }
+    }
+
+    /// Looks up many rows at once: a cache miss of one is waited for while the others are asked for.
+    fn apply_flight(&mut self, flight: &[Posting]) {
+        let mut tags = [0; FLIGHT];
+        let mut candidates = [NONE; FLIGHT];
+        for (posting, tag) in flight.iter().zip(&mut tags) {
+            *tag = self.index.tag(&posting.key);
+            self.index.prefetch(*tag);
+        }
+        for (tag, candidate) in tags.iter().zip(&mut candidates).take(flight.len()) {
+            *candidate = self.index.first(*tag);
+            prefetch(self.rows.words(), self.start(*candidate));
+        }
+        for ((posting, &tag), &candidate) in flight.iter().zip(&tags).zip(&candidates) {
+            let row = if candidate != NONE && self.is_at(candidate, &posting.key) {
+                candidate
+            } else {
+                self.find_or_append(&posting.key, tag)
+            };
+            self.add(row, posting.side, 1, posting.bytes);
+            self.applied += 1;
+            // The compiler must not let the store pass the additions, nor the next additions pass the store.
+            compiler_fence(SeqCst);
+            self.set_control(CONTROL_APPLIED, self.applied);
+            compiler_fence(SeqCst);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn set_control(&self, at: usize, value: u64) {
+        if let Some(word) = self.control.words().get(at) {
+            word.store(value, Relaxed);
+        }
+    }
+
+    /// Starts counting applied postings anew, or from where a journal stands.
+    pub(crate) fn set_applied(&mut self, applied: u64) {
+        self.applied = applied;
+        self.set_control(CONTROL_APPLIED, applied);
+    }
+
+    #[inline]
+    fn start(&self, row: u32) -> usize {
+        row as usize * self.shape.stride
+    }
+
+    #[inline]
+    fn words(&self, row: u32) -> &[AtomicU64] {
+        let start = self.start(row);
+        self.rows.words().get(start..start + self.shape.stride).unwrap_or_default()
+    }
+
+    #[inline]
+    fn is_at(&self, row: u32, key: &Key) -> bool {
+        let words = self.words(row);
+        let narrow = match words {
+            [a, b, c, d, ..] => {
+                (a.load(Relaxed) ^ key.words[0])
+                    | (b.load(Relaxed) ^ key.words[1])
+                    | (c.load(Relaxed) ^ key.words[2])
+                    | (d.load(Relaxed) ^ key.words[3])
+            }
+            _ => 1,
+        };
+        narrow == 0
+            && match words {
+                [_, _, _, _, e, f, ..] if self.shape.key_words == WIDE_WORDS => {
+                    e.load(Relaxed) == key.words[4] && f.load(Relaxed) == key.words[5]
+                }
+                _ => true,
+            }
+    }
+
+    /// The row of `key`, if there is one.
+    fn find(&self, key: &Key, tag: Tag) -> Option<u32> {
+        Some(self.index.find(tag, |row| self.is_at(row, key))).filter(|&row| row != NONE)
+    }
+
+    #[cold]
+    fn find_or_append(&mut self, key: &Key, tag: Tag) -> u32 {
+        if let Some(row) = self.find(key, tag) {
+            return row;
+        }
+        let is_special = key.fields().account != Account::Host;
+        let limit = if is_special { self.capacity } else { self.rows_max };
+        if self.count < limit && self.has_room() {
+            return self.append(key, tag);
+        }
+        if key.is_other() {
+            return ROW_OTHER;
+        }
+        let other = Key::special(Account::Other, key.tag());
+        let other_tag = self.index.tag(&other);
+        self.find_or_append(&other, other_tag)
+    }
+
+    fn has_room(&mut self) -> bool {
+        if self.count < self.room {
+            return true;
+        }
+        let step = STEP_BYTES / (self.shape.stride * size_of::<u64>());
+        let wanted = (self.room + step).min(self.capacity);
+        let reserved = self.backing.as_ref().is_some_and(|backing| backing.reserve(self.shape.bytes(wanted)).is_ok());
+        if reserved {
+            self.room = wanted;
+        }
+        reserved && self.count < self.room
+    }
+
+    fn append(&mut self, key: &Key, tag: Tag) -> u32 {
+        // `count` is below `capacity`, which is below `ROWS_LIMIT`.
+        let row = u32::try_from(self.count).unwrap_or(ROW_OTHER);
+        for (at, word) in self.words(row).iter().enumerate() {
+            let value = if at < self.shape.key_words { key.words.get(at).copied().unwrap_or(0) } else { 0 };
+            word.store(value, Relaxed);
+        }
+        self.index.insert(tag, row);
+        self.count += 1;
+        // Only now is it a row: a crash before this store leaves a place that the next row takes.
+        compiler_fence(SeqCst);
+        self.set_control(CONTROL_ROWS, self.count as u64);
+        compiler_fence(SeqCst);
+        row
+    }
+
+    #[inline]
+    fn add(&self, row: u32, side: Side, packets: u64, bytes: u64) {
+        let at = self.shape.key_words + if side == Side::Sent { 0 } else { 2 };
+        if let Some([packet_word, byte_word]) = self.words(row).get(at..at + 2) {
+            packet_word.store(packet_word.load(Relaxed).saturating_add(packets), Relaxed);
+            byte_word.store(byte_word.load(Relaxed).saturating_add(bytes), Relaxed);
+        }
+    }
+
+    /// All rows, in the order in which they appeared.
+    pub fn rows(&self) -> impl Iterator<Item = (Key, Sums)> + '_ {
+        self.rows.words().chunks_exact(self.shape.stride).take(self.count).map(|words| {
+            let value = |at: usize| words.get(at).map_or(0, |word| word.load(Relaxed));
+            let mut key = Key::default();
+            for (at, word) in key.words.iter_mut().enumerate().take(self.shape.key_words) {
+                *word = value(at);
+            }
+            let at = self.shape.key_words;
+            let sums = Sums {
+                sent_packets: value(at),
+                sent_bytes: value(at + 1),
+                received_packets: value(at + 2),
+                received_bytes: value(at + 3),
+            };
+            (key, sums)
+        })
+    }
+
+    /// The sums of all rows.
+    #[must_use]
+    pub fn sums(&self) -> Sums {
+        let mut total = Sums::default();
+        for (_, sums) in self.rows() {
+            total.merge(&sums);
+        }
+        total
+    }
+
+    /// The sums of the rows `other`.
+    #[must_use]
+    pub fn other(&self) -> Sums {
+        let mut total = Sums::default();
+        for (_, sums) in self.rows().filter(|(key, _)| key.is_other()) {
+            total.merge(&sums);
+        }
+        total
+    }
+
+    /// Gives the index back; the table can be read, not written, from now on.
+    pub fn freeze(&mut self) {
+        self.index = Index::new(self.shape.key_words == WIDE_WORDS, 0);
+        self.rows_max = 0;
+        self.capacity = 0;
+    }
+}
+
+fn capacity(rows_max: usize, specials_max: usize) -> usize {
+    rows_max.saturating_add(specials_max).saturating_add(SPECIALS).min(ROWS_LIMIT as usize)
+}

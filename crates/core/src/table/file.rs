@@ -1,0 +1,239 @@
+//! A table in a file: header, receive buffer, rows. It survives the process; a restart opens it again.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, Kind, reason};
+use crate::flow::Key;
+use crate::posting::KeySpec;
+use crate::sys::mapping::{Mapping, PAGE_BYTES, reserve};
+
+use super::header::{GROUPS_MAX, GroupSpec, Header, MAGIC, Word};
+use super::index::Index;
+use super::{CONTROL_ROWS, SPECIALS, STEP_BYTES, Shape, Table, capacity};
+
+/// The largest datagram that NFLOG makes of a 128 KiB buffer, rounded up by the kernel's allocator, and room in front of
+/// it for what was gathered before.
+pub const BUFFER_BYTES: usize = GATHER_BYTES + DATAGRAM_BYTES_MAX;
+/// Small datagrams are gathered up to here before they are worked off.
+pub const GATHER_BYTES: usize = 128 * 1024;
+pub const DATAGRAM_BYTES_MAX: usize = 320 * 1024;
+
+/// The file behind a table's rows.
+#[derive(Debug)]
+pub(crate) struct Backing {
+    file: File,
+    path: PathBuf,
+    rows_at: u64,
+}
+
+impl Backing {
+    /// Takes disk space for the first `bytes` of the rows.
+    pub(crate) fn reserve(&self, bytes: usize) -> std::io::Result<()> {
+        reserve(&self.file, self.rows_at, bytes as u64)
+    }
+}
+
+/// A table file that this process writes, with its receive buffer.
+#[derive(Debug)]
+pub struct TableFile {
+    pub table: Table,
+    pub(crate) control: Arc<Mapping>,
+    pub(crate) buffer: Mapping,
+    pub spec: KeySpec,
+    pub groups: Vec<GroupSpec>,
+}
+
+fn fail(path: &Path, operation: &'static str, cause: impl Into<String>) -> Error {
+    Error::new(Kind::Table, format!("table {}", path.display()), operation, cause)
+}
+
+impl TableFile {
+    /// Makes a new file at `path` and locks it. `rows_expected` sizes the index, so that it need not grow on the way.
+    ///
+    /// # Errors
+    /// The path exists or cannot be made, or there is no space; too many groups.
+    pub fn create(
+        path: &Path,
+        spec: &KeySpec,
+        groups: &[GroupSpec],
+        rows_max: usize,
+        rows_expected: usize,
+    ) -> Result<Self, Error> {
+        if groups.len() > GROUPS_MAX {
+            return Err(fail(path, "create", format!("more than {GROUPS_MAX} groups")));
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o640)
+            .open(path)
+            .map_err(|e| fail(path, "create", reason(&e)))?;
+        let made = Self::fill(file, path, spec, groups, rows_max, rows_expected);
+        if made.is_err() {
+            // A file that could not be filled holds nothing; its own error matters more than this one's.
+            let _ignored = fs::remove_file(path);
+        }
+        made
+    }
+
+    fn fill(
+        file: File,
+        path: &Path,
+        spec: &KeySpec,
+        groups: &[GroupSpec],
+        rows_max: usize,
+        rows_expected: usize,
+    ) -> Result<Self, Error> {
+        lock(&file, path)?;
+        let shape = Shape::of(spec);
+        let header_bytes = Header::bytes_for(spec.local.len());
+        let rows_at = header_bytes + BUFFER_BYTES;
+        let capacity = capacity(rows_max, 0);
+        let step = shape.bytes(STEP_BYTES / (shape.stride * size_of::<u64>()));
+        let all = (rows_at + shape.bytes(capacity).max(step)) as u64;
+        file.set_len(all).map_err(|e| fail(path, "extend", reason(&e)))?;
+        reserve(&file, 0, (rows_at + step) as u64).map_err(|e| fail(path, "reserve space", reason(&e)))?;
+        let mut opened = Self::map(file, path, spec.clone(), groups.to_vec(), rows_max, header_bytes, rows_expected)?;
+        let header = opened.header();
+        header.write_spec(spec);
+        for (index, group) in groups.iter().enumerate() {
+            header.write_group(index, group);
+        }
+        header.set(Word::HeaderBytes, header_bytes as u64);
+        header.set(Word::BufferBytes, BUFFER_BYTES as u64);
+        header.set(Word::RowsMax, rows_max as u64);
+        header.set(Word::Groups, groups.len() as u64);
+        header.set(Word::PendingEpoch, u64::MAX);
+        // Last: a file without its magic was never used.
+        header.set(Word::Magic, MAGIC);
+        opened.table.insert_first();
+        Ok(opened)
+    }
+
+    /// Opens the file of a process that died. Its rows are indexed again.
+    ///
+    /// # Errors
+    /// No table file, of another layout, or still held by a living process.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(|e| fail(path, "open", reason(&e)))?;
+        lock(&file, path)?;
+        let size = file.metadata().map_err(|e| fail(path, "open", reason(&e)))?.len();
+        if size < PAGE_BYTES as u64 {
+            return Err(fail(path, "open", "too short to be a table file"));
+        }
+        let peek = Mapping::shared(&file, 0, PAGE_BYTES, false).map_err(|e| fail(path, "map", reason(&e)))?;
+        let header = Header(peek.words());
+        if header.get(Word::Magic) != MAGIC {
+            return Err(fail(path, "open", "not a table file of this version"));
+        }
+        let header_bytes = usize::try_from(header.get(Word::HeaderBytes)).unwrap_or(usize::MAX);
+        let rows_max = usize::try_from(header.get(Word::RowsMax)).unwrap_or(usize::MAX);
+        if header_bytes as u64 > size || header.get(Word::BufferBytes) != BUFFER_BYTES as u64 || rows_max as u64 > size
+        {
+            return Err(fail(path, "open", "damaged header"));
+        }
+        let whole = Mapping::shared(&file, 0, header_bytes, false).map_err(|e| fail(path, "map", reason(&e)))?;
+        let header = Header(whole.words());
+        let spec = header.read_spec().ok_or_else(|| fail(path, "open", "damaged header"))?;
+        let count = usize::try_from(header.get(Word::Groups)).unwrap_or(usize::MAX).min(GROUPS_MAX);
+        let groups: Vec<_> = (0..count).map(|index| header.read_group(index)).collect();
+        let rows = usize::try_from(header.get_at(CONTROL_ROWS)).unwrap_or(usize::MAX);
+        let mut opened = Self::map(file, path, spec, groups, rows_max, header_bytes, rows.min(rows_max))?;
+        if rows > opened.table.capacity {
+            return Err(fail(path, "open", "damaged header"));
+        }
+        opened.table.index_again(rows);
+        Ok(opened)
+    }
+
+    fn map(
+        file: File,
+        path: &Path,
+        spec: KeySpec,
+        groups: Vec<GroupSpec>,
+        rows_max: usize,
+        header_bytes: usize,
+        rows_expected: usize,
+    ) -> Result<Self, Error> {
+        let shape = Shape::of(&spec);
+        let capacity = capacity(rows_max, 0);
+        let rows_at = (header_bytes + BUFFER_BYTES) as u64;
+        let map = |offset: u64, bytes, populate| {
+            Mapping::shared(&file, offset, bytes, populate).map_err(|e| fail(path, "map", reason(&e)))
+        };
+        let control = Arc::new(map(0, header_bytes, true)?);
+        let buffer = map(header_bytes as u64, BUFFER_BYTES, true)?;
+        let rows = map(rows_at, shape.bytes(capacity), false)?;
+        let room = STEP_BYTES / (shape.stride * size_of::<u64>());
+        let table = Table {
+            control: Arc::clone(&control),
+            rows,
+            shape,
+            index: Index::new(spec.has_peer(), rows_expected),
+            count: 0,
+            applied: 0,
+            room: room.min(capacity),
+            capacity,
+            rows_max: rows_max.min(capacity),
+            backing: Some(Backing { file, path: path.to_owned(), rows_at }),
+        };
+        Ok(Self { table, control, buffer, spec, groups })
+    }
+
+    pub(crate) fn header(&self) -> Header<'_> {
+        Header(self.control.words())
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.table.backing.as_ref().map_or(Path::new(""), |backing| &backing.path)
+    }
+
+    /// The labels by their numbers.
+    #[must_use]
+    pub fn labels(&self) -> Vec<String> {
+        self.header().labels()
+    }
+
+    /// Removes the file: its interval has been committed.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn remove(self) -> Result<(), Error> {
+        fs::remove_file(self.path()).map_err(|e| fail(self.path(), "remove", reason(&e)))
+    }
+}
+
+impl Table {
+    /// Builds the index from `count` rows that are already there.
+    fn index_again(&mut self, count: usize) {
+        let keys: Vec<Key> = {
+            self.count = count;
+            self.rows().map(|(key, _)| key).collect()
+        };
+        for (row, key) in (0..).zip(&keys) {
+            let tag = self.index.tag(key);
+            self.index.insert(tag, row);
+        }
+        self.room = self.room.max(count);
+        self.insert_first();
+    }
+
+    /// How many rows a generation of about this size should expect.
+    #[must_use]
+    pub fn rows_to_expect(&self) -> usize {
+        self.count.saturating_sub(SPECIALS)
+    }
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), Error> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(fail(path, "lock", "in use by a running process")),
+        Err(TryLockError::Error(e)) => Err(fail(path, "lock", reason(&e))),
+    }
+}

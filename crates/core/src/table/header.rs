@@ -1,0 +1,324 @@
+//! The first bytes of a table file: what it is, how far its rows are, what each NFLOG group has got, labels, networks.
+//!
+//! Everything is a 64-bit word of this machine's byte order; the file never leaves the machine.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::flow::{Address, Sides, Sums};
+use crate::packet::Unreadable;
+use crate::posting::{KeySpec, Network};
+use crate::sys::mapping::PAGE_BYTES;
+
+/// "NLTABLE" and the layout's version: another layout gets another number.
+pub(crate) const MAGIC: u64 = u64::from_be_bytes(*b"NLTABLE\x01");
+
+pub(crate) const GROUPS_MAX: usize = 64;
+/// Labels (NFLOG prefixes) that are told apart; what comes after them has the last one's number.
+pub(crate) const LABELS_MAX: usize = 256;
+/// `NF_LOG_PREFIXLEN` of the kernel, the closing NUL included.
+const LABEL_BYTES: usize = 128;
+const LABEL_WORDS: usize = 1 + LABEL_BYTES / size_of::<u64>();
+
+const STATE_WORDS: usize = 12 + Unreadable::COUNT;
+const GROUP_WORDS: usize = 64;
+const GROUP_EPOCH: usize = 1;
+const GROUP_STATES: [usize; 2] = [8, 36];
+const _: () = assert!(STATE_WORDS <= 28, "two states fit into a group's words");
+
+const GROUPS_AT: usize = 32;
+const LABELS_AT: usize = GROUPS_AT + GROUPS_MAX * GROUP_WORDS;
+const NETWORKS_AT: usize = LABELS_AT + LABELS_MAX * LABEL_WORDS;
+const NETWORK_WORDS: usize = 3;
+
+/// The places of single words. 8 and 9 are the table's own (`CONTROL_ROWS`, `CONTROL_APPLIED`).
+#[derive(Clone, Copy, Debug)]
+#[repr(usize)]
+pub(crate) enum Word {
+    Magic = 0,
+    HeaderBytes = 1,
+    BufferBytes = 2,
+    RowsMax = 3,
+    Spec = 4,
+    Networks = 5,
+    Groups = 6,
+    PendingBytes = 10,
+    PendingGroup = 11,
+    PendingEpoch = 12,
+    Labels = 13,
+}
+
+/// One NFLOG group as asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupSpec {
+    pub number: u16,
+    pub sides: Sides,
+    /// 4 or 6: packets of the other version are unreadable; 0: both are taken.
+    pub strict_family: u8,
+    pub copy_range_bytes: u32,
+}
+
+/// What a group has got so far in this generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct GroupState {
+    /// The sequence number that the next packet should have.
+    pub expected_sequence: u32,
+    pub received_packets: u64,
+    pub received_bytes: u64,
+    pub posted: Sums,
+    pub sequence_gap_packets: u64,
+    pub overruns: u64,
+    pub truncated_datagrams: u64,
+    pub malformed_messages: u64,
+    pub length_unknown_packets: u64,
+    pub unreadable: [u64; Unreadable::COUNT],
+}
+
+impl GroupState {
+    fn to_words(self) -> [u64; STATE_WORDS] {
+        let mut words = [0; STATE_WORDS];
+        let plain = [
+            u64::from(self.expected_sequence),
+            self.received_packets,
+            self.received_bytes,
+            self.posted.sent_packets,
+            self.posted.sent_bytes,
+            self.posted.received_packets,
+            self.posted.received_bytes,
+            self.sequence_gap_packets,
+            self.overruns,
+            self.truncated_datagrams,
+            self.malformed_messages,
+            self.length_unknown_packets,
+        ];
+        for (word, value) in words.iter_mut().zip(plain.iter().chain(&self.unreadable)) {
+            *word = *value;
+        }
+        words
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "the sequence number was written from 32 bits")]
+    fn from_words(words: &[u64; STATE_WORDS]) -> Self {
+        let [
+            sequence,
+            packets,
+            bytes,
+            sent_p,
+            sent_b,
+            received_p,
+            received_b,
+            gap,
+            overruns,
+            cut,
+            malformed,
+            unknown,
+            rest @ ..,
+        ] = *words;
+        Self {
+            expected_sequence: sequence as u32,
+            received_packets: packets,
+            received_bytes: bytes,
+            posted: Sums {
+                sent_packets: sent_p,
+                sent_bytes: sent_b,
+                received_packets: received_p,
+                received_bytes: received_b,
+            },
+            sequence_gap_packets: gap,
+            overruns,
+            truncated_datagrams: cut,
+            malformed_messages: malformed,
+            length_unknown_packets: unknown,
+            unreadable: rest,
+        }
+    }
+
+    /// Adds what another group or generation has got.
+    pub fn merge(&mut self, other: &Self) {
+        let sum = |a: &mut u64, b: u64| *a = a.saturating_add(b);
+        sum(&mut self.received_packets, other.received_packets);
+        sum(&mut self.received_bytes, other.received_bytes);
+        self.posted.merge(&other.posted);
+        sum(&mut self.sequence_gap_packets, other.sequence_gap_packets);
+        sum(&mut self.overruns, other.overruns);
+        sum(&mut self.truncated_datagrams, other.truncated_datagrams);
+        sum(&mut self.malformed_messages, other.malformed_messages);
+        sum(&mut self.length_unknown_packets, other.length_unknown_packets);
+        for (a, b) in self.unreadable.iter_mut().zip(other.unreadable) {
+            sum(a, b);
+        }
+    }
+}
+
+/// The words of a header, wherever they are mapped.
+#[derive(Clone, Copy)]
+pub(crate) struct Header<'a>(pub(crate) &'a [AtomicU64]);
+
+impl Header<'_> {
+    /// The size of a header with so many networks.
+    pub(crate) fn bytes_for(networks: usize) -> usize {
+        ((NETWORKS_AT + networks * NETWORK_WORDS) * size_of::<u64>()).next_multiple_of(PAGE_BYTES)
+    }
+
+    pub(crate) fn get_at(self, at: usize) -> u64 {
+        self.0.get(at).map_or(0, |word| word.load(Relaxed))
+    }
+
+    pub(crate) fn set_at(self, at: usize, value: u64) {
+        if let Some(word) = self.0.get(at) {
+            word.store(value, Relaxed);
+        }
+    }
+
+    pub(crate) fn get(self, word: Word) -> u64 {
+        self.get_at(word as usize)
+    }
+
+    pub(crate) fn set(self, word: Word, value: u64) {
+        self.set_at(word as usize, value);
+    }
+
+    pub(crate) fn write_spec(self, spec: &KeySpec) {
+        let lengths = u64::from(spec.ipv4_prefix_length) << 8 | u64::from(spec.ipv6_prefix_length) << 16;
+        self.set(Word::Spec, u64::from(spec.columns) | lengths);
+        self.set(Word::Networks, spec.local.len() as u64);
+        for (number, (Address(address), length, is_v4)) in spec.local.iter().enumerate() {
+            let at = NETWORKS_AT + number * NETWORK_WORDS;
+            let [high, low] = halves(*address);
+            self.set_at(at, high);
+            self.set_at(at + 1, low);
+            self.set_at(at + 2, u64::from(*length) | u64::from(*is_v4) << 8);
+        }
+    }
+
+    /// None when the words are not what [`Self::write_spec`] writes.
+    pub(crate) fn read_spec(self) -> Option<KeySpec> {
+        let [columns, ipv4_prefix_length, ipv6_prefix_length, ..] = self.get(Word::Spec).to_le_bytes();
+        let networks = usize::try_from(self.get(Word::Networks)).ok()?;
+        if networks > self.0.len() {
+            return None;
+        }
+        let network = |number: usize| -> Network {
+            let at = NETWORKS_AT + number * NETWORK_WORDS;
+            let [length, is_v4, ..] = self.get_at(at + 2).to_le_bytes();
+            let address = u128::from(self.get_at(at)) << 64 | u128::from(self.get_at(at + 1));
+            (Address(address), length, is_v4 != 0)
+        };
+        Some(KeySpec { columns, ipv4_prefix_length, ipv6_prefix_length, local: (0..networks).map(network).collect() })
+    }
+
+    pub(crate) fn write_group(self, index: usize, group: &GroupSpec) {
+        let sides = match group.sides {
+            Sides::Both => 0,
+            Sides::Sent => 1,
+            Sides::Received => 2,
+        };
+        let word = u64::from(group.number)
+            | sides << 16
+            | u64::from(group.strict_family) << 24
+            | u64::from(group.copy_range_bytes) << 32;
+        self.set_at(GROUPS_AT + index * GROUP_WORDS, word);
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "fields are cut out of a word on purpose")]
+    pub(crate) fn read_group(self, index: usize) -> GroupSpec {
+        let word = self.get_at(GROUPS_AT + index * GROUP_WORDS);
+        GroupSpec {
+            number: word as u16,
+            sides: match (word >> 16) as u8 {
+                0 => Sides::Both,
+                1 => Sides::Sent,
+                _ => Sides::Received,
+            },
+            strict_family: (word >> 24) as u8,
+            copy_range_bytes: (word >> 32) as u32,
+        }
+    }
+
+    pub(crate) fn epoch(self, group: usize) -> u64 {
+        self.get_at(GROUPS_AT + group * GROUP_WORDS + GROUP_EPOCH)
+    }
+
+    pub(crate) fn set_epoch(self, group: usize, epoch: u64) {
+        self.set_at(GROUPS_AT + group * GROUP_WORDS + GROUP_EPOCH, epoch);
+    }
+
+    fn state_at(group: usize, epoch: u64) -> usize {
+        let [even, odd] = GROUP_STATES;
+        GROUPS_AT + group * GROUP_WORDS + if epoch.is_multiple_of(2) { even } else { odd }
+    }
+
+    pub(crate) fn state(self, group: usize, epoch: u64) -> GroupState {
+        let at = Self::state_at(group, epoch);
+        let mut words = [0; STATE_WORDS];
+        for (offset, word) in words.iter_mut().enumerate() {
+            *word = self.get_at(at + offset);
+        }
+        GroupState::from_words(&words)
+    }
+
+    pub(crate) fn write_state(self, group: usize, epoch: u64, state: &GroupState) {
+        let at = Self::state_at(group, epoch);
+        for (offset, word) in state.to_words().into_iter().enumerate() {
+            self.set_at(at + offset, word);
+        }
+    }
+
+    /// The number of `label`, which is noted when it is new. 0 is "none"; the last number is shared by all that find no
+    /// room.
+    pub(crate) fn intern(self, label: &[u8]) -> u32 {
+        if label.is_empty() {
+            return 0;
+        }
+        let known = usize::try_from(self.get(Word::Labels)).unwrap_or(LABELS_MAX).min(LABELS_MAX);
+        if let Some(number) = (0..known).find(|&number| self.label_is(number, label)) {
+            return u32::try_from(number + 1).unwrap_or(0);
+        }
+        let number = known.min(LABELS_MAX - 1);
+        let text: &[u8] = if number == LABELS_MAX - 1 { b"(more labels)" } else { label };
+        let at = LABELS_AT + number * LABEL_WORDS;
+        let cut = text.get(..LABEL_BYTES).unwrap_or(text);
+        for (offset, bytes) in cut.chunks(size_of::<u64>()).enumerate() {
+            self.set_at(at + 1 + offset, word_of(bytes));
+        }
+        self.set_at(at, cut.len() as u64);
+        self.set(Word::Labels, number as u64 + 1);
+        u32::try_from(number + 1).unwrap_or(0)
+    }
+
+    fn label_is(self, number: usize, label: &[u8]) -> bool {
+        let at = LABELS_AT + number * LABEL_WORDS;
+        let cut = label.get(..LABEL_BYTES).unwrap_or(label);
+        self.get_at(at) == cut.len() as u64
+            && cut
+                .chunks(size_of::<u64>())
+                .enumerate()
+                .all(|(offset, bytes)| self.get_at(at + 1 + offset) == word_of(bytes))
+    }
+
+    /// The labels by their numbers; 0 is empty.
+    pub(crate) fn labels(self) -> Vec<String> {
+        let known = usize::try_from(self.get(Word::Labels)).unwrap_or(0).min(LABELS_MAX);
+        let label = |number: usize| {
+            let at = LABELS_AT + number * LABEL_WORDS;
+            let length = usize::try_from(self.get_at(at)).unwrap_or(0).min(LABEL_BYTES);
+            let bytes: Vec<u8> =
+                (1..LABEL_WORDS).flat_map(|offset| self.get_at(at + offset).to_ne_bytes()).take(length).collect();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        std::iter::once(String::new()).chain((0..known).map(label)).collect()
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the two halves")]
+fn halves(number: u128) -> [u64; 2] {
+    [(number >> 64) as u64, number as u64]
+}
+
+fn word_of(bytes: &[u8]) -> u64 {
+    let mut word = [0; size_of::<u64>()];
+    for (to, from) in word.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    u64::from_ne_bytes(word)
+}

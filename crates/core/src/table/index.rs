@@ -1,0 +1,131 @@
+//! Finds a row by its key's hash: open addressing, eight bytes a slot, at most half full.
+//!
+//! A slot holds 32 bits of the hash and the row's number. Its place follows from those same 32 bits, so that growing
+//! reads the old slots in order, writes the new ones nearly in order, and never touches a row or a key.
+//!
+//! The index lives in this process alone: after a crash it is built again from the rows.
+
+use std::hash::{BuildHasher, RandomState};
+
+use crate::flow::{Key, NARROW_WORDS};
+use crate::sys::mapping::prefetch;
+
+const BITS_MIN: u32 = 10;
+/// Slots are placed by 32 bits of hash, and are at most half full.
+pub(crate) const ROWS_LIMIT: u32 = 1 << 30;
+/// No row.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// The 32 bits of a key's hash that the index works with.
+pub(crate) type Tag = u32;
+
+#[derive(Debug)]
+pub(crate) struct Index {
+    slots: Vec<u64>,
+    bits: u32,
+    used: usize,
+    /// Random, so that nobody can choose addresses that collide.
+    seeds: [u64; 6],
+    is_wide: bool,
+}
+
+impl Index {
+    /// With room for `rows` without growing.
+    pub(crate) fn new(is_wide: bool, rows: usize) -> Self {
+        let random = RandomState::new();
+        let mut seeds = [0; 6];
+        for (number, seed) in seeds.iter_mut().enumerate() {
+            *seed = random.hash_one(number) | 1;
+        }
+        let bits = (rows.max(1) * 2).next_power_of_two().trailing_zeros().clamp(BITS_MIN, 31);
+        Self { slots: vec![0; 1 << bits], bits, used: 0, seeds, is_wide }
+    }
+
+    /// Folded multiplications, after wyhash's construction: two for a narrow key, three for a wide one.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "the upper half of 64 bits")]
+    pub(crate) fn tag(&self, key: &Key) -> Tag {
+        let [w0, w1, w2, w3, w4, w5] = key.words;
+        let [s0, s1, s2, s3, s4, s5] = self.seeds;
+        let mut hash = fold(w0 ^ s0, w1 ^ s1) ^ fold(w2 ^ s2, w3 ^ s3);
+        if self.is_wide {
+            hash ^= fold(w4 ^ s4, w5 ^ s5);
+        }
+        (hash >> 32) as Tag
+    }
+
+    #[inline]
+    fn place(&self, tag: Tag) -> usize {
+        (tag >> (32 - self.bits)) as usize
+    }
+
+    #[inline]
+    pub(crate) fn prefetch(&self, tag: Tag) {
+        prefetch(&self.slots, self.place(tag));
+    }
+
+    /// The first row whose hash has this tag, or [`NONE`].
+    #[inline]
+    pub(crate) fn first(&self, tag: Tag) -> u32 {
+        self.find(tag, |_| true)
+    }
+
+    /// The first row of this tag that `is_it`, or [`NONE`].
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "the two halves of a slot")]
+    pub(crate) fn find(&self, tag: Tag, mut is_it: impl FnMut(u32) -> bool) -> u32 {
+        let mask = self.slots.len() - 1;
+        let mut place = self.place(tag);
+        loop {
+            let slot = self.slots.get(place).copied().unwrap_or(0);
+            if slot == 0 {
+                return NONE;
+            }
+            let row = (slot as u32).wrapping_sub(1);
+            if (slot >> 32) as Tag == tag && is_it(row) {
+                return row;
+            }
+            place = (place + 1) & mask;
+        }
+    }
+
+    pub(crate) fn insert(&mut self, tag: Tag, row: u32) {
+        if (self.used + 1) * 2 > self.slots.len() {
+            self.grow();
+        }
+        self.used += 1;
+        self.put(u64::from(tag) << 32 | (u64::from(row) + 1));
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "the upper half of a slot")]
+    fn put(&mut self, slot: u64) {
+        let mask = self.slots.len() - 1;
+        let mut place = self.place((slot >> 32) as Tag);
+        while let Some(found) = self.slots.get_mut(place) {
+            if *found == 0 {
+                *found = slot;
+                return;
+            }
+            place = (place + 1) & mask;
+        }
+    }
+
+    fn grow(&mut self) {
+        self.bits += 1;
+        let old = std::mem::replace(&mut self.slots, vec![0; 1 << self.bits]);
+        for slot in old {
+            if slot != 0 {
+                self.put(slot);
+            }
+        }
+    }
+}
+
+const _: () = assert!(NARROW_WORDS == 4, "the hash reads four words of a narrow key");
+
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "both halves are used")]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}

@@ -1,0 +1,23 @@
+//! Errors of the core as the classes of `netledger.errors`.
+
+use netledger_core::error::{Error, Kind};
+use pyo3::PyErr;
+
+mod classes {
+    pyo3::import_exception!(netledger.errors, CaptureError);
+    pyo3::import_exception!(netledger.errors, GroupBusyError);
+    pyo3::import_exception!(netledger.errors, PermissionDeniedError);
+    pyo3::import_exception!(netledger.errors, SourceError);
+    pyo3::import_exception!(netledger.errors, TableError);
+}
+
+pub(crate) fn raise(error: Error) -> PyErr {
+    let arguments = (error.subject, error.operation, error.cause, error.hint);
+    match error.kind {
+        Kind::Source => classes::SourceError::new_err(arguments),
+        Kind::GroupBusy => classes::GroupBusyError::new_err(arguments),
+        Kind::PermissionDenied => classes::PermissionDeniedError::new_err(arguments),
+        Kind::Table => classes::TableError::new_err(arguments),
+        Kind::Capture => classes::CaptureError::new_err(arguments),
+    }
+}
