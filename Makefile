@@ -18,7 +18,7 @@ unexport PIP_FIND_LINKS UV_FIND_LINKS
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 RUST_FILES := $(shell find crates/core crates/python -name target -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print)
-PY_SOURCES := python/netledger tests $(wildcard bench/*.py bench/*/*.py)
+PY_SOURCES := python/netledger tests demo bench
 
 .PHONY: help
 help: ## this list

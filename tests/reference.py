@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import typer
-from netledger.cli.main import app
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from netledger import errors, schema
+from netledger.cli.main import app
 from netledger.config import Config, to_json
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
@@ -143,7 +143,7 @@ def _limits(value: Schema) -> Iterator[str]:
 def columns_page() -> str:
     """Every column of a traffic row."""
     rows = [(f"`{column.name}`", column.unit, column.meaning) for column in schema.ROW_COLUMNS]
-    keys = ", ".join(f"`{column.name}`" for column in schema.KEY_COLUMNS)
+    keys = ", ".join(f"`{name}`" for name in schema.KEY_COLUMNS)
     return f"# Columns\n\n{_table(('Column', 'Unit', 'Meaning'), rows)}\nRows can be added up by {keys}.\n"
 
 

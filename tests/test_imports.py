@@ -48,7 +48,7 @@ def test_empty_rooms_keep_the_layers(house: Path) -> None:
 
 @pytest.mark.parametrize(
     ("importer", "imported"),
-    [("errors", "schema"), ("sources", "exports"), ("exports", "sources"), ("pipeline", "daemon"), ("cli", "compat")],
+    [("errors", "schema"), ("sources", "exports"), ("exports", "sources"), ("pipeline", "daemon"), ("compat", "cli")],
 )
 def test_an_import_upward_or_sideways_is_caught(house: Path, importer: str, imported: str) -> None:
     (house / f"{importer}.py").write_text(f"import netledger.{imported}\n")

@@ -36,6 +36,7 @@ PLANTED: list[tuple[Rule, str, str, int]] = [
     (tidy.silent_modules, "python/netledger/mute.py", "# says nothing\nx = 1\n", 1),
     (tidy.unexplained_exceptions, "python/netledger/a.py", f"import os  {NOQA}\n", 1),
     (tidy.unexplained_exceptions, "python/netledger/a.py", f"\nimport os  {NOQA}: F401, E501\n", 2),
+    (tidy.unexplained_exceptions, "python/netledger/a.py", f"{NOQA.replace('no', 'ruff: no')}: E501\n", 1),
     (tidy.unexplained_exceptions, "python/netledger/a.py", f"x = y  {IGNORE}[attr-defined]\n", 1),
     (tidy.unexplained_exceptions, "crates/core/src/a.rs", "#[allow(dead_code)]\nfn a() {}\n", 1),
     (tidy.unexplained_exceptions, "crates/core/src/a.rs", "\n#![expect(\n    dead_code\n)]\n", 2),

@@ -25,7 +25,7 @@ _TEXT_SUFFIXES = _CODE_SUFFIXES | {".md", ".toml", ".service", ".in"}
 _VAGUE = frozenset(("util", "utils", "helper", "helpers", "common", "manager", "managers", "misc"))
 # Put together here, so that this file does not contain what it looks for.
 _UNFINISHED = re.compile(r"\b(?:" + "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX", "HA" + "CK")) + r")\b")
-_NOQA = re.compile(r"#\s*noqa(?::\s*[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*)?(?P<reason>.*)")
+_NOQA = re.compile(r"#\s*(?:ruff:\s*)?noqa(?::\s*[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*)?(?P<reason>.*)")
 _TYPE_IGNORE = re.compile(r"#\s*type:\s*ignore(?:\[[\w,\s-]+\])?(?P<reason>.*)")
 _WORD = re.compile(r"[A-Za-z]{3,}")
 _RUST_EXCEPTION = re.compile(r"\b(?:allow|expect)\s*\((?P<inside>[^()]*)\)")
