@@ -16,6 +16,8 @@ pub(super) struct Intervals {
     length_ns: i64,
     /// The interval of the packet before: nearly always that of the next one too.
     open_start_ns: i64,
+    /// 0 until there is one.
+    open_length_ns: u64,
     open_tag: u32,
     starts_ns: Vec<i64>,
     least_ns: i64,
@@ -28,7 +30,8 @@ impl Intervals {
     pub(super) fn new(length_ns: i64) -> Self {
         Self {
             length_ns,
-            open_start_ns: i64::MAX,
+            open_start_ns: 0,
+            open_length_ns: 0,
             open_tag: 0,
             starts_ns: Vec::new(),
             least_ns: i64::MAX,
@@ -50,7 +53,7 @@ impl Intervals {
             ));
         };
         // A time before the start wraps to a large number.
-        if time_ns.wrapping_sub(self.open_start_ns).cast_unsigned() < self.length_ns.cast_unsigned() {
+        if time_ns.wrapping_sub(self.open_start_ns).cast_unsigned() < self.open_length_ns {
             return Ok(self.open_tag);
         }
         self.change(time_ns)
@@ -77,6 +80,7 @@ impl Intervals {
             tag
         };
         (self.open_start_ns, self.open_tag) = (start_ns, tag);
+        self.open_length_ns = self.length_ns.unsigned_abs();
         Ok(tag)
     }
 
