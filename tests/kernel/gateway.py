@@ -63,16 +63,29 @@ class Gateway:
         return self.child
 
     def start_counting(self, meter: str = "lan") -> Child:
-        """Starts it where nothing ran before, and waits until its first generation is open.
+        """Starts it, and waits until it says that the meter counts.
 
         Raises:
             RuntimeError: it ended instead; with its log.
         """
         child = self.start()
-        wait_for(lambda: self.generations(meter) or not child.running, START_SECONDS, "the first generation")
+        self.wait_until_counting(meter)
+        return child
+
+    def wait_until_counting(self, meter: str = "lan") -> None:
+        """Waits for the process that runs now to say so.
+
+        Raises:
+            RuntimeError: it ended instead; with its log.
+        """
+        child, said = self.child, f"meter={meter} event=counting"
+        wait_for(lambda: said in child.errors() or not child.running, START_SECONDS, f"{said} in the log")
         if not child.running:
             raise RuntimeError(f"netledger run: status {child.wait()}: {child.errors()}")
-        return child
+
+    def wait_for_log(self, words: str, seconds: float = START_SECONDS) -> None:
+        """Waits until any of its processes has said ``words``."""
+        wait_for(lambda: words in self.log(), seconds, f"{words!r} in the log")
 
     def generations(self, meter: str = "lan") -> list[Path]:
         """The sidecars of the generations that are open or not yet committed."""

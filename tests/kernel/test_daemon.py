@@ -1,0 +1,86 @@
+"""The daemon on a real gateway: two meters, rules that somebody else removes, groups that somebody else fills."""
+
+from signal import SIGCONT, SIGSTOP
+
+from tests.kernel import senders
+from tests.kernel.books import Books
+from tests.kernel.gateway import Gateway
+from tests.kernel.lab import Count, Lab, wait_for
+from tests.kernel.senders import Udp
+
+LEFT_ONLY = 'source = "nflog"\nlocal = ["10.77.1.0/24", "fd77:1::/64"]\n'
+GROUPS = LEFT_ONLY + '[meters.lan.nflog]\ngroups = [{group = 7, account = "both"}]\nbuffer_bytes = 262144\n'
+RULES = "type filter hook forward priority 0; log group 7 snaplen 64;"
+
+
+def test_two_meters_count_the_same_packets_each_by_its_own_key(lab: Lab) -> None:
+    lab.witness(lab.gw)
+    meters = {"lan": LEFT_ONLY, "flows": 'source = "nflog"\nkey = ["host", "peer", "protocol", "peer_port"]\n'}
+    gateway = Gateway(lab, lab.gw, interval="1s", meters=meters)
+    gateway.start_counting("lan")
+    gateway.wait_until_counting("flows")
+    for plan in (
+        Udp(source="10.77.1.2", destination="10.77.2.2", sources=20, count=30_000, rate=30_000),
+        Udp(source="fd77:1::2", destination="fd78::1", destinations=20, count=30_000, rate=30_000),
+    ):
+        senders.udp(lab, lab.left, plan)
+    senders.tcp(lab, lab.left, lab.right, "10.77.2.2", 5_000_000)
+    assert gateway.stop() == 0
+    witness = lab.counter(lab.gw, "witness", "total")
+    for name in meters:
+        books = gateway.books(name)
+        assert books.problems() == []
+        assert books.sent == books.received == books.accounted == witness
+    assert len(gateway.books("flows").by_host()) > len(gateway.books("lan").by_host())
+
+
+def test_a_foreign_flush_interrupts_the_interval_and_the_rules_come_back(lab: Lab) -> None:
+    gateway = Gateway(lab, lab.gw, interval="1s")
+    gateway.start_counting()
+    senders.udp(lab, lab.left, Udp(source="10.77.1.2", destination="10.77.2.2", count=500))
+    lab.nft(lab.gw, "flush ruleset")
+    gateway.wait_for_log("level=warning")
+    wait_for(lambda: "netledger" in lab.run(lab.gw, ["nft", "list", "tables"]), 10, "the rules")
+    committed = len(gateway.books().intervals)
+    gateway.wait_for_intervals(committed + 1)
+    senders.udp(lab, lab.left, Udp(source="10.77.1.2", destination="10.77.2.2", count=700))
+    gateway.wait_for_intervals(committed + 3)
+    assert gateway.stop() == 0
+    books = gateway.books()
+    assert books.problems() == []
+    broken = [interval for interval in books.intervals if interval.status != "exact"]
+    assert [interval.status for interval in broken] == ["interrupted"]
+    assert "gone" in broken[0].reason or "changed" in broken[0].reason
+    # Nothing passed while there were no rules, and the packets that the daemon had got are not forgotten.
+    assert books.accounted == Count(1200, 120_000)
+
+
+def test_given_groups_admit_what_the_sequence_numbers_miss(lab: Lab) -> None:
+    """The daemon is held up until its small buffer overflows: what it got and what it missed is what was sent."""
+    lab.nft(lab.gw, f"table inet mine {{ chain forward {{ {RULES} }}\n}}")
+    gateway = Gateway(lab, lab.gw, interval="1h", meters={"lan": GROUPS})
+    gateway.start_counting()
+    plan = Udp(source="10.77.1.2", destination="10.77.2.2", sources=9, count=20_000, rate=50_000)
+    gateway.child.signal(SIGSTOP)
+    senders.udp(lab, lab.left, plan)
+    gateway.child.signal(SIGCONT)
+    # The gap shows in the number of the packet behind it.
+    senders.udp(lab, lab.left, Udp(source="10.77.1.2", destination="10.77.2.2", count=10, rate=1000))
+    assert gateway.stop() == 0
+    books = gateway.books()
+    assert books.statuses == {"unproven": 1}
+    missed = gap(books)
+    assert missed > 0
+    assert books.accounted == Count(20_010 - missed, 100 * (20_010 - missed))
+    assert books.sent == books.received == books.accounted
+    assert books.intervals[0].lost.packets == missed
+
+
+def gap(books: Books) -> int:
+    """What the receipts say that the sequence numbers missed."""
+    number = 0
+    for interval in books.intervals:
+        lost = interval.receipt["lost"]
+        assert isinstance(lost, dict)
+        number += lost["sequence_gap_packets"]
+    return number
