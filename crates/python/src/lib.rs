@@ -5,6 +5,7 @@ mod errors;
 mod generation;
 mod key;
 mod meter;
+mod pcap;
 
 use pyo3::prelude::*;
 
@@ -18,4 +19,6 @@ mod _core {
     use crate::key::{KeySpec, NflogGroup};
     #[pymodule_export]
     use crate::meter::{Meter, TraceEvent};
+    #[pymodule_export]
+    use crate::pcap::PcapReader;
 }

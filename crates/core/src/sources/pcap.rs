@@ -18,6 +18,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::io::{self, Read};
+use std::path::Path;
 
 use arrow_array::StructArray;
 
@@ -29,7 +30,7 @@ use crate::table::Table;
 use accounts::Accounts;
 pub use accounts::Counts;
 use format::{Decoder, Next, Progress, Refusal};
-use input::Input;
+use input::{Input, is_standard_input};
 
 /// How a capture is read.
 #[derive(Clone, Debug)]
@@ -56,10 +57,10 @@ impl PcapReader {
     ///
     /// # Errors
     /// The file cannot be opened, is no capture, or is of a link type that is not understood.
-    pub fn open(path: &str, config: &PcapConfig) -> Result<Self, Error> {
-        let subject = if path == "-" { "standard input" } else { path };
-        let input = Input::open(path).map_err(|error| failure(subject, &error))?;
-        Self::start(subject, input, config)
+    pub fn open(path: &Path, config: &PcapConfig) -> Result<Self, Error> {
+        let subject = if is_standard_input(path) { "standard input".into() } else { path.to_string_lossy() };
+        let input = Input::open(path).map_err(|error| failure(&subject, &error))?;
+        Self::start(&subject, input, config)
     }
 
     /// As [`PcapReader::open`], of bytes from anywhere.

@@ -6,10 +6,16 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 /// Where the bytes come from.
 pub(super) trait Origin: Read + Send {}
 impl<T: Read + Send> Origin for T {}
+
+/// A dash stands for it, as everywhere.
+pub(super) fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
 
 /// Small enough to stay in the processor's cache between the read and the decoding.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -26,8 +32,12 @@ pub(super) struct Input {
 
 impl Input {
     /// Opens the file at `path`, or standard input for `-`.
-    pub(super) fn open(path: &str) -> io::Result<Self> {
-        let file = if path == "-" { File::from(io::stdin().as_fd().try_clone_to_owned()?) } else { File::open(path)? };
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = if is_standard_input(path) {
+            File::from(io::stdin().as_fd().try_clone_to_owned()?)
+        } else {
+            File::open(path)?
+        };
         let metadata = file.metadata()?;
         let size_bytes = metadata.is_file().then_some(metadata.len());
         Ok(Self { size_bytes, ..Self::new(Box::new(file)) })
