@@ -1,7 +1,6 @@
 """Other programs and this one side by side under the same packets. How to read the table: bench/README.md."""
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -98,13 +97,9 @@ def main() -> int:
             bench = stack.enter_context(Bench(cpus=Cpus(generator, program)))
             peers = chosen(programs(stack.enter_context(scratch(wanted.disk))), wanted.only)
             rows, notes = (highest_rates if wanted.max else fixed_rate)(bench, peers, wanted)
+        name, head = ("highest", HIGHEST_HEAD) if wanted.max else ("rates", FIXED_HEAD)
+        table.Report(name=name, head=head, rows=rows, notes=notes).show(write_docs=wanted.write_docs)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    head = HIGHEST_HEAD if wanted.max else FIXED_HEAD
-    print("\n".join([table.text(head, rows), *notes]))
-    if wanted.write_docs:
-        table.write_docs(
-            "highest" if wanted.max else "rates", shlex.join(["bench/run", *sys.argv[1:]]), head, rows, notes
-        )
     return 0

@@ -244,11 +244,23 @@ class Program:
                 continue  # ended meanwhile; its parent has its time once it was waited for
         return Usage(cpu_ns, resident, peak)
 
+    def notify(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        self._process.send_signal(number)
+
+    def wait_bound(self, *, seconds_max: float = 20) -> None:
+        """Waits until it has bound a log group."""
+        bound = Path(f"/proc/{self._process.pid}/net/netfilter/nfnetlink_log")
+        self._wait(lambda: bound.exists() and bool(bound.read_text().strip()), "bind a log group", seconds_max)
+
     def wait_ready(self, *, seconds_max: float = 20) -> None:
         """Waits until it has bound a log group and is idle."""
-        table = Path(f"/proc/{self._process.pid}/net/netfilter/nfnetlink_log")
-        self._wait(lambda: table.exists() and bool(table.read_text().strip()), "bind a log group", seconds_max)
+        self.wait_bound(seconds_max=seconds_max)
         self.wait_idle(quiet_seconds=0.5, seconds_max=seconds_max)
+
+    def wait_lines(self, lines: int, *, seconds_max: float = 60) -> None:
+        """Waits until it has printed so many lines."""
+        self._wait(lambda: self._output.read_text().count("\n") >= lines, f"print {lines} lines", seconds_max)
 
     def wait_idle(self, *, quiet_seconds: float, seconds_max: float) -> None:
         """Waits until it has used next to nothing for ``quiet_seconds``: what was queued has been worked off."""

@@ -1,11 +1,16 @@
 """One table out of many rounds, for a terminal and for the documentation."""
 
+import shlex
 import statistics
+import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["markdown", "spread", "text", "write_docs"]
+from harness import BenchError
+
+__all__ = ["Report", "markdown", "spread", "text"]
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 
@@ -42,19 +47,31 @@ def _machine() -> str:
     return f"{len(models)} x {models[0] if models else 'CPU'}, kernel {kernel}"
 
 
-def write_docs(
-    name: str, command: str, head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]
-) -> None:
-    """Puts a table between ``<!-- bench:NAME -->`` and ``<!-- /bench:NAME -->`` of docs/performance.md.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A table with its notes, and its place in docs/performance.md."""
 
-    Raises:
-        ValueError: the document has no such markers.
-    """
-    start, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
-    before, found_start, rest = DOCUMENT.read_text().partition(start)
-    _, found_end, after = rest.partition(end)
-    if not found_start or not found_end:
-        raise ValueError(f"{DOCUMENT}: {start} … {end}: not found")
-    origin = f"`{command}`, {time.strftime('%Y-%m-%d', time.gmtime())}, {_machine()}."
-    parts = [start, origin, markdown(head, rows), *notes, end]
-    DOCUMENT.write_text(before + "\n\n".join(parts) + after)
+    name: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str]
+
+    def show(self, *, write_docs: bool) -> None:
+        """Prints it; ``write_docs`` also puts it between the markers of the document.
+
+        Raises:
+            BenchError: the document has no such markers.
+        """
+        print("\n".join([text(self.head, self.rows), *self.notes]))
+        if not write_docs:
+            return
+        start, end = f"<!-- bench:{self.name} -->", f"<!-- /bench:{self.name} -->"
+        before, found_start, rest = DOCUMENT.read_text().partition(start)
+        _, found_end, after = rest.partition(end)
+        if not found_start or not found_end:
+            raise BenchError(f"{DOCUMENT}: {start} and {end}: not found")
+        arguments = [argument for argument in sys.argv[1:] if argument != "--write-docs"]
+        command = shlex.join([f"bench/{Path(sys.argv[0]).name}", *arguments])
+        origin = f"`{command}`, {time.strftime('%Y-%m-%d', time.gmtime())}, {_machine()}."
+        parts = [start, origin, markdown(self.head, self.rows), *self.notes, end]
+        DOCUMENT.write_text(before + "\n\n".join(parts) + after)

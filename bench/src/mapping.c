@@ -3,7 +3,8 @@
  *
  * Adds packets to rows chosen at random, in batches as long as one netlink datagram, and compares where the rows lie
  * (anonymous memory, memfd, tmpfs, a disk's file system) and how they are found (in the hash slots themselves, or by an
- * index of 8-byte slots in anonymous memory). Variants are interleaved; one line per cell with min / median of the rounds.
+ * index of 8-byte slots in anonymous memory). Variants are interleaved. One line per cell, columns separated by tabs: where, how, keys, least and median ns per add, millions of
+ * adds per second, ns per add while all keys are new, longest batch in us.
  *
  *   mapping [-r ROUNDS] [-c CPU] [-k KEYS,KEYS] [-p] -t TMPFS_DIR -d DISK_DIR
  *
@@ -311,7 +312,7 @@ static void print_cell(const char *where, const char *how, uint32_t keys, struct
 	qsort(c->fill_ns, rounds, sizeof(double), ascending);
 	qsort(c->worst_us, rounds, sizeof(double), ascending);
 	double median = c->add_ns[rounds / 2];
-	printf("%-30s %-32s %9u %8.1f %8.1f %9.0f %9.1f %11.0f\n", where, how, keys, c->add_ns[0], median, 1e3 / median,
+	printf("%s\t%s\t%u\t%.1f\t%.1f\t%.0f\t%.1f\t%.0f\n", where, how, keys, c->add_ns[0], median, 1e3 / median,
 	       c->fill_ns[rounds / 2], c->worst_us[rounds - 1]);
 }
 
@@ -353,8 +354,6 @@ int main(int argc, char **argv)
 	CPU_SET(cpu, &set);
 	sched_setaffinity(0, sizeof set, &set);
 	pattern = malloc(PATTERN * sizeof *pattern);
-	printf("%-30s %-32s %9s %8s %8s %9s %9s %11s\n", "rows are in", "rows are found by", "keys", "ns min", "median", "M adds/s",
-	       "fill ns", "longest us");
 	for (char *item = strtok(keys, ","); item; item = strtok(NULL, ","))
 		run((uint32_t)strtoul(item, NULL, 10), rounds);
 	return 0;
