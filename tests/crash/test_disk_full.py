@@ -1,0 +1,98 @@
+"""A full disk delays commits; it loses nothing, and it stops nothing."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kernel import senders
+from tests.kernel.gateway import Gateway
+from tests.kernel.lab import Lab, wait_for
+from tests.kernel.senders import Udp
+
+LOAD = Udp(source="10.77.1.2", destination="10.77.2.2", sources=200, count=0, rate=5000)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "netledger-test", str(disk)], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """A file that takes all the room there is."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return ballast
+
+
+def test_a_full_disk_keeps_intervals_back_and_commits_them_when_there_is_room(small_disk: Path, lab: Lab) -> None:
+    lab.witness(lab.gw)
+    gateway = Gateway(lab, lab.gw, interval="1s", store=small_disk / "store")
+    gateway.start_counting()
+    sender = senders.start_udp(lab, lab.left, LOAD)
+    gateway.wait_for_intervals(1)
+    ballast = fill(small_disk)
+    committed = len(gateway.books().intervals)
+    gateway.wait_for_log("event=commit_failed")
+    wait_for(lambda: len(gateway.generations()) >= 4, 20, "generations that are kept")
+    assert len(gateway.books().intervals) <= committed + 1
+    ballast.unlink()
+    gateway.wait_for_intervals(committed + 4, seconds=40)
+    senders.stop_udp(sender)
+    assert gateway.stop() == 0
+    books = gateway.books()
+    assert books.problems() == []
+    assert books.statuses == {"exact": len(books.intervals)}
+    assert books.sent == books.received == lab.counter(lab.gw, "witness", "total")
+
+
+def test_a_stop_with_a_full_disk_says_so_and_the_next_start_commits(small_disk: Path, lab: Lab) -> None:
+    lab.witness(lab.gw)
+    gateway = Gateway(lab, lab.gw, interval="1h", store=small_disk / "store")
+    gateway.start_counting()
+    senders.udp(lab, lab.left, Udp(source="10.77.1.2", destination="10.77.2.2", count=3000))
+    ballast = fill(small_disk)
+    assert gateway.stop() == 1
+    assert "event=not_committed" in gateway.log()
+    assert gateway.books().intervals == ()
+    ballast.unlink()
+    gateway.start_counting()
+    books = gateway.wait_for_intervals(1)
+    assert gateway.stop() == 0
+    assert books.problems() == []
+    assert books.intervals[0].status == "exact"
+    assert books.kernel == lab.counter(lab.gw, "witness", "total")
+
+
+def test_a_daemon_killed_while_the_disk_is_full_loses_no_interval(small_disk: Path, lab: Lab) -> None:
+    lab.witness(lab.gw)
+    gateway = Gateway(lab, lab.gw, interval="1s", store=small_disk / "store")
+    gateway.start_counting()
+    sender = senders.start_udp(lab, lab.left, LOAD)
+    ballast = fill(small_disk)
+    wait_for(lambda: len(gateway.generations()) >= 4, 20, "generations that are kept")
+    gateway.child.kill()
+    gateway.start()
+    wait_for(lambda: len(gateway.generations()) >= 6, 20, "further generations")
+    gateway.child.kill()
+    ballast.unlink()
+    gateway.start_counting()
+    gateway.wait_for_intervals(7, seconds=40)
+    senders.stop_udp(sender)
+    assert gateway.stop() == 0
+    books = gateway.books()
+    assert books.problems() == []
+    assert set(books.statuses) <= {"exact", "lossy"}
+    assert books.sent == books.received == lab.counter(lab.gw, "witness", "total")
