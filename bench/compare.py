@@ -47,7 +47,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--max", action="store_true", help="find the highest rate without loss instead")
     parser.add_argument("--cpus", default="0,1", metavar="A,B", help="CPU of the generator and of the programs (0,1)")
-    parser.add_argument("--disk", default="/var/tmp", metavar="DIR", help="a directory on a disk (/var/tmp)")  # noqa: S108
+    parser.add_argument("--disk", default="/var/tmp", metavar="DIR", help="a directory on a disk (/var/tmp)")  # noqa: S108 - only a default
     parser.add_argument("--log", type=Path, metavar="FILE", help="append each run as a line of JSON")
     parser.add_argument("--write-docs", action="store_true", help="put the table into docs/performance.md")
     return parser.parse_args()

@@ -88,6 +88,7 @@ def main() -> int:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--columns", default="host")
     parser.add_argument("--rows-max", type=int, default=4_000_000)
+    parser.add_argument("--buffer", type=int, default=256 << 20, help="receive buffer in bytes")
     parser.add_argument("--watch", action="store_true", help="look for pauses; costs CPU")
     wanted = parser.parse_args()
     waited_for = {signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM}
@@ -95,7 +96,7 @@ def main() -> int:
     meter = Meter(
         key=KeySpec(columns=wanted.columns.split(",")),
         rows_max=wanted.rows_max,
-        receive_buffer_bytes=256 << 20,
+        receive_buffer_bytes=wanted.buffer,
         timeout_centiseconds=10,
     )
     meter.begin(str(wanted.directory / "first.table"), [NflogGroup(GROUP, account="source", copy_range_bytes=64)])
