@@ -1,0 +1,74 @@
+"""The ``netledger`` command: its subcommands, and errors as messages and exit codes.
+
+Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 done, but not all numbers asked for are proven or complete.
+"""
+
+# ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
+
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from netledger.cli.compat import compat, forward
+from netledger.cli.config import config
+from netledger.cli.run import run
+from netledger.errors import NetledgerError, UsageError
+
+_EXIT_FAILED: Final = 1
+_EXIT_USAGE: Final = 2
+_EXIT_INTERRUPTED: Final = 130  # as shells have it for SIGINT
+
+app = typer.Typer(
+    name="netledger",
+    help="Audit-grade IP traffic accounting: who used how many bytes and packets, with proof.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(run)
+app.add_typer(config)
+app.add_typer(compat)
+
+
+def _print_version(is_asked: bool) -> None:  # noqa: FBT001  # Typer calls it so
+    if is_asked:
+        from netledger import __version__
+
+        typer.echo(f"netledger {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[  # its callback does the work
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def main() -> None:
+    """Runs the command line of this process, and exits."""
+    try:
+        # The arguments of an old command are its own business: Typer would read some of them as its own.
+        sys.exit(code) if (code := forward(sys.argv[1:])) is not None else app()
+    except NetledgerError as error:
+        sys.exit(_report(error))
+    except KeyboardInterrupt:
+        sys.exit(_EXIT_INTERRUPTED)
+
+
+def _report(error: NetledgerError) -> int:
+    """Prints an error for people, and gives its exit code."""
+    # Imported here, so that a command without a configuration does not load what reads one.
+    from netledger.config.problems import ConfigError
+
+    if isinstance(error, ConfigError):
+        # FILE:LINE comes first: editors and people jump there.
+        typer.echo(str(error), err=True)
+        return _EXIT_USAGE
+    typer.echo(f"netledger: {error}", err=True)
+    if error.hint is not None:
+        typer.echo(f"hint: {error.hint}", err=True)
+    return _EXIT_USAGE if isinstance(error, UsageError) else _EXIT_FAILED

@@ -1,0 +1,32 @@
+"""Options that several commands have, and what they mean."""
+
+# ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from netledger.config import Config
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Configuration file; default /etc/netledger/netledger.toml."),
+]
+Store = Annotated[
+    Path | None, typer.Option("--store", metavar="DIR", help="Directory of what is durable, instead of the configured.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def load_config(file: Path | None, store: Path | None = None) -> "Config":
+    """The configuration, with what the command line sets instead.
+
+    Raises:
+        ConfigError: the file cannot be read, or is refused.
+    """
+    from netledger.config import load
+
+    config = load(file)
+    return config if store is None else config.model_copy(update={"store": str(store.absolute())})

@@ -1,0 +1,39 @@
+"""``netledger run``: count until told to stop."""
+
+# ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
+
+from typing import Annotated
+
+import typer
+
+from netledger.cli.options import ConfigFile, Store
+
+
+def run(
+    *,
+    config: ConfigFile = None,
+    store: Store = None,
+    keep_rules: Annotated[
+        bool,
+        typer.Option("--keep-rules", help="Leave the kernel's rules in place at the end, for a restart without a gap."),
+    ] = False,
+) -> None:
+    """Count for every meter of the configuration until TERM or INT.
+
+    HUP reads the configuration again; a bad one changes nothing. USR1 closes the intervals now. Log lines go to
+    standard error.
+    """
+    from netledger.cli.options import load_config
+    from netledger.daemon import Daemon, logs
+    from netledger.daemon.build import make_source
+    from netledger.intervals import SystemClock
+
+    logs.set_up()
+    daemon = Daemon(
+        load_config(config, store),
+        SystemClock(),
+        make_source=make_source,
+        reload=lambda: load_config(config, store),
+        keep_rules=keep_rules,
+    )
+    raise typer.Exit(daemon.run())

@@ -1,0 +1,21 @@
+"""The configuration: one TOML file, every key with a default, all mistakes reported at once."""
+
+from netledger.config.load import DEFAULT_PATH, load, loads
+from netledger.config.model import Config, Meter, Nflog, NflogGroup, PrefixLength
+from netledger.config.problems import ConfigError, Problem
+from netledger.config.show import to_json, to_toml
+
+__all__ = [
+    "DEFAULT_PATH",
+    "Config",
+    "ConfigError",
+    "Meter",
+    "Nflog",
+    "NflogGroup",
+    "PrefixLength",
+    "Problem",
+    "load",
+    "loads",
+    "to_json",
+    "to_toml",
+]

@@ -1,0 +1,43 @@
+"""Mistakes that no single key shows: two meters that want the same group, options that cancel each other.
+
+Works on the parsed text, not on the model, so that these are found together with all others.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from netledger.config.problems import Path, dotted
+
+_SELECTIONS = ("interfaces", "interfaces_excluded", "networks", "networks_excluded")
+
+
+def check(document: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:
+    """The mistakes, each as path, cause and hint."""
+    owners: dict[int, Path] = {}
+    for name, meter in _table(document.get("meters")).items():
+        settings = _table(meter)
+        groups = _table(settings.get("nflog")).get("groups")
+        if not isinstance(groups, list) or not groups:
+            continue
+        yield from _useless(("meters", name), settings)
+        for position, entry in enumerate(groups):
+            group = _table(entry).get("group")
+            path = ("meters", name, "nflog", "groups", position, "group")
+            if not isinstance(group, int) or isinstance(group, bool):
+                continue
+            if group in owners:
+                yield path, f"group {group} is taken by {dotted(owners[group])}", "a group has one listener"
+            else:
+                owners[group] = path
+
+
+def _useless(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:
+    for name in _SELECTIONS:
+        if settings.get(name):
+            yield (*meter, name), "has no effect on given groups", "your own rules choose their packets; leave it out"
+    for name in ("table", "hooks"):
+        if name in _table(settings.get("nflog")):
+            yield (*meter, "nflog", name), "has no effect on given groups", "it is for rules of netledger's own"
+
+
+def _table(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,154 @@
+"""Text to configuration: parsed, checked as a whole, and every mistake reported with its line."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from netledger.config import across, problems
+from netledger.config.lines import line_for, lines_of
+from netledger.config.model import Config, Meter
+from netledger.config.problems import ConfigError, Problem
+from netledger.config.toml import value_to_toml
+
+DEFAULT_PATH: Final = Path("/etc/netledger/netledger.toml")
+
+_NOT_YET: Final = {"attribution", "conntrack", "bpf", "packet", "nfacct"}
+_SYNTAX_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_SHOWN_MAX: Final = 60
+
+# What pydantic finds, as cause and hint.
+_WORDS: Final[dict[str, tuple[str, str | None]]] = {
+    "missing": ("is missing", None),
+    "string_type": ("{shown} is no text", "text stands in quotes"),
+    "int_type": ("{shown} is no whole number", None),
+    "literal_error": ("{shown} is not possible here", "{expected}"),
+    "greater_than_equal": ("{shown} is too small", "at least {ge}"),
+    "less_than_equal": ("{shown} is too big", "at most {le}"),
+    "too_short": ("is empty", "leave it out to take the default"),
+    "tuple_type": ("{shown} is no list", "as in [{shown}]"),
+    "model_type": ("{shown} is no table", "as in [{key}]"),
+    "dict_type": ("{shown} is no table", "as in [{key}]"),
+}
+
+
+def load(path: Path | None) -> Config:
+    """The configuration of a file, or of the default file when ``path`` is None; that one may be missing.
+
+    Raises:
+        ConfigError: the file cannot be read, or is refused.
+    """
+    file = DEFAULT_PATH if path is None else path
+    try:
+        raw = file.read_bytes()
+    except FileNotFoundError as error:
+        if path is None:
+            return loads("", file=str(file))
+        raise ConfigError(str(file), [Problem((), None, "no such file", "leave --config out to do without")]) from error
+    except OSError as error:
+        raise ConfigError(str(file), [Problem((), None, (error.strerror or str(error)).lower())]) from error
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError(str(file), [Problem((), line, "not UTF-8")]) from error
+    return loads(text, file=str(file))
+
+
+def loads(text: str, *, file: str) -> Config:
+    """The configuration of a text; ``file`` is what messages call it.
+
+    Raises:
+        ConfigError: with every mistake there is. Of a syntax error the first one only.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(file, [_syntax(error, text)]) from error
+    found = list(across.check(document))
+    config: Config | None = None
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as error:
+        found += [_translated(details) for details in error.errors(include_url=False)]
+    if config is None or found:
+        lines = lines_of(text.replace("\r\n", "\n"))
+        raise ConfigError(file, [Problem(path, line_for(lines, path), cause, hint) for path, cause, hint in found])
+    return _resolved(config)
+
+
+def _resolved(config: Config) -> Config:
+    """With what a meter leaves out taken from what stands above it."""
+    meters = config.meters or Config().meters
+    return config.model_copy(update={"meters": {name: _with_interval(config, one) for name, one in meters.items()}})
+
+
+def _with_interval(config: Config, meter: Meter) -> Meter:
+    if "interval_seconds" in meter.model_fields_set:
+        return meter
+    return meter.model_copy(update={"interval_seconds": config.interval_seconds})
+
+
+def _syntax(error: tomllib.TOMLDecodeError, text: str) -> Problem:
+    # Only Python 3.14 gives the line as a field; before that it is in the text and nowhere else.
+    message = str(error)
+    place = _SYNTAX_PLACE.search(message)
+    cause = message[: place.start()] if place else message
+    line = int(place[1]) if place and place[1] else text.count("\n") + 1
+    return Problem((), line, cause[:1].lower() + cause[1:])
+
+
+def _translated(details: ErrorDetails) -> tuple[problems.Path, str, str | None]:
+    """A finding of pydantic in the words of this program."""
+    path = tuple(part for part in details["loc"] if part != "[key]")
+    kind, found = details["type"], details["input"]
+    context = details.get("ctx", {})
+    if kind == "refused":
+        return path, str(context["cause"]), context["hint"]
+    if kind == "extra_forbidden":
+        return path, *_unknown(path)
+    if kind not in _WORDS:
+        return path, details["msg"][:1].lower() + details["msg"][1:], None
+    cause, hint = _WORDS[kind]
+    if kind == "int_type" and isinstance(found, str):
+        hint = "a number stands without quotes"
+    words = {"shown": _shown(found), "key": problems.dotted(path), **context}
+    return path, cause.format_map(words), hint and hint.format_map(words).replace("'", '"')
+
+
+def _shown(value: object) -> str:
+    text = value_to_toml(value)
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"
+
+
+def _unknown(path: problems.Path) -> tuple[str, str | None]:
+    name = str(path[-1])
+    if name in _NOT_YET:
+        return "not in this version", None
+    near = difflib.get_close_matches(name, _keys_at(path[:-1]), n=1)
+    return "unknown key", f"did you mean {near[0]}?" if near else f"possible are {', '.join(_keys_at(path[:-1]))}"
+
+
+def _keys_at(path: problems.Path) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in path:
+        field = next((field for key, field in _fields(model) if key == part), None)
+        if field is not None:
+            model = next(_models_in(field), model)
+    return [key for key, _ in _fields(model)]
+
+
+def _fields(model: type[BaseModel]) -> list[tuple[str, object]]:
+    return [(field.alias or name, field.annotation) for name, field in model.model_fields.items()]
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

@@ -1,0 +1,41 @@
+"""The effective configuration as text: what was set, and every default. Reading it again gives the same."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+from netledger.config import durations
+from netledger.config.model import Config
+from netledger.config.toml import value_to_toml
+
+
+def to_toml(config: Config) -> str:
+    """As TOML."""
+    return "\n".join(_table((), _document(config))) + "\n"
+
+
+def to_json(config: Config) -> str:
+    """As one JSON object of the same shape."""
+    return json.dumps(_document(config), ensure_ascii=False, indent=2) + "\n"
+
+
+def _document(config: Config) -> dict[str, object]:
+    document = config.model_dump(mode="json", by_alias=True, exclude_none=True)
+    for table in (document, *document["meters"].values()):
+        table["interval"] = durations.render(table["interval"])
+    for meter in document["meters"].values():
+        if meter["nflog"]["groups"]:
+            # Rules of one's own: these two are for netledger's, and are refused beside groups.
+            del meter["nflog"]["table"], meter["nflog"]["hooks"]
+    return document
+
+
+def _table(path: tuple[str, ...], table: Mapping[str, object]) -> Iterator[str]:
+    """Plain keys first, then the tables: a key behind a table's header would belong to that one."""
+    if path and path != ("meters",):
+        yield f"\n[{'.'.join(path)}]"
+    inner = {key: value for key, value in table.items() if isinstance(value, Mapping) and key != "prefix_length"}
+    for key, value in table.items():
+        if key not in inner:
+            yield f"{key} = {value_to_toml(value)}"
+    for key, value in inner.items():
+        yield from _table((*path, key), value)

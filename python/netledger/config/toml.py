@@ -1,0 +1,28 @@
+"""Values as TOML writes them; the standard library reads TOML only."""
+
+from collections.abc import Mapping
+from typing import Final
+
+_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
+
+
+def value_to_toml(value: object) -> str:
+    """One value as TOML writes it."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return '"' + "".join(_escaped(character) for character in value) + '"'
+        case Mapping():
+            pairs = ", ".join(f"{key} = {value_to_toml(inner)}" for key, inner in value.items())
+            return f"{{ {pairs} }}" if pairs else "{}"
+        case list() | tuple():
+            return "[" + ", ".join(value_to_toml(inner) for inner in value) + "]"
+        case _:
+            return str(value)
+
+
+def _escaped(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    return character if character.isprintable() else f"\\U{ord(character):08X}"

@@ -1,0 +1,114 @@
+"""Checks of single values, and the types of the model that carry them.
+
+Each says what is wrong in the words of the file's author, with a hint where there is one. Nothing is converted
+silently: a string is no number, and a network with host bits set is not the network it lies in.
+"""
+
+import ipaddress
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, NoReturn
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from netledger.config import durations
+from netledger.config.toml import value_to_toml
+
+NAME_LENGTH_MAX = 16
+_NODE_LENGTH_MAX = 64
+_INTERFACE_BYTES_MAX = 15
+
+_NAME = re.compile(r"[a-z0-9_]+")
+
+
+def refuse(cause: str, hint: str | None = None) -> NoReturn:
+    """Refuses the value that is being checked."""
+    # The cause is a value, not the template: braces in it are what the author of the file wrote.
+    raise PydanticCustomError("refused", "{cause}", {"cause": cause, "hint": hint})
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        refuse(
+            f"{value_to_toml(text)} is no name",
+            "lower case letters, digits and underscores, for it names chains and directories",
+        )
+    if len(text) > NAME_LENGTH_MAX:
+        refuse(
+            f"{len(text)} characters are too many", f"at most {NAME_LENGTH_MAX}, for it names chains and directories"
+        )
+    return text
+
+
+def _node(text: str) -> str:
+    if not text or not text.isprintable() or text != text.strip():
+        refuse("this is no name of a machine", 'as in "gw1"; leave it out to take the host name')
+    if len(text) > _NODE_LENGTH_MAX:
+        refuse(f"{len(text)} characters are too many", f"at most {_NODE_LENGTH_MAX}")
+    return text
+
+
+def _interface(text: str) -> str:
+    size = len(text.encode())
+    if not text or text in {".", ".."} or not text.isprintable() or any(mark in text for mark in "/: "):
+        refuse(f"{value_to_toml(text)} is no interface name", 'as in "eth1"')
+    if size > _INTERFACE_BYTES_MAX:
+        refuse(f"{value_to_toml(text)} has {size} bytes", f"interface names have at most {_INTERFACE_BYTES_MAX}")
+    return text
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        pass
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        refuse(f"{value_to_toml(text)} is no network", 'as in "192.168.0.0/24" or "2001:db8:1::/48"')
+    refuse(f"{value_to_toml(text)} has host bits set", f'the network is "{meant}"')
+
+
+def _duration(value: object) -> int:
+    seconds = durations.parse(value) if isinstance(value, str) else None
+    if seconds is None:
+        refuse(f"{value_to_toml(value)} is no duration", 'as in "90s", "5m", "1h" or "1d"')
+    return seconds
+
+
+def _interval(seconds: int) -> int:
+    if seconds > durations.INTERVAL_MAX_SECONDS:
+        refuse(
+            f"{durations.words(seconds)} are too long", f"at most {durations.render(durations.INTERVAL_MAX_SECONDS)}"
+        )
+    if not durations.divides_days(seconds):
+        near = " or ".join(f'"{durations.render(size)}"' for size in durations.neighbours(seconds))
+        refuse(f"{durations.words(seconds)} do not divide a day", f"{near} would")
+    return seconds
+
+
+def _directory(text: str) -> str:
+    if not text.startswith("/") or "\0" in text or ".." in PurePosixPath(text).parts:
+        refuse(f"{value_to_toml(text)} is no absolute directory", 'as in "/var/lib/netledger"')
+    return str(PurePosixPath(text))
+
+
+def unique(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuses a list in which something stands twice."""
+    twice = next((value for value in values if values.count(value) > 1), None)
+    if twice is not None:
+        refuse(f"{value_to_toml(twice)} stands twice")
+    return values
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Node = Annotated[str, AfterValidator(_node)]
+Interface = Annotated[str, AfterValidator(_interface)]
+Network = Annotated[str, AfterValidator(_network)]
+Directory = Annotated[str, AfterValidator(_directory)]
+Interval = Annotated[int, BeforeValidator(_duration), AfterValidator(_interval)]
+
+# TOML has lists only; a tuple cannot be changed behind the configuration's back.
+Interfaces = Annotated[tuple[Interface, ...], Field(strict=False), AfterValidator(unique)]
+Networks = Annotated[tuple[Network, ...], Field(strict=False), AfterValidator(unique)]

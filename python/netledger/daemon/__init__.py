@@ -1,0 +1,5 @@
+"""The long-lived process: configuration to parts, intervals, signals, shutdown."""
+
+from netledger.daemon.run import Daemon
+
+__all__ = ["Daemon"]

@@ -1,0 +1,63 @@
+"""The source of a meter, made from its configuration."""
+
+from pathlib import Path
+
+from netledger.config import Config, Meter
+from netledger.sources.base import Key, Source
+from netledger.sources.nflog_groups import GivenGroup, GivenGroupsConfig, GivenGroupsSource
+from netledger.sources.nflog_managed import ManagedNflogConfig, ManagedNflogSource
+
+_STRICT = {None: 0, "ipv4": 4, "ipv6": 6}
+
+
+def make_source(name: str, meter: Meter, config: Config) -> Source:
+    """The source of one meter; inert until it is opened."""
+    return _nflog_groups(name, meter, config) if meter.nflog.groups else _nflog_managed(name, meter, config)
+
+
+def _nflog_managed(name: str, meter: Meter, config: Config) -> Source:
+    return ManagedNflogSource(
+        ManagedNflogConfig(
+            meter=name,
+            node=config.node,
+            runtime=Path(config.runtime) / name,
+            store=Path(config.store) / "meters",
+            key=_key(meter),
+            rows_max=meter.rows_max,
+            table=meter.nflog.table,
+            hooks=meter.nflog.hooks,
+            interfaces=meter.interfaces,
+            interfaces_excluded=meter.interfaces_excluded,
+            networks=meter.networks,
+            networks_excluded=meter.networks_excluded,
+            buffer_bytes=meter.nflog.buffer_bytes,
+        )
+    )
+
+
+def _nflog_groups(name: str, meter: Meter, config: Config) -> Source:
+    groups = [
+        GivenGroup(number=one.group, account=one.account, strict_family=_STRICT[one.family])
+        for one in meter.nflog.groups
+    ]
+    return GivenGroupsSource(
+        GivenGroupsConfig(
+            meter=name,
+            node=config.node,
+            runtime=Path(config.runtime) / name,
+            store=Path(config.store) / "meters",
+            groups=tuple(groups),
+            key=_key(meter),
+            rows_max=meter.rows_max,
+            buffer_bytes=meter.nflog.buffer_bytes,
+        )
+    )
+
+
+def _key(meter: Meter) -> Key:
+    return Key(
+        columns=meter.key,
+        ipv4_prefix_length=meter.prefix_length.ipv4,
+        ipv6_prefix_length=meter.prefix_length.ipv6,
+        local=meter.local,
+    )

@@ -1,0 +1,117 @@
+"""One running meter: its source, its schedule, and handing closed generations to the queue."""
+
+import logging
+from typing import final
+
+from netledger.config import Meter
+from netledger.errors import NetledgerError
+from netledger.intervals import SECOND_NS, Clock, Moment, Schedule
+from netledger.pipeline import WAITING_MAX, CommitQueue
+from netledger.sources.base import Source
+
+_PAUSE_FIRST_NS = SECOND_NS
+_PAUSE_MAX_NS = 60 * SECOND_NS
+
+_log = logging.getLogger(__name__)
+
+
+@final
+class RunningMeter:
+    """Cuts when an interval is due. To be used from one thread; times come from the clock that is given."""
+
+    def __init__(self, name: str, config: Meter, source: Source, *, queue: CommitQueue, clock: Clock) -> None:
+        self.name = name
+        self.config = config
+        self._source = source
+        self._queue = queue
+        self._clock = clock
+        self._schedule: Schedule | None = None
+        self._again_ns = 0
+        self._pause_ns = _PAUSE_FIRST_NS
+        self._remarks: tuple[str, ...] = ()
+
+    def open(self) -> None:
+        """Starts to count. What a dead process left is handed to the queue before anything else.
+
+        Raises:
+            SourceError: as the source has it.
+        """
+        now = self._clock.now()
+        left = self._source.open(now)
+        for closed in left:
+            _log.info("taken_over", extra={"fields": {"meter": self.name, "seq": closed.seq}})
+            self._queue.put(closed)
+        start_ns = max([now.wall_ns, *(closed.end.wall_ns for closed in left)])
+        self._schedule = Schedule(self.config.interval_seconds * SECOND_NS, start_ns=start_ns)
+
+    def wait_ns(self) -> int:
+        """How long until there is something to do, by the present clocks."""
+        now = self._clock.now()
+        return max(self._opened().wait_ns(now), self._again_ns - now.monotonic_ns)
+
+    def cut_if_due(self) -> None:
+        """Closes the interval if its time has come. Blocks for tens of milliseconds.
+
+        With too many intervals waiting for the store the open one goes on to its next boundary.
+        """
+        schedule = self._opened()
+        now = self._clock.now()
+        if not schedule.is_due(now) or now.monotonic_ns < self._again_ns:
+            return
+        waiting = self._queue.waiting(self.name)
+        if waiting > WAITING_MAX:
+            self._remark(f"{waiting} intervals waited for the store, so this one was not cut in time")
+            _log.warning("not_cut", extra={"fields": {"meter": self.name, "waiting": waiting}})
+            schedule.postpone(now)
+            return
+        self.cut()
+
+    def cut(self) -> None:
+        """Closes the interval now. When the source cannot, counting goes on and the cut is tried again soon."""
+        schedule = self._opened()
+        now = self._clock.now()
+        try:
+            closed = self._source.cut(label_end_ns=schedule.label(now), now=now)
+        except NetledgerError as error:
+            self._failed(error, now)
+            return
+        self._again_ns, self._pause_ns = 0, _PAUSE_FIRST_NS
+        # The end is the source's to tell: it may be that of an earlier try that came half way.
+        schedule.advance(closed.end.wall_ns)
+        self._queue.put(closed, remarks=self._taken_remarks())
+
+    def _failed(self, error: NetledgerError, now: Moment) -> None:
+        self._remark(f"it could not be cut in time: {error}")
+        fields = {"meter": self.name, "error": error, "again_seconds": self._pause_ns // SECOND_NS}
+        if error.hint is not None:
+            fields["hint"] = error.hint
+        _log.error("cut_failed", extra={"fields": fields})
+        self._again_ns = now.monotonic_ns + self._pause_ns
+        self._pause_ns = min(2 * self._pause_ns, _PAUSE_MAX_NS)
+
+    def close(self, *, keep_rules: bool) -> None:
+        """Closes the last interval and ends counting.
+
+        Raises:
+            SourceError: as the source has it.
+        """
+        now = self._clock.now()
+        if self._schedule is not None:
+            # The same end as a cut would get, so that it is behind the start whatever the wall clock did.
+            now = Moment(self._schedule.label(now), now.monotonic_ns)
+        for closed in self._source.close(now=now, keep_rules=keep_rules):
+            self._queue.put(closed, remarks=self._taken_remarks())
+
+    def _remark(self, text: str) -> None:
+        # The last one says it all: the interval may grow over many boundaries.
+        self._remarks = (text,)
+
+    def _taken_remarks(self) -> tuple[str, ...]:
+        remarks, self._remarks = self._remarks, ()
+        return remarks
+
+    def _opened(self) -> Schedule:
+        if self._schedule is None:
+            message = f"meter {self.name} is not open"
+            raise RuntimeError(message)
+        return self._schedule

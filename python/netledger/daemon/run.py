@@ -1,0 +1,214 @@
+"""The composition root: builds the parts from the configuration, and lets them run until a signal ends it."""
+
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, final
+
+from netledger.config import Config, ConfigError, Meter
+from netledger.daemon.meter import RunningMeter
+from netledger.daemon.runtime import RuntimeLock, file_system, is_in_memory
+from netledger.daemon.wakeup import Wakeup
+from netledger.errors import NetledgerError
+from netledger.exports.directory import ExportDirectory
+from netledger.intervals import Clock
+from netledger.pipeline import CommitQueue, Pipeline
+from netledger.receipt import Receipt
+from netledger.sources.base import Source
+
+# The kernel does not wake a sleeper when the wall clock is stepped, so look at it from time to time.
+_LOOK_AT_CLOCK_NS: Final = 10_000_000_000
+
+_EXIT_DONE: Final = 0
+_EXIT_FAILED: Final = 1
+
+SourceFactory = Callable[[str, Meter, Config], Source]
+"""Makes the source of a meter, by its name; inert until it is opened."""
+
+_log = logging.getLogger(__name__)
+
+
+@final
+class Daemon:
+    """Counts for every meter of the configuration until it is told to stop.
+
+    Args:
+        config: what to do.
+        clock: where the time comes from.
+        make_source: the source of a meter.
+        reload: reads the configuration again, for HUP.
+        keep_rules: leave the kernel's rules in place at the end, so that a restart misses nothing.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        *,
+        make_source: SourceFactory,
+        reload: Callable[[], Config],
+        keep_rules: bool = False,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._make_source = make_source
+        self._reload = reload
+        self._keep_rules = keep_rules
+        self._wakeup = Wakeup()
+        self._exports = ExportDirectory(Path(config.store))
+        self._queue = CommitQueue(Pipeline(config.node, self._exports), committed=self._committed)
+        self._meters: dict[str, RunningMeter] = {}
+        self._wanted = dict(config.meters)
+        self._is_stopping = False
+
+    def run(self) -> int:
+        """Blocks until TERM or INT. To be called in the main thread, once.
+
+        Returns the exit code: 0 when everything that was counted is committed.
+
+        Raises:
+            NetledgerError: it could not start. What was counted until then is committed, or kept for the next start.
+        """
+        lock = RuntimeLock(Path(self._config.runtime))
+        lock.open()
+        try:
+            with self._wakeup:
+                self._say_where()
+                self._queue.open()
+                try:
+                    self._start()
+                    while not self._is_stopping:
+                        self._turn()
+                finally:
+                    kept = self._stop()
+        finally:
+            lock.close()
+        return _EXIT_FAILED if kept else _EXIT_DONE
+
+    def _start(self) -> None:
+        for name in self._config.meters:
+            self._exports.remove_leftovers(name)
+            self._open(name)
+        _log.info("started", extra={"fields": {"node": self._config.node, "meters": ",".join(self._meters)}})
+
+    def _turn(self) -> None:
+        """One wait, and what it was for."""
+        self._settle()
+        timeout_ns = min([_LOOK_AT_CLOCK_NS, *(meter.wait_ns() for meter in self._meters.values())])
+        for number in self._wakeup.wait(timeout_ns):
+            self._obey(number)
+        for meter in self._meters.values():
+            meter.cut_if_due()
+
+    def _obey(self, number: signal.Signals) -> None:
+        if number == signal.SIGHUP:
+            self._reload_config()
+        elif number == signal.SIGUSR1:
+            for meter in self._meters.values():
+                meter.cut()
+        else:
+            _log.info("stopping", extra={"fields": {"signal": number.name}})
+            self._is_stopping = True
+
+    def _stop(self) -> int:
+        """Closes all meters and commits what they give; returns how many intervals or meters are left undone."""
+        failed = sum(not self._close(name, keep_rules=self._keep_rules) for name in list(self._meters))
+        kept = self._queue.close()
+        if kept:
+            fields = {"intervals": kept, "hint": f"they are kept in {self._config.runtime} and committed at next start"}
+            _log.error("not_committed", extra={"fields": fields})
+        _log.info("stopped")
+        return kept + failed
+
+    def _open(self, name: str) -> None:
+        wanted = self._wanted[name]
+        if wanted.source == "auto":
+            fields = {"meter": name, "source": "nflog", "why": "the one mechanism of this version that can be proven"}
+            _log.info("source_chosen", extra={"fields": fields})
+        source = self._make_source(name, wanted, self._config)
+        meter = RunningMeter(name, wanted, source, queue=self._queue, clock=self._clock)
+        meter.open()
+        self._meters[name] = meter
+        _log.info("counting", extra={"fields": {"meter": name, "interval_seconds": wanted.interval_seconds}})
+
+    def _close(self, name: str, *, keep_rules: bool) -> bool:
+        try:
+            self._meters.pop(name).close(keep_rules=keep_rules)
+        except NetledgerError as error:
+            _log_error("close_failed", error, meter=name)
+            return False
+        return True
+
+    def _reload_config(self) -> None:
+        try:
+            config = self._reload()
+        except ConfigError as error:
+            for line in str(error).splitlines():
+                _log.error("reload_refused", extra={"fields": {"problem": line}})
+            return
+        for key in ("node", "store", "runtime"):
+            if getattr(config, key) != getattr(self._config, key):
+                _log.warning("needs_restart", extra={"fields": {"key": key, "in_use": getattr(self._config, key)}})
+        self._wanted = dict(config.meters)
+        _log.info("reloaded", extra={"fields": {"meters": ",".join(self._wanted)}})
+
+    def _settle(self) -> None:
+        """Brings the running meters to what is wanted, as far as the queue allows.
+
+        A source that is opened takes over what lies in its runtime directory. So a meter is closed only when nothing
+        of it waits, and opened again only when its last interval is committed: the same interval would come twice.
+        """
+        for name, meter in list(self._meters.items()):
+            if self._wanted.get(name) != meter.config and not self._queue.waiting(name):
+                self._close(name, keep_rules=False)
+                _log.info("closed", extra={"fields": {"meter": name}})
+        for name in list(self._wanted):
+            if name not in self._meters and not self._queue.waiting(name):
+                try:
+                    self._open(name)
+                except NetledgerError as error:
+                    _log_error("open_failed", error, meter=name)
+                    del self._wanted[name]
+
+    def _committed(self, receipt: Receipt) -> None:
+        """Called in the queue's thread."""
+        count = receipt.observed.accounted
+        fields: dict[str, object] = {
+            "meter": receipt.meter,
+            "seq": receipt.seq,
+            "status": receipt.status,
+            "rows": receipt.rows,
+            "packets": count.packets,
+            "bytes": count.bytes,
+            "lost": receipt.lost.packets,
+        }
+        if receipt.reason is not None:
+            fields["reason"] = receipt.reason
+        _log.info("committed", extra={"fields": fields})
+        self._wakeup.notify()
+
+    def _say_where(self) -> None:
+        runtime = Path(self._config.runtime)
+        if not is_in_memory(runtime):
+            fields = {
+                "directory": runtime,
+                "file_system": file_system(runtime),
+                "hint": "counting writes there all the time; a directory on tmpfs spares the disk",
+            }
+            _log.warning("runtime_not_in_memory", extra={"fields": fields})
+        left = [path.name for path in runtime.iterdir() if path.is_dir() and path.name not in self._config.meters]
+        for name in _with_generations(runtime, left):
+            fields = {"meter": name, "directory": runtime / name, "hint": "configure the meter again to commit them"}
+            _log.warning("generations_of_no_meter", extra={"fields": fields})
+
+
+def _with_generations(runtime: Path, names: Sequence[str]) -> list[str]:
+    return [name for name in names if any((runtime / name).glob("gen-*.json"))]
+
+
+def _log_error(event: str, error: NetledgerError, **fields: object) -> None:
+    fields |= {"error": error}
+    if error.hint is not None:
+        fields |= {"hint": error.hint}
+    _log.error(event, extra={"fields": fields})

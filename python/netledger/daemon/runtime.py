@@ -1,0 +1,77 @@
+"""The runtime directory: one process at a time, in memory if possible."""
+
+import fcntl
+import os
+import re
+from pathlib import Path
+from typing import final
+
+from netledger.errors import NetledgerError
+
+_MOUNTS = Path("/proc/self/mountinfo")
+_IN_MEMORY = {"tmpfs", "ramfs"}
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+class RuntimeDirectoryError(NetledgerError):
+    """The runtime directory cannot be used."""
+
+
+@final
+class RuntimeLock:
+    """Keeps a second process out of a runtime directory. The kernel drops the lock when the process ends, however."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._descriptor: int | None = None
+
+    def open(self) -> None:
+        """Makes the directory and takes the lock; does not wait.
+
+        Raises:
+            RuntimeDirectoryError: another process has it, or the directory cannot be made.
+        """
+        try:
+            self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+            descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise RuntimeDirectoryError(str(self._directory), "open", (error.strerror or str(error)).lower()) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.read(descriptor, 32).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise RuntimeDirectoryError(
+                str(self._directory),
+                "lock",
+                f"in use by pid {owner or '?'}",
+                "stop it, or set another runtime directory",
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        self._descriptor = descriptor
+
+    def close(self) -> None:
+        """Gives the lock back. May be called twice."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def file_system(directory: Path, mountinfo: str | None = None) -> str:
+    """The kind of file system that a directory is on, such as ``tmpfs``; ``?`` when the kernel does not say."""
+    text = _MOUNTS.read_text() if mountinfo is None else mountinfo
+    where = directory.resolve()
+    found, found_length = "?", -1
+    for line in text.splitlines():
+        before, _, after = line.partition(" - ")
+        point = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), before.split(" ")[4]))
+        # Of two mounts on the same point the later one is on top.
+        if where.is_relative_to(point) and len(point.parts) >= found_length:
+            found, found_length = after.split(" ")[0], len(point.parts)
+    return found
+
+
+def is_in_memory(directory: Path) -> bool:
+    """Whether writing to the directory never waits for a disk."""
+    return file_system(directory) in _IN_MEMORY

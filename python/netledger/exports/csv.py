@@ -1,0 +1,113 @@
+"""An interval as CSV: the columns of :data:`netledger.schema.ROW_COLUMNS`, one line for each row.
+
+Addresses are text, times RFC 3339 in UTC, integers plain, what is not known is empty.
+"""
+
+import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from netledger.receipt import ZERO, Count, Receipt, rfc3339
+from netledger.schema import BATCH_COLUMNS, INTERVAL_COLUMNS, ROW_COLUMNS, Account
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_ADDRESS_BYTES = 16
+_V4_MAPPED = bytes(10) + b"\xff\xff"
+
+# Text is made for this many rows at a time, so that a big interval costs no more memory than a small one.
+_CHUNK_ROWS = 65_536
+
+
+class ArrowRows(Protocol):
+    """Rows of a closed generation, by Arrow's PyCapsule interface."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
+        """The schema and the array as capsules."""
+
+
+def write_rows(file: BinaryIO, rows: ArrowRows, receipt: Receipt) -> None:
+    """Writes the header, the rows and, where something is lost, the row *unattributed*.
+
+    Blocks for the disk; a million rows take a few seconds.
+
+    Raises:
+        OSError: the disk is full, broken or refuses.
+    """
+    # Imported when the first interval is written: it is the heaviest thing this program uses.
+    import pyarrow as pa
+    from pyarrow import csv
+
+    batch = pa.record_batch(rows)
+    file.write((",".join(column.name for column in ROW_COLUMNS) + "\n").encode())
+    options = csv.WriteOptions(include_header=False)
+    for start in range(0, batch.num_rows, _CHUNK_ROWS):
+        csv.write_csv(_as_text(batch.slice(start, _CHUNK_ROWS), receipt), file, options)
+    if receipt.observed.unattributed != ZERO:
+        csv.write_csv(_as_text(_unattributed(batch.schema, receipt.observed.unattributed), receipt), file, options)
+
+
+def sums(rows: ArrowRows) -> tuple[Count, Count]:
+    """All that was sent, and all that was received.
+
+    Raises:
+        OverflowError: a sum does not fit 64 bits.
+    """
+    import pyarrow as pa
+    from pyarrow import compute
+
+    batch = pa.record_batch(rows)
+
+    def total(name: str) -> int:
+        # Added up as decimals: a sum of 64-bit integers would wrap silently.
+        return int(compute.sum(batch.column(name).cast(pa.decimal128(38))).as_py() or 0)
+
+    return (
+        Count(total("sent_packets"), total("sent_bytes")),
+        Count(total("received_packets"), total("received_bytes")),
+    )
+
+
+def _as_text(batch: "pa.RecordBatch", receipt: Receipt) -> "pa.RecordBatch":
+    import pyarrow as pa
+
+    values = (rfc3339(receipt.start_ns), rfc3339(receipt.end_ns), receipt.node, receipt.meter)
+    columns: list[pa.Array] = [pa.repeat(value, batch.num_rows) for value in values]
+    for column in BATCH_COLUMNS:
+        array = batch.column(column.name)
+        if pa.types.is_fixed_size_binary(array.type):
+            array = pa.array(_addresses(array), pa.string())
+        elif pa.types.is_dictionary(array.type):
+            array = array.cast(pa.string())
+        columns.append(array)
+    return pa.record_batch(columns, names=[column.name for column in (*INTERVAL_COLUMNS, *BATCH_COLUMNS)])
+
+
+def _addresses(array: "pa.Array") -> Iterator[str | None]:
+    if array.null_count == len(array):
+        yield from [None] * len(array)
+        return
+    # From the raw buffer: making a Python object of each value by Arrow's own means takes five times as long.
+    raw = array.buffers()[1].slice(array.offset * _ADDRESS_BYTES, len(array) * _ADDRESS_BYTES).to_pybytes()
+    valid = array.is_valid().to_pylist() if array.null_count else None
+    ntop, v4, v6 = socket.inet_ntop, socket.AF_INET, socket.AF_INET6
+    for index in range(len(array)):
+        if valid is not None and not valid[index]:
+            yield None
+            continue
+        address = raw[index * _ADDRESS_BYTES : (index + 1) * _ADDRESS_BYTES]
+        yield ntop(v4, address[12:]) if address.startswith(_V4_MAPPED) else ntop(v6, address)
+
+
+def _unattributed(schema: "pa.Schema", lost: Count) -> "pa.RecordBatch":
+    import pyarrow as pa
+
+    values = {
+        "account": str(Account.UNATTRIBUTED),
+        "sent_bytes": lost.bytes,
+        "sent_packets": lost.packets,
+        "received_bytes": lost.bytes,
+        "received_packets": lost.packets,
+    }
+    return pa.record_batch([pa.array([values.get(field.name)], field.type) for field in schema], schema=schema)

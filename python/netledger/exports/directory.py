@@ -1,0 +1,78 @@
+"""Where the files of an interval lie, and what they are called.
+
+``STORE/exports/METER/START_END-SEQ.csv`` and ``….receipt.json`` beside it. The receipt is written last: where it is,
+the interval is complete.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import final
+
+from netledger.exports.csv import ArrowRows, write_rows
+from netledger.exports.files import export_error, remove_leftovers, write_atomically
+from netledger.exports.receipts import write_receipt
+from netledger.receipt import Receipt
+
+_SECOND_NS = 1_000_000_000
+
+
+@final
+class ExportDirectory:
+    """Writes intervals below ``store``. Safe to use from one thread at a time."""
+
+    def __init__(self, store: Path) -> None:
+        self._root = store / "exports"
+
+    def of(self, meter: str) -> Path:
+        """Where the files of a meter are."""
+        return self._root / meter
+
+    def remove_leftovers(self, meter: str) -> list[Path]:
+        """Removes what a dead process had begun to write, and says what it was.
+
+        Raises:
+            ExportError: the directory cannot be read or changed.
+        """
+        return remove_leftovers(self.of(meter))
+
+    def has(self, *, meter: str, seq: int, start_ns: int) -> bool:
+        """Whether the interval is there already, so that writing it again would count it twice.
+
+        The end is not compared: a process that was killed after writing, before it forgot the interval, may end it
+        somewhat later when it comes back.
+        """
+        return any(self._of_interval(meter, seq, start_ns, "receipt.json"))
+
+    def write(self, receipt: Receipt, rows: ArrowRows) -> None:
+        """Writes both files. To repeat it after a crash, at any point of it, is harmless.
+
+        Raises:
+            ExportError: the disk is full, broken or refuses; the interval is not complete.
+        """
+        path = self.of(receipt.meter) / file_name(receipt)
+        table = path.with_name(f"{path.name}.csv")
+        write_atomically(table, lambda file: write_rows(file, rows, receipt))
+        for other in self._of_interval(receipt.meter, receipt.seq, receipt.start_ns, "csv"):
+            if other != table:
+                _remove(other)
+        write_atomically(path.with_name(f"{path.name}.receipt.json"), lambda file: write_receipt(file, receipt))
+
+    def _of_interval(self, meter: str, seq: int, start_ns: int, ending: str) -> list[Path]:
+        return list(self.of(meter).glob(f"{_stamp(start_ns)}_*-{seq:08d}.{ending}"))
+
+
+def _remove(path: Path) -> None:
+    # Rows without a receipt, of a process that was killed between the two: the same packets, under another end.
+    try:
+        path.unlink()
+    except OSError as error:
+        raise export_error(path, "remove", error) from error
+
+
+def file_name(receipt: Receipt) -> str:
+    """The name of an interval's files, without what follows the dot: ``20261120T100000Z_20261120T100500Z-00000012``."""
+    return f"{_stamp(receipt.start_ns)}_{_stamp(receipt.end_ns)}-{receipt.seq:08d}"
+
+
+def _stamp(wall_ns: int) -> str:
+    return datetime.fromtimestamp(wall_ns // _SECOND_NS, UTC).strftime("%Y%m%dT%H%M%SZ")

@@ -1,0 +1,6 @@
+"""From a closed generation to a durable interval: receipt, rows, exports, release."""
+
+from netledger.pipeline.commit import Closed, Pipeline
+from netledger.pipeline.queue import WAITING_MAX, CommitQueue
+
+__all__ = ["WAITING_MAX", "Closed", "CommitQueue", "Pipeline"]

@@ -1,0 +1,86 @@
+"""What a traffic row is made of: every column's name, unit and meaning, once.
+
+The native core builds its batches by the same list; a test compares the two. Adding a column is one entry here.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Account(StrEnum):
+    """To whom a movement is booked."""
+
+    HOST = "host"
+    """An accounted address."""
+    EXTERNAL = "external"
+    """Everything that is not local, together."""
+    OTHER = "other"
+    """Beyond ``rows_max``: counted, but without detail."""
+    UNATTRIBUTED = "unattributed"
+    """The kernel counted it and it never reached this program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a traffic row.
+
+    Attributes:
+        name: as it stands in files, reports and options.
+        arrow: its Arrow type in a batch of the native core, or None where the interval gives the value.
+        unit: of the number, or how the text reads; empty for plain names.
+        meaning: one sentence for people.
+    """
+
+    name: str
+    arrow: str | None
+    unit: str
+    meaning: str
+
+
+_ADDRESS = "fixed_size_binary[16]"
+_NAME = "dictionary<values=string, indices=uint32, ordered=0>"
+_BYTES = "bytes, IP header included"
+
+INTERVAL_COLUMNS = (
+    Column("interval_start", None, "RFC 3339, UTC", "Start of the interval; belongs to it."),
+    Column("interval_end", None, "RFC 3339, UTC", "End of the interval; belongs to the next one."),
+    Column("node", None, "", "The machine that counted."),
+    Column("meter", None, "", "The configured accounting that the row comes from."),
+)
+"""The same for all rows of an interval; a batch does not carry them."""
+
+_ACCOUNT = Column(
+    "account",
+    "dictionary<values=string, indices=uint8, ordered=0>",
+    "host, external, other or unattributed",
+    "To whom the row is booked.",
+)
+
+_KEYS = (
+    Column("host", _ADDRESS, "IP address", "The accounted address, cut to the meter's prefix length."),
+    Column("peer", _ADDRESS, "IP address", "The other end, cut to the meter's prefix length."),
+    Column("protocol", "uint8", "IP protocol number", "Upper protocol, after IPv6 extension headers."),
+    Column("host_port", "uint16", "port", "Port of the host; for ICMP the type."),
+    Column("peer_port", "uint16", "port", "Port of the peer; for ICMP the code."),
+    Column("interface", _NAME, "", "Where the packets that the host sent came from, or those it received went to."),
+    Column("label", _NAME, "", "What the kernel's rule calls it: the prefix of an NFLOG rule."),
+)
+
+_COUNTERS = (
+    Column("sent_bytes", "uint64", _BYTES, "Sent by the host."),
+    Column("sent_packets", "uint64", "packets", "Sent by the host."),
+    Column("received_bytes", "uint64", _BYTES, "Received by the host."),
+    Column("received_packets", "uint64", "packets", "Received by the host."),
+)
+
+BATCH_COLUMNS = (_ACCOUNT, *_KEYS, *_COUNTERS)
+"""A batch of the native core, in its order."""
+
+ROW_COLUMNS = INTERVAL_COLUMNS + BATCH_COLUMNS
+"""A traffic row as files and reports have it, in their order."""
+
+KEY_COLUMNS = tuple(column.name for column in _KEYS)
+"""What rows can be added up by; each is empty where it is not in the meter's key, or does not apply to the row."""
+
+COUNTER_COLUMNS = tuple(column.name for column in _COUNTERS)
+"""Never empty."""
