@@ -1,0 +1,123 @@
+"""What every source of traffic offers to the rest of the program."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from netledger._core import Batch, KeySpec, Totals
+from netledger.intervals import Moment
+from netledger.receipt import Observed
+
+PORT_COLUMNS = frozenset({"protocol", "host_port", "peer_port"})
+
+Step: TypeAlias = Callable[[str], None]
+"""Told the name of each step that has been done. Lets a test stop the process there."""
+
+
+def no_step(_name: str) -> None:
+    """Goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """What the rows of a meter are added up by.
+
+    Attributes:
+        columns: any of host, peer, protocol, host_port, peer_port, interface, label.
+        ipv4_prefix_length: bits of an IPv4 address that are kept.
+        ipv6_prefix_length: bits of an IPv6 address that are kept.
+        local: networks whose addresses get a row of their own; none: every address does.
+    """
+
+    columns: tuple[str, ...] = ("host",)
+    ipv4_prefix_length: int = 32
+    ipv6_prefix_length: int = 64
+    local: tuple[str, ...] = ()
+
+    @property
+    def ports(self) -> bool:
+        """Whether more of a packet than its addresses is needed."""
+        return not PORT_COLUMNS.isdisjoint(self.columns)
+
+    def native(self) -> KeySpec:
+        """The same for the native core.
+
+        Raises:
+            ValueError: an unknown column, a network that is none, a length out of range.
+        """
+        return KeySpec(
+            columns=self.columns,
+            ipv4_prefix_length=self.ipv4_prefix_length,
+            ipv6_prefix_length=self.ipv6_prefix_length,
+            local=self.local,
+        )
+
+
+class Rows(Protocol):
+    """The rows of a closed generation."""
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+
+    def batch(self, interface_names: Mapping[int, str]) -> Batch:
+        """The rows as Arrow columns."""
+
+    def release(self) -> None:
+        """Removes them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """A closed generation: one interval of one meter, frozen. It stays on disk until :meth:`release`.
+
+    Attributes:
+        meter: name of the meter.
+        seq: number of the interval; with node and meter its identity.
+        start: when it starts.
+        end: when it ends.
+        observed: what the source says of it.
+        generation: its rows.
+        interface_names: names of interface indexes, those that went away included.
+        forget: removes what the source wrote down about it.
+    """
+
+    meter: str
+    seq: int
+    start: Moment
+    end: Moment
+    observed: Observed
+    generation: Rows
+    interface_names: Mapping[int, str]
+    forget: Callable[[], None]
+
+    def batch(self) -> Batch:
+        """The rows as Arrow columns."""
+        return self.generation.batch(self.interface_names)
+
+    def release(self) -> None:
+        """Removes the generation from disk: only after the interval is committed.
+
+        The facts go first: a table file without facts has been committed, and is swept up at the next start.
+        """
+        self.forget()
+        self.generation.release()
+
+
+class Source(Protocol):
+    """A mechanism that observes traffic for one meter. Not safe for concurrent use."""
+
+    def open(self, now: Moment) -> list[Closed]:
+        """Takes over what a dead process left, and starts to count.
+
+        Gives the generations that were closed then or by this; commit them first. The oldest comes first.
+        """
+
+    def cut(self, *, label_end_ns: int, now: Moment) -> Closed:
+        """Closes the open generation and goes on with the next. Blocks for tens of ms; no packet falls between."""
+
+    def close(self, *, now: Moment, keep_rules: bool) -> list[Closed]:
+        """Last cut, drain, clean up; afterwards the source is unusable."""
+
+    def stats(self) -> Totals:
+        """Sums since the source was opened."""

@@ -1,0 +1,93 @@
+"""Who holds an NFLOG group: from the kernel's list of groups to a process.
+
+All files are read in the network namespace of the calling thread (``/proc/thread-self``; ``/proc/net`` would be that of
+the main thread). Everything here may have changed a moment later: use it for messages and first guesses only.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from netledger.errors import GroupBusyError, PermissionDeniedError
+from netledger.sources.nft import CAP_NET_ADMIN, has_capability
+
+NETLINK_NETFILTER = 12
+GROUPS = Path("/proc/thread-self/net/netfilter/nfnetlink_log")
+SOCKETS = Path("/proc/thread-self/net/netlink")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that holds an NFLOG group."""
+
+    pid: int
+    command: str
+
+
+def bound_groups() -> dict[int, int]:
+    """NFLOG groups that somebody listens to, each with the netlink port id of the listener."""
+    return read_groups(_text(GROUPS))
+
+
+def read_groups(text: str) -> dict[int, int]:
+    """Reads the kernel's nfnetlink_log file: group and port id come first in each line."""
+    rows = (line.split() for line in text.splitlines())
+    return {int(row[0]): int(row[1]) for row in rows if len(row) >= 2}  # noqa: PLR2004 (two columns)
+
+
+def read_inode(text: str, port: int) -> int | None:
+    """The inode of the netfilter netlink socket with a port id, from the kernel's netlink file."""
+    for line in text.splitlines()[1:]:
+        row = line.split()
+        if len(row) > 3 and row[1] == str(NETLINK_NETFILTER) and row[2] == str(port):  # noqa: PLR2004
+            return int(row[-1])
+    return None
+
+
+def holder(group: int) -> Holder | None:
+    """The process that listens to ``group``; None when nobody does, or when it cannot be seen from here."""
+    port = bound_groups().get(group)
+    inode = None if port is None else read_inode(_text(SOCKETS), port)
+    return None if inode is None else _process_with(f"socket:[{inode}]")
+
+
+def explain_busy(error: GroupBusyError, groups: Iterable[int]) -> GroupBusyError | PermissionDeniedError:
+    """The same refusal with its reason: the kernel says EPERM for a missing capability and for a group in use."""
+    if not has_capability(CAP_NET_ADMIN):
+        return PermissionDeniedError(error.subject, error.operation, error.cause, "run with CAP_NET_ADMIN")
+    for group in groups:
+        found = holder(group)
+        if found is not None and found.pid != os.getpid():
+            cause = f"already bound by pid {found.pid} ({found.command})"
+            return GroupBusyError(f"nflog group {group}", "bind", cause, "stop that program, or use another group")
+    return error
+
+
+def _process_with(link: str) -> Holder | None:
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal() and _holds(process / "fd", link):
+            command = _text(process / "comm").strip()
+            return Holder(int(process.name), command or "?")
+    return None
+
+
+def _holds(descriptors: Path, link: str) -> bool:
+    try:
+        return any(_leads_to(descriptor, link) for descriptor in descriptors.iterdir())
+    except OSError:  # it ended, or belongs to somebody else
+        return False
+
+
+def _leads_to(descriptor: Path, link: str) -> bool:
+    try:
+        return str(descriptor.readlink()) == link
+    except OSError:  # closed meanwhile
+        return False
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # no such module in this kernel, or the process ended: nothing is held
+        return ""

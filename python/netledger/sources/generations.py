@@ -1,0 +1,191 @@
+"""The generations of one NFLOG meter: written down, listened for, frozen, found again. Both NFLOG sources use it."""
+
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from netledger._core import Generation, Meter, NflogGroup, Totals, recover
+from netledger.errors import GroupBusyError, SourceError
+from netledger.intervals import Moment
+from netledger.receipt import Count, rfc3339
+from netledger.sources.base import Closed, Key
+from netledger.sources.bound import explain_busy
+from netledger.sources.observing import between, observe
+from netledger.sources.state import Closing, Facts, State, boot_id
+
+log = logging.getLogger(__name__)
+
+
+class Listening(Protocol):
+    """What the configurations of both sources have in common; their docstrings explain it."""
+
+    @property
+    def meter(self) -> str: ...  # noqa: D102
+    @property
+    def node(self) -> str: ...  # noqa: D102
+    @property
+    def runtime(self) -> Path: ...  # noqa: D102
+    @property
+    def store(self) -> Path: ...  # noqa: D102
+    @property
+    def key(self) -> Key: ...  # noqa: D102
+    @property
+    def rows_max(self) -> int: ...  # noqa: D102
+    @property
+    def buffer_bytes(self) -> int: ...  # noqa: D102
+    @property
+    def timeout_centiseconds(self) -> int: ...  # noqa: D102
+    @property
+    def gather_milliseconds(self) -> int: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A generation that is drained, but whose receipt is not written yet."""
+
+    facts: Facts
+    end: Moment
+    generation: Generation
+
+
+class Generations:
+    """State files and listener of one meter. Inert until :meth:`open`; not safe for concurrent use.
+
+    Args:
+        config: what to count.
+        accounted: what of the totals is in the rows, each packet once.
+    """
+
+    def __init__(self, config: Listening, accounted: Callable[[Totals], Count]) -> None:
+        self._config = config
+        self._accounted = accounted
+        self._meter: Meter | None = None
+        self._names: dict[int, str] = {}
+        self.state = State(config.runtime, config.store, config.meter)
+
+    def open(self) -> tuple[list[Closed], list[Facts]]:
+        """Keeps other processes out; gives what a dead one closed, and what it left open. Oldest first.
+
+        Raises:
+            SourceError, TableError: another process counts for this meter, or a file is not understood.
+        """
+        self.state.open()
+        self.learn_names()
+        facts = self.state.load()
+        closed = [self._closed(each, self.rows_of(each)) for each in facts if each.closing is not None]
+        return closed, [each for each in facts if each.closing is None]
+
+    def start_listening(self) -> None:
+        """Starts the native thread; it belongs to the network namespace of the calling thread."""
+        self._meter = Meter(
+            key=self._config.key.native(),
+            rows_max=self._config.rows_max,
+            receive_buffer_bytes=self._config.buffer_bytes,
+            timeout_centiseconds=self._config.timeout_centiseconds,
+            gather_milliseconds=self._config.gather_milliseconds,
+        )
+
+    @property
+    def listener(self) -> Meter:
+        """The native meter.
+
+        Raises:
+            SourceError: the source is not open.
+        """
+        if self._meter is None:
+            raise SourceError(f"meter {self._config.meter}", "listen", "not open")
+        return self._meter
+
+    def close(self) -> None:
+        """Lets go of everything in this process; files stay. May be called twice."""
+        if self._meter is not None:
+            self._meter.close()
+        self._meter = None
+        self.state.close()
+
+    def new(self, start: Moment, *, groups: Sequence[int], seq: int | None = None) -> Facts:
+        """Facts of the next generation; nothing is written yet."""
+        return Facts(
+            seq=self.state.next_seq() if seq is None else seq,
+            meter=self._config.meter,
+            node=self._config.node,
+            start=start,
+            boot_id=boot_id(),
+            groups=tuple(groups),
+        )
+
+    def begin(self, facts: Facts, groups: Sequence[NflogGroup]) -> None:
+        """Listens for a generation. When that fails, the generation has never been.
+
+        Raises:
+            GroupBusyError, PermissionDeniedError, SourceError, TableError.
+        """
+        try:
+            self.listener.begin(str(self.state.table(facts.seq)), groups)
+        except GroupBusyError as error:
+            self.state.discard(facts.seq)
+            raise explain_busy(error, facts.groups) from error
+        except BaseException:
+            self.state.discard(facts.seq)
+            raise
+
+    def freeze(self, facts: Facts, end: Moment, generation: Generation, *, kernel: Count | None) -> Closed:
+        """Writes down how a generation ended. From now on it gives the same receipt after any number of crashes."""
+        observed = observe(
+            generation,
+            self._accounted(generation.totals),
+            kernel=kernel,
+            interrupted=facts.interrupted,
+            silence=self._silence(facts) if generation.recovered else None,
+        )
+        frozen = replace(facts, closing=Closing(end=end, observed=observed, interface_names=dict(self._names)))
+        self.state.freeze(frozen)
+        return self._closed(frozen, generation)
+
+    def abandon(self, facts: Facts, end: Moment, why: str) -> Closed:
+        """Freezes a generation of a dead process that nobody counted for any more."""
+        if facts.boot_id != boot_id():
+            # The monotonic clock of another boot means nothing here: the wall clock has to do.
+            elapsed_ns = max(0, end.wall_ns - facts.start.wall_ns)
+            end = Moment(end.wall_ns, facts.start.monotonic_ns + elapsed_ns)
+        since_ns = min(self.last_sign_ns(facts), end.wall_ns)
+        noted = facts.disturbed(f"{between(since_ns, end.wall_ns)} nobody counted: {why}")
+        return self.freeze(noted, end, self.rows_of(facts), kernel=None)
+
+    def rows_of(self, facts: Facts) -> Generation:
+        """The rows of a generation of a dead process.
+
+        Raises:
+            TableError: the table file is damaged, or gone.
+        """
+        return recover(str(self.state.table(facts.seq)))
+
+    def last_sign_ns(self, facts: Facts) -> int:
+        """About when the process was last seen at work on a generation, UTC nanoseconds."""
+        return self.state.last_sign_ns(facts.seq) or facts.start.wall_ns
+
+    def learn_names(self) -> None:
+        """Notes the names of the interfaces. Those of interfaces that went away are kept."""
+        self._names.update(socket.if_nameindex())
+
+    def _silence(self, facts: Facts) -> str:
+        if facts.stopped is not None:
+            return f"nobody listened: the process was stopped at {rfc3339(facts.stopped.wall_ns)}"
+        return f"nobody listened: the process ended at about {rfc3339(self.last_sign_ns(facts))}"
+
+    def _closed(self, facts: Facts, generation: Generation) -> Closed:
+        if facts.closing is None:
+            raise SourceError(f"meter {facts.meter}", "close", f"generation {facts.seq} is open")
+        return Closed(
+            meter=facts.meter,
+            seq=facts.seq,
+            start=facts.start,
+            end=facts.closing.end,
+            observed=facts.closing.observed,
+            generation=generation,
+            interface_names=facts.closing.interface_names,
+            forget=lambda: self.state.forget(facts.seq),
+        )

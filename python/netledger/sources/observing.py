@@ -1,0 +1,91 @@
+"""From the totals of a closed generation to what is said of it. Pure."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from netledger._core import Totals
+from netledger.receipt import Count, Observed, rfc3339
+
+MEANING = "merged super-packets"  # netfilter sees packets before segmentation and after merging (GSO, GRO)
+
+
+class Counted(Protocol):
+    """The part of a closed generation that its receipt is made of."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+
+    @property
+    def totals(self) -> Totals:
+        """Its sums."""
+
+
+def sent(totals: Totals) -> Count:
+    """What the rows hold as sent: every packet once, where both postings are made."""
+    return Count(totals.posted_sent_packets, totals.posted_sent_bytes)
+
+
+def received(totals: Totals) -> Count:
+    """What the rows hold as received: every packet once, where only this posting is made."""
+    return Count(totals.posted_received_packets, totals.posted_received_bytes)
+
+
+def readable(totals: Totals) -> Count:
+    """What arrived and could be read, however often it was posted."""
+    return Count(totals.received_packets - sum(totals.unreadable.values()), totals.received_bytes)
+
+
+def observe(
+    generation: Counted, accounted: Count, *, kernel: Count | None, interrupted: str | None, silence: str | None
+) -> Observed:
+    """What is said of a generation.
+
+    ``silence`` says since when nobody listened, if so: what is missing without another explanation is put down to it.
+    """
+    totals = generation.totals
+    return Observed(
+        kernel=kernel,
+        accounted=accounted,
+        other=Count(totals.other_packets, totals.other_bytes),
+        lost_by_sequence_packets=totals.sequence_gap_packets,
+        errors=_errors(totals),
+        rows=generation.rows,
+        interrupted=interrupted,
+        source="nflog",
+        meaning=MEANING,
+        why_lost=_why_lost(totals, accounted, kernel, silence),
+    )
+
+
+def between(start_ns: int, end_ns: int) -> str:
+    """``between T and T``, UTC."""
+    return f"between {rfc3339(start_ns)} and {rfc3339(end_ns)}"
+
+
+def _errors(totals: Totals) -> Mapping[str, int]:
+    every = {
+        "overruns": totals.overruns,
+        "truncated_datagrams": totals.truncated_datagrams,
+        "malformed_messages": totals.malformed_messages,
+        "length_unknown_packets": totals.length_unknown_packets,
+        **{f"unreadable_{reason}": number for reason, number in totals.unreadable.items()},
+    }
+    return {name: number for name, number in every.items() if number}
+
+
+def _why_lost(totals: Totals, accounted: Count, kernel: Count | None, silence: str | None) -> str | None:
+    gap, unreadable = totals.sequence_gap_packets, sum(totals.unreadable.values())
+    reasons = []
+    if gap:
+        reasons.append(f"{gap} packets missing in the sequence ({totals.overruns} overruns of the receive buffer)")
+    if unreadable:
+        reasons.append(f"{unreadable} packets not readable")
+    if kernel is not None and kernel.packets > accounted.packets:
+        rest = kernel.packets - accounted.packets - gap - unreadable
+        if rest > 0:
+            unexplained = "unexplained: the kernel could not allocate, or had no listener"
+            reasons.append(f"{rest} packets while {silence}" if silence else f"{rest} packets {unexplained}")
+    if totals.length_unknown_packets:
+        reasons.append(f"{totals.length_unknown_packets} super-packets without a length in their header")
+    return "; ".join(reasons) or None
