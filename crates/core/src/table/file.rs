@@ -93,11 +93,16 @@ impl TableFile {
         let header_bytes = Header::bytes_for(spec.local.len());
         let rows_at = header_bytes + BUFFER_BYTES;
         let capacity = capacity(rows_max, 0);
-        let step = shape.bytes(STEP_BYTES / (shape.stride * size_of::<u64>()));
-        let all = (rows_at + shape.bytes(capacity).max(step)) as u64;
+        let step_rows = STEP_BYTES / (shape.stride * size_of::<u64>());
+        let all = (rows_at + shape.bytes(capacity.max(step_rows))) as u64;
         file.set_len(all).map_err(|e| fail(path, "extend", reason(&e)))?;
-        reserve(&file, 0, (rows_at + step) as u64).map_err(|e| fail(path, "reserve space", reason(&e)))?;
+        let steps = rows_expected.min(capacity).div_ceil(step_rows).max(1);
+        let room = (steps * step_rows).min(capacity.max(step_rows));
+        let reserved = rows_at + shape.bytes(room);
+        reserve(&file, 0, reserved as u64).map_err(|e| fail(path, "reserve space", reason(&e)))?;
         let mut opened = Self::map(file, path, spec.clone(), groups.to_vec(), rows_max, header_bytes, rows_expected)?;
+        opened.table.rows.populate(shape.bytes(rows_expected));
+        opened.table.room = room.min(capacity);
         let header = opened.header();
         header.write_spec(spec);
         for (index, group) in groups.iter().enumerate() {
