@@ -1,0 +1,155 @@
+"""``netledger read``: account the packets of a capture file."""
+
+# ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from netledger.cli.options import Json
+from netledger.errors import UsageError
+
+if TYPE_CHECKING:
+    from netledger.reports.capture import CaptureReport
+    from netledger.sources.base import Key
+    from netledger.sources.pcap import Progress
+
+_EXIT_INCOMPLETE: Final = 3
+# What is done sooner needs no progress bar.
+_PATIENCE_SECONDS: Final = 0.5
+# More rows than this are for programs.
+_TABLE_ROWS: Final = 100
+
+
+def read(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Capture in pcap or pcapng format; - is standard input.")],
+    *,
+    key: Annotated[
+        str,
+        typer.Option(metavar="COLUMNS", help="What rows are added up by: host, peer, protocol, host_port, peer_port."),
+    ] = "host",
+    local: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NET", help="Network that gets rows of its own; repeatable. Default: all addresses do."),
+    ] = None,
+    prefix_length_ipv4: Annotated[int, typer.Option(min=0, max=32, help="Bits of an IPv4 address that are kept.")] = 32,
+    prefix_length_ipv6: Annotated[
+        int, typer.Option(min=0, max=128, help="Bits of an IPv6 address that are kept.")
+    ] = 64,
+    interval: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="Keep rows apart by packet time, such as 5m. Default: one for all."),
+    ] = None,
+    rows_max: Annotated[
+        int, typer.Option(min=1, max=1_000_000_000, help="Rows beyond this are added up as other.")
+    ] = 1_000_000,
+    sort: Annotated[
+        str, typer.Option(metavar="COLUMN", help="bytes, packets or a column; greatest counter or least key first.")
+    ] = "bytes",
+    top: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Only the first N rows of each interval. Default: all; 100 in the table."
+        ),
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for programs.")] = False,
+    json: Json = False,
+    parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Parquet file, for programs.")] = None,
+) -> None:
+    """Account the packets of a capture, each by the length in its IP header.
+
+    Exit code 3: the capture ends in the middle of a packet, or is damaged; what comes before is accounted.
+    """
+    from netledger.reports.capture import report
+    from netledger.sources.base import Key
+    from netledger.sources.pcap import PcapConfig, PcapSource
+
+    if csv + json + (parquet is not None) > 1:
+        raise UsageError("--csv, --json, --parquet", "", "only one of them at a time")
+    spec = Key(
+        columns=tuple(dict.fromkeys(key.split(","))),
+        ipv4_prefix_length=prefix_length_ipv4,
+        ipv6_prefix_length=prefix_length_ipv6,
+        local=tuple(local or ()),
+    )
+    _check_sort(sort, spec)
+    config = PcapConfig(path=file, key=spec, rows_max=rows_max, interval_ns=_interval_ns(interval))
+    with _progress_bar() as progress:
+        capture = PcapSource(config).read(progress)
+    is_table = not (csv or json or parquet)
+    _print(
+        report(capture, sort=sort, top=top or (_TABLE_ROWS if is_table else None)), csv=csv, json=json, parquet=parquet
+    )
+    if capture.truncated is not None:
+        typer.echo(f"netledger: {file}: read: {capture.truncated}", err=True)
+        typer.echo("hint: all whole packets before that are accounted", err=True)
+        raise typer.Exit(_EXIT_INCOMPLETE)
+
+
+def _print(report: "CaptureReport", *, csv: bool, json: bool, parquet: Path | None) -> None:
+    from netledger.reports import files, tables
+
+    if not (csv or json or parquet):
+        tables.print_table(report.rows, [*report.lines, *report.warnings], sys.stdout)
+        return
+    for warning in report.warnings:
+        typer.echo(f"netledger: {report.capture.config.path}: {warning}", err=True)
+    if parquet is not None:
+        files.write_parquet(report.rows, report.to_json(), parquet)
+    elif json:
+        files.write_json(report.rows, report.to_json(), sys.stdout.buffer)
+    else:
+        files.write_csv(report.rows, sys.stdout.buffer)
+
+
+def _check_sort(sort: str, key: "Key") -> None:
+    from netledger.reports.rows import SORT_SUMS
+    from netledger.schema import COUNTER_COLUMNS
+
+    known = (*SORT_SUMS, *COUNTER_COLUMNS, *key.columns)
+    if sort not in known:
+        raise UsageError(f"--sort {sort}", "", f"not among the columns; there are {', '.join(known)}")
+
+
+def _interval_ns(text: str | None) -> int:
+    if text is None:
+        return 0
+    from netledger.config.durations import parse
+
+    seconds = parse(text)
+    if seconds is None:
+        raise UsageError(f"--interval {text}", "", "not a duration", "write it as 90s, 5m, 1h or 1d")
+    return seconds * 1_000_000_000
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[["Progress"], None]]:
+    """A bar on the terminal, once reading has taken a while; nothing where nobody watches."""
+    if not sys.stderr.isatty():
+        yield lambda _progress: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    started = time.monotonic()
+    with Bar(
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=False,
+    ) as bar:
+        task = bar.add_task("read", visible=False)
+
+        def show(progress: "Progress") -> None:
+            is_due = time.monotonic() - started > _PATIENCE_SECONDS
+            bar.update(task, completed=progress.position_bytes, total=progress.size_bytes, visible=is_due)
+
+        yield show
