@@ -1,3 +1,5 @@
+"""Files of an interval: what is in them, and that they are whole or not there."""
+
 import csv
 import errno
 import fcntl

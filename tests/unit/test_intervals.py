@@ -1,3 +1,5 @@
+"""When an interval is due, and what it is called."""
+
 import pytest
 
 from netledger.intervals import SECOND_NS, Moment, Schedule, SystemClock

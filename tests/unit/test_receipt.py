@@ -1,3 +1,5 @@
+"""The status, the words and the JSON of a receipt."""
+
 import json
 from dataclasses import replace
 
@@ -38,7 +40,7 @@ RECEIPT = Receipt(
 def test_the_status_follows_from_the_numbers(
     changes: dict[str, object], status: Status, lost: Count, unattributed: Count
 ) -> None:
-    seen = replace(EXACT, **changes)  # type: ignore[arg-type]
+    seen = replace(EXACT, **changes)  # type: ignore[arg-type]  # the table above has the right ones
     assert (seen.status, seen.lost, seen.unattributed) == (status, lost, unattributed)
 
 

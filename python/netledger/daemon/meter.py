@@ -1,10 +1,12 @@
 """One running meter: its source, its schedule, and handing closed generations to the queue."""
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from typing import final
 
 from netledger.config import Meter
-from netledger.errors import NetledgerError
+from netledger.errors import NetledgerError, SourceError
 from netledger.intervals import SECOND_NS, Clock, Moment, Schedule
 from netledger.pipeline import WAITING_MAX, CommitQueue
 from netledger.sources.base import Source
@@ -37,7 +39,8 @@ class RunningMeter:
             SourceError: as the source has it.
         """
         now = self._clock.now()
-        left = self._source.open(now)
+        with _explained(self.name, "open"):
+            left = self._source.open(now)
         for closed in left:
             _log.info("taken_over", extra={"fields": {"meter": self.name, "seq": closed.seq}})
             self._queue.put(closed)
@@ -71,7 +74,8 @@ class RunningMeter:
         schedule = self._opened()
         now = self._clock.now()
         try:
-            closed = self._source.cut(label_end_ns=schedule.label(now), now=now)
+            with _explained(self.name, "cut"):
+                closed = self._source.cut(label_end_ns=schedule.label(now), now=now)
         except NetledgerError as error:
             self._failed(error, now)
             return
@@ -99,7 +103,9 @@ class RunningMeter:
         if self._schedule is not None:
             # The same end as a cut would get, so that it is behind the start whatever the wall clock did.
             now = Moment(self._schedule.label(now), now.monotonic_ns)
-        for closed in self._source.close(now=now, keep_rules=keep_rules):
+        with _explained(self.name, "close"):
+            last = self._source.close(now=now, keep_rules=keep_rules)
+        for closed in last:
             self._queue.put(closed, remarks=self._taken_remarks())
 
     def _remark(self, text: str) -> None:
@@ -115,3 +121,13 @@ class RunningMeter:
             message = f"meter {self.name} is not open"
             raise RuntimeError(message)
         return self._schedule
+
+
+@contextlib.contextmanager
+def _explained(name: str, operation: str) -> Iterator[None]:
+    """A full or broken disk below a source is a failure of that source."""
+    try:
+        yield
+    except OSError as error:
+        subject = f"meter {name}" if error.filename is None else f"meter {name}: {error.filename}"
+        raise SourceError(subject, operation, (error.strerror or str(error)).lower()) from error
