@@ -19,6 +19,7 @@ from peers import GROUP
 from netledger._core import Generation, KeySpec, Meter, NflogGroup
 
 SAMPLE_SECONDS = 0.0002
+WATCH_SECONDS = 0.3
 
 
 class Standstill(threading.Thread):
@@ -34,10 +35,10 @@ class Standstill(threading.Thread):
         before, since = -1, time.monotonic()
         while True:
             packets, now = self._meter.stats().received_packets, time.monotonic()
+            if packets != before:  # a pause of this thread is none of the meter's
+                before, since = packets, now
             with self._lock:
                 self._longest = max(self._longest, now - since)
-            if packets != before:
-                before, since = packets, now
             time.sleep(SAMPLE_SECONDS)
 
     def take_ms(self) -> float:
@@ -45,6 +46,11 @@ class Standstill(threading.Thread):
         with self._lock:
             longest, self._longest = self._longest, 0.0
         return longest * 1000
+
+    def after_a_while_ms(self) -> float:
+        """The longest pause up to a moment from now: what stands still shows when packets come again."""
+        time.sleep(WATCH_SECONDS)
+        return self.take_ms()
 
 
 def batch_facts(generation: Generation) -> dict[str, float]:
@@ -59,16 +65,17 @@ def batch_facts(generation: Generation) -> dict[str, float]:
     }
 
 
-def cut(meter: Meter, path: Path, watch: Standstill | None) -> None:
+def cut(meter: Meter, path: Path, watch: Standstill) -> None:
     """A cut under traffic: the same group goes on into another table."""
-    before_ms = watch.take_ms() if watch else 0.0
+    watch.take_ms()  # not what was before the traffic began
+    before_ms = watch.after_a_while_ms()
     started = time.monotonic()
     generation = meter.roll(str(path))
     cut_ms = (time.monotonic() - started) * 1000
+    at_cut_ms = watch.after_a_while_ms()
     facts = batch_facts(generation)
-    time.sleep(0.2)  # what stood still until here shows when packets come again
-    at_cut_ms = watch.take_ms() if watch else 0.0
-    facts |= {"cut_ms": cut_ms, "pause_before_ms": before_ms, "pause_at_cut_ms": at_cut_ms}
+    at_batch_ms = watch.after_a_while_ms()
+    facts |= {"cut_ms": cut_ms, "before_ms": before_ms, "at_cut_ms": at_cut_ms, "at_batch_ms": at_batch_ms}
     print(json.dumps(facts), flush=True)
     generation.release()
 
@@ -100,8 +107,8 @@ def main() -> int:
         timeout_centiseconds=10,
     )
     meter.begin(str(wanted.directory / "first.table"), [NflogGroup(GROUP, account="source", copy_range_bytes=64)])
-    watch = Standstill(meter) if wanted.watch else None
-    if watch:
+    watch = Standstill(meter)
+    if wanted.watch:
         watch.start()
     ended = False
     while (number := signal.sigwait(waited_for)) != signal.SIGTERM:

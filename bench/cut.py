@@ -18,6 +18,7 @@ HEAD = (
     "rows",
     "longest pause before, ms",
     "at the cut, ms",
+    "while the batch is made, ms",
     "cut call, ms",
     "Arrow batch, ms",
     "its CPU, ms",
@@ -48,8 +49,8 @@ def once(bench: Bench, rows: int) -> Run:
         with Program(bench, command, directory=directory) as program, ThreadPoolExecutor(1) as helper:
             program.wait_bound()
             filled = bench.send(packets=rows, addresses=rows, rate=300_000).packets
-            during = helper.submit(bench.send, packets=2 * RATE_DURING, addresses=1000, rate=RATE_DURING)
-            time.sleep(1.0)  # the generator needs a moment until it sends; a second of traffic follows
+            during = helper.submit(bench.send, packets=3 * RATE_DURING, addresses=1000, rate=RATE_DURING)
+            time.sleep(1.0)  # the generator needs a moment until it sends; two seconds of traffic follow
             program.notify(signal.SIGUSR1)
             filled += during.result().packets
             program.wait_lines(1)
@@ -68,7 +69,7 @@ def row(rows: int, runs: list[Run]) -> list[str]:
 
     return [
         spread([run.facts["rows"] for run in runs]) if runs else f"{rows:,}",
-        *(column(name) for name in ("pause_before_ms", "pause_at_cut_ms", "cut_ms", "batch_ms", "batch_cpu_ms")),
+        *(column(name) for name in ("before_ms", "at_cut_ms", "at_batch_ms", "cut_ms", "batch_ms", "batch_cpu_ms")),
         spread([run.end_ms for run in runs], 1),
         spread([run.lost for run in runs]),
     ]
