@@ -158,16 +158,20 @@ class Books:
             rows[key] = Row(account=row.account, host=row.host, sent=sent, received=received)
         return rows
 
-    def problems(self) -> list[str]:
-        """Every broken promise: of an interval; identities given twice; gaps, overlaps; files without an interval."""
+    def problems(self, *, gaps_max: int = 0) -> list[str]:
+        """Every broken promise: of an interval; identities given twice; gaps, overlaps; files without an interval.
+
+        A clean stop ends an interval and the next start begins one: ``gaps_max`` says how often that may be.
+        """
         found = [problem for one in self.intervals for problem in one.problems()]
         counted = Counter(one.identity for one in self.intervals)
         found += [f"identity {identity} {times} times" for identity, times in counted.items() if times > 1]
-        found += [
+        gaps = [
             f"{before.name} ends {before.end}, {after.name} starts {after.start}"
             for before, after in zip(self.intervals, self.intervals[1:], strict=False)
             if before.end != after.start
         ]
+        found += gaps if len(gaps) > gaps_max else []
         return found + [f"stray file {name}" for name in self.strays]
 
 
