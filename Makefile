@@ -97,10 +97,14 @@ golden-update: build ## write the golden files anew; look at the difference befo
 	$(PYTEST) tests/golden tests/compat --golden-update
 
 fuzz: $(CARGO_FUZZ) ## every parser, FUZZ_SECONDS (10) each
-	@targets=$$(cd crates && ../$(CARGO_FUZZ) fuzz list) && [ -n "$$targets" ]; \
+	@targets=$$($(CARGO_FUZZ) fuzz list --fuzz-dir crates/fuzz); \
+	[ -n "$$targets" ] || { echo "fuzz: no targets" >&2; exit 1; }; \
 	for target in $$targets; do \
 		echo "fuzz $$target"; \
-		(cd crates && ../$(CARGO_FUZZ) fuzz run --sanitizer none "$$target" -- -max_total_time=$(FUZZ_SECONDS) -verbosity=0); \
+		mkdir -p .build/corpus/$$target crates/fuzz/corpus/$$target; \
+		$(CARGO_FUZZ) fuzz run --fuzz-dir crates/fuzz --sanitizer none $$target \
+			.build/corpus/$$target crates/fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0; \
 	done
 
 $(CARGO_FUZZ):
