@@ -78,14 +78,18 @@ class Generations:
         closed = [self._closed(each, self.rows_of(each)) for each in facts if each.closing is not None]
         return closed, [each for each in facts if each.closing is None]
 
-    def start_listening(self) -> None:
-        """Starts the native thread; it belongs to the network namespace of the calling thread."""
+    def start_listening(self, *, trace: int = 0) -> None:
+        """Starts the native thread; it belongs to the network namespace of the calling thread.
+
+        ``trace`` says how much it notes, see :class:`netledger.sources.nflog_groups.GivenGroupsConfig`.
+        """
         self._meter = Meter(
             key=self._config.key.native(),
             rows_max=self._config.rows_max,
             receive_buffer_bytes=self._config.buffer_bytes,
             timeout_centiseconds=self._config.timeout_centiseconds,
             gather_milliseconds=self._config.gather_milliseconds,
+            trace=trace,
         )
 
     @property

@@ -7,10 +7,11 @@ kernel hand over what it still holds.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
-from netledger._core import NflogGroup, Totals
+from netledger._core import NflogGroup, Totals, TraceEvent
 from netledger.errors import SourceError
 from netledger.intervals import Moment
 from netledger.receipt import Count
@@ -31,11 +32,13 @@ class GivenGroup:
         number: of the group.
         account: which side of its packets gets a row.
         strict_family: 4 or 6: packets of the other IP version are not read; 0: both are.
+        copy_range_bytes: how much of a packet to ask for; None: as much as the key needs.
     """
 
     number: int
     account: Account
     strict_family: int = 0
+    copy_range_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,7 @@ class GivenGroupsConfig:
         buffer_bytes: receive buffer of the listener.
         timeout_centiseconds: how long the kernel may hold packets back to send more at once.
         gather_milliseconds: how long the listener lets packets gather; a low queue-threshold makes many messages.
-        copy_range_bytes: how much of a packet to ask for; None: as much as the key needs.
+        trace: what is noted for :meth:`GivenGroupsSource.trace`: 0 what goes wrong, 1 also batches, 2 also packets.
     """
 
     meter: str
@@ -66,14 +69,17 @@ class GivenGroupsConfig:
     buffer_bytes: int = 64 << 20
     timeout_centiseconds: int = 10
     gather_milliseconds: int = 5
-    copy_range_bytes: int | None = None
+    trace: int = 0
 
     def native_groups(self) -> list[NflogGroup]:
         """The groups for the native core."""
-        copy_bytes = self.copy_range_bytes or max((PORTS_BYTES if self.key.ports else ADDRESSES_BYTES).values())
+        needed = max((PORTS_BYTES if self.key.ports else ADDRESSES_BYTES).values())
         return [
             NflogGroup(
-                group.number, account=group.account, copy_range_bytes=copy_bytes, strict_family=group.strict_family
+                group.number,
+                account=group.account,
+                copy_range_bytes=group.copy_range_bytes or needed,
+                strict_family=group.strict_family,
             )
             for group in self.groups
         ]
@@ -92,6 +98,7 @@ class GivenGroupsSource:
         self._at_step = at_step
         self._generations = Generations(config, accounted_by(config.groups))
         self._live: Facts | None = None
+        self._noted: list[TraceEvent] = []
 
     def open(self, now: Moment) -> list[Closed]:
         """Finishes what a dead process left, then listens.
@@ -103,7 +110,7 @@ class GivenGroupsSource:
         try:
             closed, dead = self._generations.open()
             closed += self._finish_dead(dead, now)
-            self._generations.start_listening()
+            self._generations.start_listening(trace=self._config.trace)
             live = self._new(now)
             self._generations.begin(live, self._config.native_groups())
             self._live = live
@@ -139,6 +146,7 @@ class GivenGroupsSource:
         self._generations.learn_names()
         try:
             generation = self._generations.listener.end()
+            self._noted = self._generations.listener.trace()
             self._at_step("drained")
             return [self._generations.freeze(self._required_live(), now, generation, kernel=None)]
         finally:
@@ -148,6 +156,11 @@ class GivenGroupsSource:
     def stats(self) -> Totals:
         """Sums since this process started to listen."""
         return self._generations.listener.stats()
+
+    def trace(self) -> list[TraceEvent]:
+        """Takes what was noted since the last call; after :meth:`close` what was noted while draining."""
+        noted, self._noted = self._noted, []
+        return noted if self._live is None else self._generations.listener.trace()
 
     def _new(self, start: Moment) -> Facts:
         facts = self._generations.new(start, groups=[group.number for group in self._config.groups])
@@ -163,7 +176,7 @@ class GivenGroupsSource:
             else:  # it died before the listener had begun this one
                 self._generations.state.discard(facts.seq)
         closed = []
-        for facts, following in zip(made, [*made[1:], None], strict=True):
+        for facts, following in zip_longest(made, made[1:]):
             if following is not None:
                 generation = self._generations.rows_of(facts)
                 closed.append(self._generations.freeze(facts, following.start, generation, kernel=None))
