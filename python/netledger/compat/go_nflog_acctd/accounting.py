@@ -1,14 +1,14 @@
 """The accounting itself: periods open and close, their files are written, a signal ends it."""
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from netledger.compat.go_nflog_acctd.duration import SECOND_NS
 from netledger.compat.go_nflog_acctd.files import Journal, Period, write_period
 from netledger.compat.go_nflog_acctd.gotext import moment_text
 from netledger.compat.go_nflog_acctd.log import Log
-from netledger.compat.go_nflog_acctd.messages import Event, closing_lines, event_line, is_verbose
+from netledger.compat.go_nflog_acctd.messages import Batches, Event, closing_lines, event_line, is_verbose
 from netledger.compat.go_nflog_acctd.options import Options
 from netledger.compat.go_nflog_acctd.render import Row, csv_chunks
 from netledger.errors import SourceError
@@ -39,7 +39,11 @@ class Counting(Protocol):
         """Closes the last period, with all that the kernel still held."""
 
     def trace(self) -> Sequence[Event]:
-        """What happened since the last call."""
+        """What happened since the last call.
+
+        Raises:
+            SourceError: nothing is received any more.
+        """
 
 
 class Accounting:
@@ -61,6 +65,7 @@ class Accounting:
         self._clock = clock
         self._journal = journal
         self._log = log
+        self._batches = Batches()
         self._unwritten: list[Closed] = []
 
     def take(self, periods: Sequence[Closed]) -> None:
@@ -72,6 +77,9 @@ class Accounting:
         """Accounts until a signal of :data:`SIGNAL_WORDS` comes, which must be blocked; gives the exit status.
 
         0 is done; 1 means that a period could not be written and waits for the next start.
+
+        Raises:
+            SourceError: nothing is received any more. What has been counted is on disk.
         """
         log = self._log
         log.line("Starting accounting")
@@ -115,6 +123,7 @@ class Accounting:
         log.detail("DumpStats stop")
         closed = self._counting.close(now=self._clock.now())
         self._tell_events()
+        self._tell(self._batches.rest())
         self.take(closed)
         log.detail("Wait for engine stop")
         log.detail("Engine stop")
@@ -127,7 +136,10 @@ class Accounting:
         return 1 if self._unwritten else 0
 
     def _tell_events(self) -> None:
-        for event in self._counting.trace():
+        self._tell(self._batches.ordered(self._counting.trace()))
+
+    def _tell(self, events: Iterable[Event]) -> None:
+        for event in events:
             line = event_line(event, strict_bytes=self._options.strict_bytes)
             if is_verbose(event):
                 self._log.detail(line)

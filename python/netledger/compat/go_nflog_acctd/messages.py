@@ -1,15 +1,16 @@
 """The lines that speak of groups and packets, in the words of the old program."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from netledger.compat.go_nflog_acctd.options import Group
 from netledger.compat.go_nflog_acctd.render import address_text, old_bytes
 
-__all__ = ["Event", "binding_lines", "closing_lines", "event_line", "is_verbose", "monitoring_line"]
+__all__ = ["Batches", "Event", "binding_lines", "closing_lines", "event_line", "is_verbose", "monitoring_line"]
 
 # The old program's first socket: 0, 1 and 2 are standard input, output and error.
 _FIRST_DESCRIPTOR = 3
+_OTHER_VERSION = {4: 6, 6: 4}
 
 
 class Event(Protocol):
@@ -60,6 +61,29 @@ def closing_lines(groups: tuple[Group, ...]) -> Iterator[str]:
         yield f"Closing nflog socket {descriptor} group {group.number}"
 
 
+class Batches:
+    """Brings events into the order of the old program: the size of a batch before its packets."""
+
+    def __init__(self) -> None:
+        self._packets: dict[int, list[Event]] = {}
+
+    def ordered(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The events in their order, packets behind the batch that they belong to. The last ones may be kept back."""
+        for event in events:
+            if event.kind == "packet":
+                self._packets.setdefault(event.group, []).append(event)
+                continue
+            yield event
+            if event.kind == "batch":
+                yield from self._packets.pop(event.group, ())
+
+    def rest(self) -> Iterator[Event]:
+        """Packets whose batch was not told: the meter notes only so much."""
+        for events in self._packets.values():
+            yield from events
+        self._packets.clear()
+
+
 def is_verbose(event: Event) -> bool:
     """Whether an event is told only with ``-verbose``."""
     return event.kind in {"batch", "packet"}
@@ -78,7 +102,7 @@ def event_line(event: Event, *, strict_bytes: bool) -> str:
         case "packet":
             return _packet_line(event, bytes_=first, strict_bytes=strict_bytes)
         case "short":
-            return f"Short IPv{third} packet {first}/{second} bytes"
+            return _short_line(have=first, need=second, version=third)
         case "version":
             return f"Bad IP version: {first}"
         case "missing":
@@ -87,6 +111,13 @@ def event_line(event: Event, *, strict_bytes: bool) -> str:
             return "Recv failed: no buffer space available"
         case _:
             raise ValueError(event.kind)
+
+
+def _short_line(*, have: int, need: int, version: int) -> str:
+    if have >= need:
+        # Long enough for a header of the version expected here, so it was one of the other version.
+        return f"Bad IP version: {_OTHER_VERSION[version]}"
+    return f"Short IPv{version} packet {have}/{need} bytes"
 
 
 def _packet_line(event: Event, *, bytes_: int, strict_bytes: bool) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from netledger.compat.go_nflog_acctd.messages import (
+    Batches,
     binding_lines,
     closing_lines,
     event_line,
@@ -54,6 +55,7 @@ def test_each_group_is_announced_with_its_prefix_as_given() -> None:
         ),
         (Noted("short", (10, 20, 4)), "Short IPv4 packet 10/20 bytes", False),
         (Noted("short", (8, 40, 6)), "Short IPv6 packet 8/40 bytes", False),
+        (Noted("short", (20, 20, 4)), "Bad IP version: 6", False),
         (Noted("version", (6, 0, 0)), "Bad IP version: 6", False),
         (Noted("missing", (49671, 90000, 40329)), "49671 missing packets detected, 90000 to 40329", False),
         (Noted("overrun", (0, 0, 0)), "Recv failed: no buffer space available", False),
@@ -74,3 +76,13 @@ def test_a_packet_line_follows_the_old_number_when_it_is_asked_for() -> None:
 def test_an_unknown_event_is_a_mistake_of_the_program() -> None:
     with pytest.raises(ValueError, match="riddle"):
         event_line(Noted("riddle", (0, 0, 0)), strict_bytes=False)
+
+
+def test_a_batch_is_told_before_its_packets_and_nothing_is_left_out() -> None:
+    first, second, third = (Noted("packet", (size, 0, 0), group) for size, group in ((1, 4), (2, 5), (3, 4)))
+    batch, trouble = Noted("batch", (2, 0, 0), 4), Noted("short", (1, 20, 4))
+    batches = Batches()
+    assert list(batches.ordered([first, second])) == []
+    assert list(batches.ordered([trouble, third, batch])) == [trouble, batch, first, third]
+    assert list(batches.rest()) == [second]
+    assert list(batches.rest()) == []

@@ -1,8 +1,11 @@
 """The command line of go-nflog-acctd."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from netledger.compat.go_nflog_acctd.options import Group, Options, parse_options, problem_of
+from netledger.compat.go_nflog_acctd.options import FLAGS, Group, Options, parse_options, problem_of
 
 
 def options(*words: str) -> Options:
@@ -79,3 +82,9 @@ def test_a_start_is_refused_with_its_reason(words: list[str], problem: str) -> N
 )
 def test_what_the_old_program_took_is_taken(words: list[str]) -> None:
     assert problem_of(parse_options(words)) is None
+
+
+def test_every_flag_is_in_the_reference() -> None:
+    page = (Path(__file__).parents[4] / "docs/reference/compat-go-nflog-acctd.md").read_text()
+    named = set(re.findall(r"^\| `-([a-z0-9-]+)", page, re.MULTILINE))
+    assert named == {flag.name for flag in FLAGS} | {"h"}

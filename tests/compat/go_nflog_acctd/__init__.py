@@ -1,0 +1,1 @@
+"""go-nflog-acctd's drop-in against transcripts of the old program."""
