@@ -1,12 +1,16 @@
 """Rows as the native core gives them, and closed generations that hold them; without a kernel."""
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from netledger.intervals import Moment
 from netledger.receipt import Count, Observed, Receipt
+from netledger.sources.base import Closed
 
 SECOND_NS = 1_000_000_000
 START_NS = 1_763_632_800 * SECOND_NS  # 2025-11-20T10:00:00Z
@@ -96,3 +100,29 @@ def _packed(address: str | None) -> bytes | None:
         return None
     parsed = ipaddress.ip_address(address)
     return parsed.packed if parsed.version == 6 else bytes(10) + b"\xff\xff" + parsed.packed
+
+
+def closed(
+    generation: MemoryGeneration, *, meter: str = "lan", seq: int = 1, observed: Observed | None = None
+) -> Closed:
+    """A closed generation of 300 seconds; the one with number 2 follows the one with number 1."""
+    start = Moment(START_NS + (seq - 1) * 300 * SECOND_NS, (seq - 1) * 300 * SECOND_NS)
+    return Closed(
+        meter=meter,
+        seq=seq,
+        start=start,
+        end=Moment(start.wall_ns + 300 * SECOND_NS, start.monotonic_ns + 300 * SECOND_NS),
+        observed=observed or RECEIPT.observed,
+        generation=generation,
+        interface_names={},
+        forget=lambda: None,
+    )
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 10) -> None:
+    """Waits for a condition, and fails when it does not come true."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"no {what} within {seconds} s"
+        pause.wait(0.005)

@@ -85,7 +85,7 @@ class CommitQueue:
             closed, remarks = line.waiting[0]
             try:
                 receipt = self._pipeline.commit(closed, remarks=remarks)
-            except NetledgerError as error:
+            except (NetledgerError, OSError) as error:
                 self._failed(line, closed, error)
             except Exception as error:  # noqa: BLE001  # the top of a thread: it outlives what nobody thought of
                 _log.exception("commit_broke", extra={"fields": {"meter": closed.meter, "seq": closed.seq}})

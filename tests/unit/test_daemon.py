@@ -1,0 +1,244 @@
+"""The daemon with sources in memory and real signals, files and time."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from netledger.config import Config, loads
+from netledger.daemon import Daemon
+from netledger.daemon.logs import KeyValueFormatter
+from netledger.daemon.runtime import RuntimeDirectoryError, RuntimeLock, file_system
+from netledger.errors import SourceError
+from netledger.intervals import SystemClock
+from tests.unit.memory_source import MemorySource, maker
+from tests.unit.rows import wait_until
+
+
+@dataclass
+class Run:
+    """A daemon in the main thread, and what another thread does to it meanwhile."""
+
+    tmp_path: Path
+    text: str = 'interval = "1h"\n'
+    keep_rules: bool = False
+    made: dict[str, list[MemorySource]] = field(default_factory=dict)
+    failures: list[BaseException] = field(default_factory=list)
+
+    def config(self) -> Config:
+        places = f'node = "gw1"\nstore = "{self.tmp_path}/store"\nruntime = "{self.tmp_path}/run"\n'
+        return loads(places + self.text, file="f")
+
+    def __call__(self, meanwhile: Callable[[], None]) -> int:
+        """Runs it, with ``meanwhile`` beside, then TERM; gives the exit code."""
+        daemon = Daemon(
+            self.config(), SystemClock(), make_source=maker(self.made), reload=self.config, keep_rules=self.keep_rules
+        )
+        thread = threading.Thread(target=self._beside, args=(meanwhile,))
+        thread.start()
+        code = daemon.run()
+        thread.join()
+        assert not self.failures, self.failures
+        return code
+
+    def _beside(self, meanwhile: Callable[[], None]) -> None:
+        try:
+            wait_until(lambda: signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL, "daemon")
+            meanwhile()
+        except BaseException as error:  # noqa: BLE001  # told by the main thread
+            self.failures.append(error)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def receipts(self, meter: str = "nflog") -> list[dict[str, object]]:
+        directory = self.tmp_path / "store" / "exports" / meter
+        return [json.loads(path.read_text()) for path in sorted(directory.glob("*.receipt.json"))]
+
+    def has_intervals(self, count: int, meter: str = "nflog") -> Callable[[], bool]:
+        return lambda: len(self.receipts(meter)) >= count
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path)
+
+
+def events(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records]
+
+
+def test_a_stop_closes_and_commits_the_last_interval(run: Run) -> None:
+    assert run(lambda: wait_until(lambda: "nflog" in run.made, "source")) == 0
+    assert run.made["nflog"][0].calls == ["open", "close"]
+    (told,) = run.receipts()
+    assert (told["node"], told["meter"], told["seq"], told["status"]) == ("gw1", "nflog", 1, "exact")
+    assert run.made["nflog"][0].left == {}
+
+
+def test_intervals_end_at_boundaries_and_follow_each_other(run: Run) -> None:
+    run.text = 'interval = "1s"\n'
+    assert run(lambda: wait_until(run.has_intervals(3), "intervals")) == 0
+    told = run.receipts()
+    for before, after in pairwise(told):
+        assert before["interval_end"] == after["interval_start"]
+    assert all("." not in str(one["interval_end"]) for one in told[:-1])
+
+
+def test_usr1_closes_the_interval_now(run: Run) -> None:
+    def meanwhile() -> None:
+        wait_until(lambda: bool(run.made) and "open" in run.made["nflog"][0].calls, "open source")
+        os.kill(os.getpid(), signal.SIGUSR1)
+        wait_until(run.has_intervals(1), "interval")
+
+    assert run(meanwhile) == 0
+    assert [one["seq"] for one in run.receipts()] == [1, 2]
+
+
+def test_the_rules_are_kept_if_asked_for(run: Run) -> None:
+    run.keep_rules = True
+    assert run(lambda: wait_until(lambda: bool(run.made), "source")) == 0
+    assert run.made["nflog"][0].calls[-1] == "close, keep rules"
+
+
+def test_a_reload_restarts_what_changed_and_nothing_else(run: Run) -> None:
+    run.text = "[meters.same]\n[meters.changed]\n[meters.gone]\n"
+
+    def meanwhile() -> None:
+        wait_until(lambda: len(run.made) == 3 and run.made["gone"][0].calls == ["open"], "open sources")
+        run.text = "[meters.same]\n[meters.changed]\nrows_max = 10\n[meters.new]\n"
+        os.kill(os.getpid(), signal.SIGHUP)
+        wait_until(lambda: len(run.made.get("changed", [])) == 2 and "new" in run.made, "new sources")
+        wait_until(lambda: run.made["new"][0].calls == ["open"], "open new source")
+
+    assert run(meanwhile) == 0
+    assert {name: [source.calls for source in sources] for name, sources in run.made.items()} == {
+        "same": [["open", "close"]],
+        "changed": [["open", "close"], ["open", "close"]],
+        "gone": [["open", "close"]],
+        "new": [["open", "close"]],
+    }
+    assert {name: len(run.receipts(name)) for name in run.made} == {"same": 1, "changed": 2, "gone": 1, "new": 1}
+
+
+def test_a_bad_reload_changes_nothing_and_says_so(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    def meanwhile() -> None:
+        wait_until(lambda: bool(run.made) and run.made["nflog"][0].calls == ["open"], "open source")
+        run.text = 'interval = "7m"\nrows = 3\n'
+        os.kill(os.getpid(), signal.SIGHUP)
+        wait_until(lambda: "reload_refused" in events(caplog), "refusal")
+
+    with caplog.at_level(logging.INFO, "netledger"):
+        assert run(meanwhile) == 0
+    told = [KeyValueFormatter().format(record) for record in caplog.records if record.message == "reload_refused"]
+    assert 'level=error event=reload_refused problem="f:4: interval: 7 minutes do not divide a day"' in told
+    assert run.made["nflog"][0].calls == ["open", "close"]
+
+
+def test_what_was_left_behind_is_committed_first(run: Run) -> None:
+    (run.tmp_path / "store").mkdir()
+    (run.tmp_path / "store" / "exports").write_text("in the way")
+    assert run(lambda: wait_until(lambda: bool(run.made), "source")) == 1
+    assert list(run.made["nflog"][0].left) == [1]
+    (run.tmp_path / "store" / "exports").unlink()
+    assert run(lambda: wait_until(run.has_intervals(1), "interval left behind")) == 0
+    assert [one["seq"] for one in run.receipts()] == [1, 2]
+
+
+def test_a_source_that_does_not_start_ends_the_others_properly(run: Run) -> None:
+    run.text = "[meters.good]\n[meters.bad]\n"
+    broken = SourceError("nflog group 5", "bind", "operation not permitted", "run with CAP_NET_ADMIN")
+    make = maker(run.made)
+    daemon = Daemon(
+        run.config(),
+        SystemClock(),
+        make_source=lambda name, meter, config: (
+            MemorySource(name, open_error=broken) if name == "bad" else make(name, meter, config)
+        ),
+        reload=run.config,
+    )
+    with pytest.raises(SourceError, match="nflog group 5: bind"):
+        daemon.run()
+    assert run.made["good"][0].calls == ["open", "close"]
+    assert len(run.receipts("good")) == 1
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_two_daemons_do_not_share_a_runtime_directory(tmp_path: Path) -> None:
+    first = RuntimeLock(tmp_path / "run")
+    first.open()
+    with pytest.raises(RuntimeDirectoryError) as caught:
+        RuntimeLock(tmp_path / "run").open()
+    assert str(caught.value) == f"{tmp_path}/run: lock: in use by pid {os.getpid()}"
+    first.close()
+    first.close()
+    RuntimeLock(tmp_path / "run").open()
+
+
+def test_the_lock_of_a_dead_process_does_not_block(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib; from netledger.daemon.runtime import RuntimeLock;"
+        f"RuntimeLock(pathlib.Path({str(tmp_path)!r})).open(); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    assert (tmp_path / "lock").read_text().strip().isdigit()
+    RuntimeLock(tmp_path).open()
+
+
+def test_a_runtime_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RuntimeDirectoryError, match="open: not a directory"):
+        RuntimeLock(tmp_path / "file" / "run").open()
+
+
+MOUNTS = """\
+22 28 0:20 / / rw - ext4 /dev/vda rw
+23 22 0:21 / /run rw,nosuid shared:5 - tmpfs tmpfs rw
+24 23 0:22 / /run/a\\040b rw - xfs /dev/vdb rw
+25 22 0:23 / /over rw - xfs /dev/vdc rw
+26 22 0:24 / /over rw - ramfs none rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("directory", "kind"),
+    [
+        ("/srv/x", "ext4"),
+        ("/run/netledger", "tmpfs"),
+        ("/running", "ext4"),
+        ("/run/a b/c", "xfs"),
+        ("/over", "ramfs"),
+    ],
+)
+def test_the_file_system_of_a_directory_is_that_of_its_nearest_mount(directory: str, kind: str) -> None:
+    assert file_system(Path(directory), MOUNTS) == kind
+
+
+def test_the_file_system_of_a_real_directory_is_known(tmp_path: Path) -> None:
+    assert file_system(tmp_path) != "?"
+    assert file_system(Path("/proc")) == "proc"
+
+
+@pytest.mark.parametrize(
+    ("message", "fields", "line"),
+    [
+        ("committed", {"seq": 12, "meter": "lan"}, "level=info meter=lan event=committed seq=12"),
+        ("failed", {"error": 'no "x"\nlevel=error'}, 'level=info event=failed error="no \\"x\\"\\nlevel=error"'),
+        ("empty", {"a": ""}, 'level=info event=empty a=""'),
+        ("rules_changed meter=lan", None, "level=info event=rules_changed meter=lan"),
+        ("two\nlines", None, "level=info event=two\\nlines"),
+    ],
+)
+def test_a_log_line_is_one_line_of_keys_and_values(message: str, fields: dict[str, object] | None, line: str) -> None:
+    record = logging.LogRecord("netledger", logging.INFO, __file__, 1, message, (), None)
+    if fields is not None:
+        record.fields = fields
+    assert KeyValueFormatter().format(record) == line

@@ -1,0 +1,192 @@
+"""A closed generation becomes a durable interval exactly once, and waits when it cannot."""
+
+import errno
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from netledger.errors import ExportError, TableError
+from netledger.exports.directory import ExportDirectory
+from netledger.pipeline import CommitQueue, Pipeline
+from netledger.receipt import Count, Observed, Receipt, Status
+from tests.unit.rows import RECEIPT, MemoryGeneration, closed, row, wait_until
+
+ROWS = [row("host", host="10.0.0.1", sent=(1000, 10)), row("host", host="10.0.0.2", received=(1000, 10))]
+
+
+def observed(**changes: object) -> Observed:
+    return replace(RECEIPT.observed, rows=2, **changes)  # type: ignore[arg-type]  # callers know the fields
+
+
+@pytest.fixture
+def exports(tmp_path: Path) -> ExportDirectory:
+    return ExportDirectory(tmp_path / "store")
+
+
+@pytest.fixture
+def pipeline(exports: ExportDirectory) -> Pipeline:
+    return Pipeline("gw1", exports)
+
+
+def receipts(exports: ExportDirectory, meter: str = "lan") -> list[dict[str, object]]:
+    return [json.loads(path.read_text()) for path in sorted(exports.of(meter).glob("*.receipt.json"))]
+
+
+def test_a_commit_writes_the_interval_and_releases_the_generation(pipeline: Pipeline, exports: ExportDirectory) -> None:
+    generation = MemoryGeneration(ROWS)
+    receipt = pipeline.commit(closed(generation, observed=observed()), remarks=("it was late",))
+    assert generation.released == 1
+    assert receipt.status is Status.EXACT
+    (told,) = receipts(exports)
+    assert (told["node"], told["status"], told["rows"], told["reason"]) == ("gw1", "exact", 2, "it was late")
+    assert told["monotonic_seconds"] == 300
+
+
+def test_a_repeated_commit_only_releases(pipeline: Pipeline, exports: ExportDirectory) -> None:
+    pipeline.commit(closed(MemoryGeneration(ROWS), observed=observed()))
+    before = receipts(exports)
+    again = MemoryGeneration(ROWS[:1])
+    pipeline.commit(closed(again, observed=observed(kernel=Count(99, 9999))))
+    assert again.released == 1
+    assert receipts(exports) == before
+
+
+def test_a_failed_commit_keeps_the_generation(pipeline: Pipeline, exports: ExportDirectory, tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("in the way")
+    generation = MemoryGeneration(ROWS)
+    with pytest.raises(ExportError, match="not a directory"):
+        pipeline.commit(closed(generation, observed=observed()))
+    assert generation.released == 0
+    (tmp_path / "store").unlink()
+    pipeline.commit(closed(generation, observed=observed()))
+    assert len(receipts(exports)) == generation.released == 1
+
+
+def test_what_is_lost_becomes_a_row_and_the_rows_add_up(pipeline: Pipeline, exports: ExportDirectory) -> None:
+    pipeline.commit(closed(MemoryGeneration(ROWS), observed=observed(kernel=Count(12, 1300))))
+    (told,) = receipts(exports)
+    assert (told["status"], told["lost_packets"], told["lost_bytes"], told["rows"]) == ("lossy", 2, 300, 3)
+    (table,) = exports.of("lan").glob("*.csv")
+    lines = [line.split(",") for line in table.read_text().splitlines()[1:]]
+    assert sum(int(line[12]) for line in lines) == sum(int(line[14]) for line in lines) == 1300
+    assert sum(int(line[13]) for line in lines) == sum(int(line[15]) for line in lines) == 12
+
+
+def test_rows_that_do_not_add_up_are_not_called_proven(pipeline: Pipeline, exports: ExportDirectory) -> None:
+    pipeline.commit(closed(MemoryGeneration(ROWS[:1]), observed=observed()))
+    (told,) = receipts(exports)
+    assert told["status"] == "interrupted"
+    assert "add up to 10 packets (1000 bytes) sent and 0 (0) received" in str(told["reason"])
+
+
+def test_without_a_count_of_the_kernel_one_side_alone_is_right(pipeline: Pipeline, exports: ExportDirectory) -> None:
+    pipeline.commit(closed(MemoryGeneration(ROWS[:1]), observed=observed(kernel=None)))
+    (told,) = receipts(exports)
+    assert (told["status"], told["reason"]) == ("unproven", None)
+
+
+@dataclass
+class Committed:
+    receipts: list[Receipt] = field(default_factory=list)
+
+    def __call__(self, receipt: Receipt) -> None:
+        self.receipts.append(receipt)
+
+    @property
+    def seqs(self) -> list[tuple[str, int]]:
+        return [(receipt.meter, receipt.seq) for receipt in self.receipts]
+
+
+@contextmanager
+def running(pipeline: Pipeline) -> Iterator[tuple[CommitQueue, Committed]]:
+    committed = Committed()
+    queue = CommitQueue(pipeline, committed=committed)
+    queue.open()
+    try:
+        yield queue, committed
+    finally:
+        queue.close()
+
+
+def test_the_queue_commits_in_order_and_closing_drains_it(pipeline: Pipeline) -> None:
+    committed = Committed()
+    queue = CommitQueue(pipeline, committed=committed)
+    for seq in (1, 2, 3):
+        queue.put(closed(MemoryGeneration(ROWS), seq=seq, observed=observed()))
+    assert queue.waiting("lan") == 3
+    queue.open()
+    assert queue.close() == 0
+    assert committed.seqs == [("lan", 1), ("lan", 2), ("lan", 3)]
+    assert queue.waiting("lan") == queue.waiting("other") == 0
+
+
+def test_a_meter_that_cannot_be_written_does_not_hold_up_another(
+    pipeline: Pipeline, exports: ExportDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    exports.of("lan").parent.mkdir(parents=True)
+    exports.of("lan").write_text("in the way")
+    generations = [MemoryGeneration(ROWS) for _ in range(3)]
+    with running(pipeline) as (queue, committed), caplog.at_level(logging.ERROR, "netledger"):
+        queue.put(closed(generations[0], seq=1, observed=observed()))
+        queue.put(closed(generations[1], seq=2, observed=observed()))
+        queue.put(closed(generations[2], seq=1, meter="wan", observed=observed()))
+        wait_until(lambda: committed.seqs == [("wan", 1)], "commit of the other meter")
+        wait_until(lambda: bool(caplog.records), "line in the log")
+        assert queue.waiting("lan") == 2
+        exports.of("lan").unlink()
+        wait_until(lambda: len(committed.seqs) == 3, "commit when there is a way again")
+        assert committed.seqs[1:] == [("lan", 1), ("lan", 2)]
+    assert [generation.released for generation in generations] == [1, 1, 1]
+    # It is tried again and again, but told once a minute.
+    assert [record.message for record in caplog.records] == ["commit_failed"]
+
+
+def test_closing_gives_back_what_could_not_be_committed(pipeline: Pipeline, exports: ExportDirectory) -> None:
+    exports.of("lan").parent.mkdir(parents=True)
+    exports.of("lan").write_text("in the way")
+    generations = [MemoryGeneration(ROWS), MemoryGeneration(ROWS)]
+    queue = CommitQueue(pipeline, committed=Committed())
+    queue.open()
+    for seq, generation in enumerate(generations, start=1):
+        queue.put(closed(generation, seq=seq, observed=observed()))
+    assert queue.close() == 2
+    assert [generation.released for generation in generations] == [0, 0]
+
+
+class BrokenGeneration(MemoryGeneration):
+    """A table file that cannot be read the first time it is tried, in a way that is given."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(ROWS)
+        self._error: Exception | None = error
+
+    def release(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        super().release()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TableError("gen-1.table", "read", "damaged"),
+        OSError(errno.EIO, os.strerror(errno.EIO)),
+        RuntimeError("nobody thought of it"),
+    ],
+)
+def test_the_thread_outlives_every_error_and_tries_again(
+    pipeline: Pipeline, exports: ExportDirectory, error: Exception
+) -> None:
+    generation = BrokenGeneration(error)
+    with running(pipeline) as (queue, committed):
+        queue.put(closed(generation, observed=observed()))
+        wait_until(lambda: committed.seqs == [("lan", 1)], "commit at the second try")
+    assert generation.released == 1
+    assert len(receipts(exports)) == 1
