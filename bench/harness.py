@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -119,6 +120,8 @@ class Bench:
     def __enter__(self) -> Self:
         if os.geteuid() != 0:
             raise BenchError("network namespaces need root")
+        # Being told to end must not leave namespaces and processes behind.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             for namespace in (self.namespace, self._far):
                 run("ip", "netns", "add", namespace)
