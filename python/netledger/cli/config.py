@@ -17,7 +17,9 @@ def check(file: ConfigFile = None) -> None:
     from netledger.config import DEFAULT_PATH
 
     meters = len(load_config(file).meters)
-    typer.echo(f"{file or DEFAULT_PATH}: ok, {meters} {'meter' if meters == 1 else 'meters'}")
+    where = file or DEFAULT_PATH
+    what = "ok" if where.exists() else "not there, so the defaults hold"
+    typer.echo(f"{where}: {what}, {meters} {'meter' if meters == 1 else 'meters'}")
 
 
 @config.command()

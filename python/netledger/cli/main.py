@@ -12,6 +12,7 @@ import typer
 
 from netledger.cli.compat import compat, forward
 from netledger.cli.config import config
+from netledger.cli.read import read
 from netledger.cli.run import run
 from netledger.errors import NetledgerError, UsageError
 
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(run)
+app.command()(read)
 app.add_typer(config)
 app.add_typer(compat)
 
