@@ -1,0 +1,164 @@
+"""``netledger read``: what its options do, what it refuses, and what programs get from it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import typer
+from pyarrow import parquet
+from typer.testing import CliRunner, Result
+
+from netledger.cli.read import read
+from netledger.errors import CaptureError, UsageError
+from netledger.reports.rows import arrange
+from netledger.sources.base import Key
+from netledger.sources.pcap import PcapConfig, PcapSource
+from tests.golden.writer import RAW, UDP, Record, ip, pcap, udp
+
+CAPTURES = Path(__file__).parents[1] / "golden" / "captures"
+MIXED = str(CAPTURES / "mixed.pcap")
+
+
+def run(*arguments: str) -> Result:
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(read)
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def program(*arguments: str, standard_input: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+    """The whole command in a process of its own."""
+    command = [sys.executable, "-m", "netledger", "read", *arguments]
+    return subprocess.run(command, input=standard_input, capture_output=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--csv", "--json"), "--csv, --json, --parquet: only one of them at a time"),
+        (("--csv", "--parquet", "x"), "--csv, --json, --parquet: only one of them at a time"),
+        (("--interval", "5"), "--interval 5: not a duration"),
+        (("--interval", "0s"), "--interval 0s: not a duration"),
+        (("--sort", "peer"), "--sort peer: not among the columns; there are bytes, packets"),
+        (("--key", "host,label"), "key label: a capture has none"),
+        (("--local", "lan"), 'key: "lan" is no network'),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_capture_is_read(arguments: Sequence[str], message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        run("no-such-file", *arguments)
+    assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--rows-max", "0"), ("--top", "0"), ("--prefix-length-ipv4", "33"), ("--prefix-length-ipv6", "129")]
+)
+def test_numbers_out_of_range_are_refused(arguments: Sequence[str]) -> None:
+    assert run(MIXED, *arguments).exit_code == 2
+
+
+def test_parquet_has_the_same_rows_and_the_balance(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    result = run(MIXED, "--parquet", str(path), "--interval", "5m", "--key", "host,protocol,host_port")
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    printed = json.loads(run(MIXED, "--json", "--interval", "5m", "--key", "host,protocol,host_port").stdout)
+    table = parquet.read_table(path)
+    assert table.schema.field("interval_start").type == pa.timestamp("ns", "UTC")
+    assert table.schema.field("host_port").type == pa.uint16()
+    written = [
+        {**row, **{name: row[name].strftime("%Y-%m-%dT%H:%M:%SZ") for name in ("interval_start", "interval_end")}}
+        for row in table.to_pylist()
+    ]
+    assert written == printed.pop("rows")
+    assert json.loads(table.schema.metadata[b"netledger"]) == printed
+
+
+def test_json_is_one_object_with_period_balance_and_rows() -> None:
+    printed = json.loads(run(MIXED, "--json").stdout)
+    assert list(printed) == ["period", "balance", "capture", "rows"]
+    assert printed["period"] == {"start": "2025-11-20T10:00:00Z", "end": "2025-11-20T10:06:40Z"}
+    balance = printed["balance"]
+    assert (balance["intervals"], balance["unproven"], balance["kernel_packets"]) == (1, 1, None)
+    for side in ("sent", "received"):
+        assert sum(row[f"{side}_bytes"] for row in printed["rows"]) == balance["accounted_bytes"]
+        assert sum(row[f"{side}_packets"] for row in printed["rows"]) == balance["accounted_packets"]
+
+
+def test_an_empty_capture_is_an_empty_table(tmp_path: Path) -> None:
+    path = tmp_path / "empty.pcap"
+    path.write_bytes(pcap([]))
+    header = "account,host,sent_bytes,sent_packets,received_bytes,received_packets\n"
+    assert run(str(path), "--csv").stdout == header
+    printed = json.loads(run(str(path), "--json", "--interval", "1m").stdout)
+    assert printed["rows"] == []
+    assert printed["period"] == {"start": None, "end": None}
+    assert run(str(path)).stdout.splitlines()[-2] == "total: 0 packets, 0 bytes"
+
+
+def test_the_table_shows_a_hundred_rows_and_says_how_many_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "many.pcap"
+    packets = [ip(f"10.0.{n // 200}.{n % 200}", "10.9.9.9", UDP, udp(1, 2, n)) for n in range(300)]
+    path.write_bytes(pcap([Record(n, packet) for n, packet in enumerate(packets)], link=RAW))
+    lines = run(str(path)).stdout.splitlines()
+    assert lines[101:104] == ["", "shown: 100 of 301 rows (--top N shows more)", lines[103]]
+    assert lines[1].startswith("10.9.9.9")
+    assert len(run(str(path), "--csv").stdout.splitlines()) == 302
+    assert len(run(str(path), "--top", "301").stdout.splitlines()) == 302 + 3
+
+
+def test_top_counts_in_each_interval() -> None:
+    printed = json.loads(run(MIXED, "--json", "--interval", "5m", "--top", "1").stdout)
+    assert [row["interval_start"] for row in printed["rows"]] == ["2025-11-20T10:00:00Z", "2025-11-20T10:05:00Z"]
+    assert printed["capture"]["rows_left_out"] == 7
+
+
+@pytest.mark.parametrize("sort", ["host", "sent_bytes", "received_packets", "packets", "bytes"])
+def test_rows_are_in_the_order_asked_for(sort: str) -> None:
+    capture = PcapSource(PcapConfig(path=MIXED, key=Key(ipv6_prefix_length=128))).read(lambda _progress: None)
+    rows = arrange(pa.table(pa.record_batch(capture.rows)), capture.config.key, interval_ns=0, sort=sort, top=None)
+    found = rows.table.to_pylist()
+    if sort == "host":
+        assert [row["host"] for row in found] == sorted(row["host"] for row in found)
+    else:
+        names = [sort] if "_" in sort else [f"sent_{sort}", f"received_{sort}"]
+        values = [sum(row[name] for name in names) for row in found]
+        assert values == sorted(values, reverse=True)
+    assert len(found) == 8
+
+
+def test_a_pipe_is_read() -> None:
+    from_pipe = program("-", "--csv", standard_input=Path(MIXED).read_bytes())
+    assert from_pipe.returncode == 0
+    assert from_pipe.stdout == run(MIXED, "--csv").stdout_bytes
+
+
+def test_a_capture_that_is_none_fails_with_code_1(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    shutil.copy(__file__, path)
+    failed = program(str(path))
+    assert failed.returncode == 1
+    assert failed.stdout == b""
+    assert (
+        failed.stderr.decode() == f"netledger: {path}: read: not a pcap or pcapng capture (starts with 22 22 22 60)\n"
+    )
+
+
+def test_a_wrong_option_fails_with_code_2() -> None:
+    failed = program(MIXED, "--interval", "often")
+    assert failed.returncode == 2
+    assert failed.stderr.decode().splitlines() == [
+        "netledger: --interval often: not a duration",
+        "hint: write it as 90s, 5m, 1h or 1d",
+    ]
+
+
+def test_a_cut_capture_ends_with_code_3_and_its_whole_packets() -> None:
+    cut = program("-", "--csv", standard_input=Path(MIXED).read_bytes()[:-1])
+    assert cut.returncode == 3
+    assert len(cut.stdout.splitlines()) == 8
+    assert b"netledger: -: read: it ends inside a record at byte" in cut.stderr
