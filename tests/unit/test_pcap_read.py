@@ -14,7 +14,7 @@ from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
 from netledger.cli.read import read
-from netledger.errors import CaptureError, UsageError
+from netledger.errors import UsageError
 from netledger.reports.rows import arrange
 from netledger.sources.base import Key
 from netledger.sources.pcap import PcapConfig, PcapSource
