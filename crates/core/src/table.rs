@@ -10,6 +10,8 @@ pub mod file;
 pub mod header;
 mod index;
 pub mod journal;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};

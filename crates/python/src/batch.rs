@@ -1,4 +1,4 @@
-//! Arrow columns by the PyCapsule interface: the receiver may be pyarrow, polars, duckdb or any other. Nothing is copied.
+//! Arrow columns by the `PyCapsule` interface: the receiver may be pyarrow, polars, duckdb or any other. Nothing is copied.
 
 use arrow_array::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
 use arrow_array::{Array, StructArray};

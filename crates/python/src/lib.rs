@@ -1,5 +1,7 @@
 //! The Python face of netledger-core: converts arguments, releases the GIL, maps errors. No logic of its own.
 
+#![allow(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
+
 mod batch;
 mod errors;
 mod generation;

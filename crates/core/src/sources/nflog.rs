@@ -167,3 +167,70 @@ fn unreadable(
     };
     trace.note(group.number, event);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::tests::datagram;
+
+    const GROUP: GroupSpec = GroupSpec { number: 7, sides: Sides::Both, strict_family: 0, copy_range_bytes: 48 };
+
+    fn read(bytes: &[u8], group: &GroupSpec, state: &mut GroupState) -> Vec<Posting> {
+        let mut postings = Vec::new();
+        let header = Header(&[]);
+        Reader::new(&KeySpec::default()).absorb(bytes, false, group, header, state, None, |p| postings.push(p));
+        postings
+    }
+
+    #[test]
+    fn each_packet_is_posted_twice_and_all_is_conserved() {
+        let mut state = GroupState::default();
+        assert_eq!(read(&datagram(7, 0, 20), &GROUP, &mut state).len(), 40);
+        assert_eq!(state.received_packets, 20);
+        assert_eq!(state.posted.sent_packets, 20);
+        assert_eq!(state.posted.received_packets, 20);
+        assert_eq!(state.posted.sent_bytes, state.posted.received_bytes);
+        assert_eq!(state.posted.sent_bytes, state.received_bytes);
+    }
+
+    #[test]
+    fn a_first_packet_that_is_not_number_0_was_not_the_first() {
+        let mut state = GroupState::default();
+        read(&datagram(7, 5, 1), &GROUP, &mut state);
+        assert_eq!(state.sequence_gap_packets, 5);
+    }
+
+    #[test]
+    fn gaps_are_counted_across_the_wrap_of_the_number() {
+        let mut state = GroupState { expected_sequence: u32::MAX - 1, ..GroupState::default() };
+        read(&datagram(7, 3, 1), &GROUP, &mut state);
+        assert_eq!(state.sequence_gap_packets, 5, "the numbers of 2^32-2, 2^32-1, 0, 1 and 2");
+        read(&datagram(7, 4, 2), &GROUP, &mut state);
+        assert_eq!(state.sequence_gap_packets, 5);
+    }
+
+    #[test]
+    fn a_number_that_goes_back_is_no_gap() {
+        let mut state = GroupState { expected_sequence: 100, ..GroupState::default() };
+        read(&datagram(7, 50, 1), &GROUP, &mut state);
+        assert_eq!((state.sequence_gap_packets, state.expected_sequence), (0, 51));
+    }
+
+    #[test]
+    fn a_packet_of_the_other_family_is_counted_and_not_posted() {
+        let mut state = GroupState::default();
+        let group = GroupSpec { strict_family: 6, ..GROUP };
+        assert!(read(&datagram(7, 0, 3), &group, &mut state).is_empty());
+        assert_eq!(state.unreadable.get(Unreadable::Version.index()), Some(&3));
+        assert_eq!(state.received_packets, 3);
+    }
+
+    #[test]
+    fn a_cut_datagram_gives_its_whole_packets() {
+        let whole = datagram(7, 0, 3);
+        let mut state = GroupState::default();
+        let cut = whole.get(..whole.len() - 30).unwrap();
+        assert_eq!(read(cut, &GROUP, &mut state).len(), 4);
+        assert_eq!((state.received_packets, state.malformed_messages), (2, 1));
+    }
+}

@@ -106,8 +106,8 @@ impl PcapReader {
             match progress.next {
                 Next::Damaged(what) => self.damaged(&what),
                 Next::Needs(bytes) => match self.input.fill(bytes) {
-                    Ok(()) if self.input.available().len() < bytes => self.end_of_input(bytes),
-                    Ok(()) => {}
+                    Ok(false) => self.end_of_input(bytes),
+                    Ok(true) => {}
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => break,
                     Err(error) => return Err(failure(&self.subject, &error)),
                 },

@@ -14,6 +14,14 @@ pub enum Received {
     Overrun,
 }
 
+#[allow(clippy::cast_possible_truncation, reason = "the constant is 16")]
+const FAMILY: libc::sa_family_t = libc::AF_NETLINK as libc::sa_family_t;
+
+#[allow(clippy::cast_possible_truncation, reason = "the sizes of small structures")]
+const fn length_of<T>() -> libc::socklen_t {
+    size_of::<T>() as libc::socklen_t
+}
+
 #[derive(Debug)]
 pub struct NetlinkSocket(OwnedFd);
 
@@ -33,8 +41,8 @@ impl NetlinkSocket {
         let socket = Self(unsafe { OwnedFd::from_raw_fd(fd) });
         // SAFETY: sockaddr_nl is plain data for which zero is valid.
         let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
-        address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
-        let length = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+        address.nl_family = FAMILY;
+        let length = length_of::<libc::sockaddr_nl>();
         // SAFETY: the address lives across the call and its length is given.
         if unsafe { libc::bind(fd, (&raw const address).cast(), length) } != 0 {
             return Err(io::Error::last_os_error());
@@ -47,7 +55,7 @@ impl NetlinkSocket {
     /// # Errors
     /// EPERM without `CAP_NET_ADMIN`.
     pub fn force_receive_buffer(&self, bytes: i32) -> io::Result<()> {
-        let length = size_of::<i32>() as libc::socklen_t;
+        let length = length_of::<i32>();
         // SAFETY: an integer that lives across the call, with its length.
         let result = unsafe {
             libc::setsockopt(

@@ -66,13 +66,14 @@ impl Input {
         self.position_bytes += bytes as u64;
     }
 
-    /// Reads until `needed` bytes are available; fewer are only at the end.
+    /// Reads until `needed` bytes are available; fewer are only at the end. False: not a single one has come.
     ///
     /// # Errors
     /// The system's own; `Interrupted` when a signal came, and the call may be repeated.
-    pub(super) fn fill(&mut self, needed: usize) -> io::Result<()> {
-        if self.end - self.start >= needed || self.ended {
-            return Ok(());
+    pub(super) fn fill(&mut self, needed: usize) -> io::Result<bool> {
+        let before = self.end - self.start;
+        if before >= needed || self.ended {
+            return Ok(before >= needed);
         }
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
@@ -87,7 +88,7 @@ impl Input {
                 bytes => self.end += bytes,
             }
         }
-        Ok(())
+        Ok(self.end > before)
     }
 
     /// Bytes consumed so far.
