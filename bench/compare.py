@@ -46,7 +46,9 @@ def arguments() -> argparse.Namespace:
         "--only", default="", metavar="TEXT,TEXT", help="programs with one of these in the name; the floors always run"
     )
     parser.add_argument("--max", action="store_true", help="find the highest rate without loss instead")
-    parser.add_argument("--cpus", default="0,1", metavar="A,B", help="CPU of the generator and of the programs (0,1)")
+    parser.add_argument(
+        "--cpus", default="0,1", metavar="A,B", help="CPU of the generator, and those of the programs (0,1)"
+    )
     parser.add_argument("--disk", default="/var/tmp", metavar="DIR", help="a directory on a disk (/var/tmp)")  # noqa: S108 - only a default
     parser.add_argument("--log", type=Path, metavar="FILE", help="append each run as a line of JSON")
     parser.add_argument("--write-docs", action="store_true", help="put the table into docs/performance.md")
@@ -90,11 +92,11 @@ def highest_rates(bench: Bench, peers: Sequence[Peer], wanted: argparse.Namespac
 def main() -> int:
     """Measures and prints one table; the exit status."""
     wanted = arguments()
-    generator, program = (int(cpu) for cpu in wanted.cpus.split(","))
+    generator, _, program = wanted.cpus.partition(",")
     try:
         build()
         with ExitStack() as stack:
-            bench = stack.enter_context(Bench(cpus=Cpus(generator, program)))
+            bench = stack.enter_context(Bench(cpus=Cpus(int(generator), program)))
             peers = chosen(programs(stack.enter_context(scratch(wanted.disk))), wanted.only)
             rows, notes = (highest_rates if wanted.max else fixed_rate)(bench, peers, wanted)
         name, head = ("highest", HIGHEST_HEAD) if wanted.max else ("rates", FIXED_HEAD)

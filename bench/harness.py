@@ -95,7 +95,7 @@ class Cpus:
     """Traffic is made on one CPU and accounted on another: the kernel's cost of a packet, and the program's."""
 
     generator: int = 0
-    program: int = 1
+    program: str = "1"  # or several: 1,2
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ class Program:
     def __init__(self, bench: Bench, argv: Sequence[str | Path], *, directory: Path) -> None:
         self._output, self._errors = directory / "stdout", directory / "stderr"
         # Each of these replaces itself by the next one, so the process that is started is the program.
-        prefix = ["nice", "-n", "-10", "ip", "netns", "exec", bench.namespace, "taskset", "-c", str(bench.cpus.program)]
+        prefix = ["nice", "-n", "-10", "ip", "netns", "exec", bench.namespace, "taskset", "-c", bench.cpus.program]
         with self._output.open("w") as output, self._errors.open("w") as errors:
             self._process = subprocess.Popen(
                 [*prefix, *(str(part) for part in argv)],
