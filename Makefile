@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# One thing after the other: the tests on the kernel measure time, and cargo uses every core by itself.
+.NOTPARALLEL:
 MAKEFLAGS += --no-builtin-rules
 
 PYTHON ?= python3
@@ -18,6 +20,8 @@ unexport PIP_FIND_LINKS UV_FIND_LINKS
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 RUST_FILES := $(shell find crates/core crates/python -name target -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print)
+QUICK_TESTS := tests/unit tests/property
+OTHER_TESTS := $(filter-out $(QUICK_TESTS) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)))
 PY_SOURCES := python/netledger tests demo bench
 
 .PHONY: help
@@ -31,7 +35,7 @@ demo: system-demo build ## count real traffic between network namespaces, with t
 	$(BIN)/python demo/run
 
 test: system build check test-rust fuzz ## everything but the benchmarks; on a machine without root or peers some tests are skipped
-	$(PYTEST) tests
+	$(PYTEST) $(OTHER_TESTS)
 
 ## Building
 
@@ -78,7 +82,7 @@ check: build ## lint, types, layers, stub of the native module, unit tests; unde
 	$(BIN)/python -m mypy.stubtest --concise netledger._core
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
-	$(PYTEST) -q tests/unit tests/property tests/test_*.py
+	$(PYTEST) -q $(QUICK_TESTS) tests/test_*.py
 
 test-rust: ## unit and property tests of the core, and its documentation
 	cargo test --quiet --locked -p netledger-core

@@ -44,6 +44,12 @@ def test_the_reference_page_is_what_the_program_says(name: str) -> None:
     assert page.read_text(encoding="utf-8") == reference.pages()[name], "`make docs` writes it anew"
 
 
+def test_each_old_command_has_its_page() -> None:
+    tools = re.findall(r"^## netledger compat (\S+)$", reference.pages()["commands.md"], re.MULTILINE)
+    assert tools
+    assert [tool for tool in tools if not (reference.FOLDER / f"compat-{tool}.md").exists()] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_each_link_leads_somewhere(page: Path) -> None:
     assert list(_dead_links(page)) == []
