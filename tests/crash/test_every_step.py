@@ -30,6 +30,7 @@ def test_a_crash_before_any_step_of_start_cut_and_commit_keeps_the_books_whole(l
     else:
         raise AssertionError(f"no life of {STEPS_MAX} steps committed an interval of its own: {hit}")
     trial.gateway.start()
+    trial.wait_for_next_interval()
     outcome = trial.end()
     say(f"{len(hit)} lives, died before: {', '.join(sorted(set(hit)))}")
     say(outcome.figures())

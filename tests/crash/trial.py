@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.kernel import senders
 from tests.kernel.books import Books, total
 from tests.kernel.gateway import Gateway
-from tests.kernel.lab import Child, Count, Lab
+from tests.kernel.lab import Child, Count, Lab, wait_for
 from tests.kernel.senders import ROOT, Udp
 
 SHIM = Path(__file__).with_name("step.c")
@@ -76,20 +76,28 @@ class Trial:
         self.senders: list[Child] = [senders.start_udp(lab, lab.left, plan) for plan in (v4, v6)]
 
     def end(self) -> Outcome:
-        """Lets the last process commit one whole interval, stops the senders, then the daemon; gives the sums."""
-        self.wait_for_next_interval()
+        """Stops the senders, then the daemon, and gives the sums."""
         sent = total(senders.stop_udp(sender).count for sender in self.senders)
         # Nobody sends any more: the counters stand still, and may be read before the stop that removes them.
         own = total(self.lab.counters(self.lab.gw, "netledger").values())
         status = self.gateway.stop()
         return Outcome(
             sent=sent,
-            witness=self.lab.counter(self.lab.gw, "witness", "total"),
+            witness=self.witnessed(),
             own=own,
             books=self.gateway.books(),
             exit_status=status,
             seconds=time.monotonic() - self._started,
         )
+
+    def witnessed(self) -> Count:
+        """What the witness has counted until now."""
+        return self.lab.counter(self.lab.gw, "witness", "total")
+
+    def wait_for_packets(self, number: int) -> None:
+        """Until the witness has counted so many more."""
+        goal = self.witnessed().packets + number
+        wait_for(lambda: self.witnessed().packets >= goal, 30, f"{number} more packets")
 
     def wait_for_next_interval(self) -> None:
         """Until the daemon that runs now has closed an interval that it opened itself."""
