@@ -128,7 +128,8 @@ lock: $(UV) ## requirements/*.lock and Cargo.lock anew from what is asked for
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --no-emit-find-links requirements/runtime.in -o requirements/runtime.lock
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-		--no-emit-index-url --no-emit-find-links requirements/runtime.in requirements/dev.in -o requirements/dev.lock
+		--no-emit-index-url --no-emit-find-links -c requirements/runtime.lock \
+		requirements/runtime.in requirements/dev.in -o requirements/dev.lock
 	cargo update --quiet
 
 $(UV):
