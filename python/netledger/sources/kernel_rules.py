@@ -4,14 +4,14 @@ import ctypes
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
 from netledger.receipt import ZERO, Count
 from netledger.sources import ruleset
-from netledger.sources.listing import Listing, difference, read, snapshot
-from netledger.sources.nft import Nft
+from netledger.sources.listing import FLAGGED, Listing, difference, read, snapshot
+from netledger.sources.nft import GarbledAnswerError, Nft
 from netledger.sources.ruleset import SIDES, Ruleset, Side
 
 _MEMBARRIER = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "s390x": 356, "ppc64le": 365}
@@ -121,8 +121,17 @@ class KernelRules:
 
 
 def list_table(nft: Nft, table: str) -> Listing | None:
-    """What is in the accounting table; None when there is none."""
-    return read(nft.table(ruleset.FAMILY, table))
+    """What is in the accounting table; None when there is none.
+
+    A table that somebody gave flags (``dormant`` stops all its rules) and that nft therefore cannot list is freed of
+    them at once. The listing still shows that they were there, so that the disturbance is noticed.
+    """
+    try:
+        return read(nft.table(ruleset.FAMILY, table))
+    except GarbledAnswerError:
+        nft.apply(ruleset.plain_table(table))
+        found = read(nft.table(ruleset.FAMILY, table))
+        return None if found is None else replace(found, table={**found.table, "flags": FLAGGED})
 
 
 def passed(now: Mapping[str, Count], base: Mapping[str, Count]) -> Count | None:

@@ -7,6 +7,7 @@ from netledger.receipt import ZERO, Count
 from netledger.sources.nft import Json, items
 
 JUMPS = ("jump", "goto")
+FLAGGED = "set"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,8 @@ def read(answer: Json) -> Listing | None:
                 case "metainfo":
                     version = str(thing.get("version", ""))
                 case "table":
-                    table = thing
+                    # Which flags, nft 1.0.6 cannot tell: it writes what happens to lie in its memory.
+                    table = {**thing, "flags": FLAGGED} if "flags" in thing else thing
                 case "chain":
                     chains[name] = thing
                 case "rule":

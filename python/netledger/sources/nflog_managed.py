@@ -268,7 +268,9 @@ class ManagedNflogSource:
         if disturbance is not None:
             self._kernel.install(side, self._kernel.list())
             self._at_step("installed")
-            following = replace(following, rules=self._kernel.snapshot(self._kernel.list()))
+            found = self._kernel.list()
+            self._remember(found)
+            following = replace(following, rules=self._kernel.snapshot(found))
         self._live, self._next = following, None
         self._at_step("switched")
         wait_for_packets_under_way()

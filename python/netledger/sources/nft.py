@@ -17,6 +17,10 @@ CAP_NET_ADMIN = 12
 ANSWER_SECONDS = 20.0
 
 
+class GarbledAnswerError(RulesetError):
+    """nft succeeded, but what it said is no JSON."""
+
+
 class Nft:
     """Runs ``nft`` in the network namespace of the calling thread.
 
@@ -42,12 +46,15 @@ class Nft:
         """What nft lists of one table, handles included; None when there is no such table.
 
         Raises:
+            GarbledAnswerError: the table has flags, which nft 1.0.6 writes as whatever lies in its memory.
             RulesetError: nft is missing, refuses, or does not answer.
             PermissionDeniedError: this process lacks CAP_NET_ADMIN.
         """
         wanted: Json = {"nftables": [{"list": {"table": {"family": family, "name": name}}}]}
         try:
             return self._answer(json.dumps(wanted), f"list table {family} {name}")
+        except GarbledAnswerError:
+            raise
         except RulesetError:
             # "No such table" differs from other failures only by nft's text: ask for all tables instead of reading it.
             if (family, name) not in self._tables():
@@ -67,7 +74,7 @@ class Nft:
         try:
             answer: Json = json.loads(text)
         except ValueError as error:
-            raise RulesetError("nft", operation, f"answered without JSON: {error}") from error
+            raise GarbledAnswerError("nft", operation, f"answered without JSON: {error}") from error
         return answer
 
     def _run(self, options: list[str], text: str, operation: str) -> str:

@@ -117,7 +117,7 @@ def install(rules: Ruleset, side: Side, found: Listing | None) -> list[Json]:
 
     What is there is mended and counters keep their values: packets that pass meanwhile meet the old or the new rules.
     """
-    commands = [_command("add", "table", name=rules.table)]
+    commands = plain_table(rules.table)
     commands += [_named(rules, "add", "counter", name) for name in rules.counters()]
     commands += _remove_unfit(rules, found)
     commands += [_named(rules, "add", "chain", rules.chain(what)) for what in (*SIDES, "count")]
@@ -143,6 +143,11 @@ def switch(rules: Ruleset, side: Side, handle: int) -> list[Json]:
 def stop(rules: Ruleset) -> list[Json]:
     """Lets no side count from now on."""
     return [_named(rules, "flush", "chain", rules.chain("count"))]
+
+
+def plain_table(name: str) -> list[Json]:
+    """Takes all flags off the table, or makes it."""
+    return [_command("add", "table", name=name)]
 
 
 def removal(rules: Ruleset, found: Listing) -> list[Json]:

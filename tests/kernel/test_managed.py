@@ -1,0 +1,156 @@
+"""A managed NFLOG meter on a real kernel: every interval proves itself, and all together equal an independent count."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from netledger.receipt import Count
+from netledger.sources.base import Key
+from netledger.sources.nft import Nft
+from tests.kernel import senders
+from tests.kernel.lab import Lab, wait_for
+from tests.kernel.metering import Bench, leftovers
+from tests.kernel.metering_child import ChildMeter
+from tests.kernel.senders import Udp
+
+FLOOD = Udp(source="10.77.1.2", destination="10.77.2.2", sources=20, destinations=5, count=0, rate=40_000)
+FLOOD6 = Udp(source="fd77:1::2", destination="fd78::1", destinations=30, count=0, rate=30_000, payload_bytes=300)
+
+
+@pytest.fixture
+def gateway(lab: Lab) -> Iterator[Lab]:
+    with lab.inside(lab.gw):
+        yield lab
+
+
+def test_thirty_cuts_under_load_are_exact_and_add_up_to_the_independent_count(gateway: Lab) -> None:
+    bench = Bench.on(gateway)
+    bench.open()
+    loads = [senders.start_udp(gateway, gateway.left, plan) for plan in (FLOOD, FLOOD6)]
+    for _ in range(32):
+        bench.cut()
+    for load in loads:
+        senders.stop_udp(load)
+    bench.cut()
+    gateway.silence(gateway.gw)
+    bench.cut()
+    assert bench.cumulative() == bench.sum("kernel")
+    bench.close()
+    assert bench.statuses() == ["exact"] * 35
+    assert bench.sum("accounted") == bench.witnessed()
+    assert sum(interval.observed.accounted.packets > 100 for interval in bench.intervals) > 20
+    bench.check_chain()
+    assert leftovers(bench.config.runtime) == []
+    assert Nft().table("inet", "netledger") is None
+
+
+def test_every_kind_of_traffic_is_accounted_to_the_byte(gateway: Lab) -> None:
+    bench = Bench.on(gateway, key=Key(columns=("host", "peer", "protocol", "host_port", "peer_port")))
+    bench.open()
+    for address in ("10.77.2.2", "fd77:2::2"):
+        senders.ping(gateway, gateway.left, address, 20, 1000)
+        senders.fragments(gateway, gateway.left, address, 20_000, count=5)
+    senders.extended(gateway, gateway.left, "fd77:2::2", 500, count=10)
+    senders.fragments(gateway, gateway.left, "10.77.1.1", 9000, count=3)
+    senders.fragments(gateway, gateway.left, "fd77:1::1", 9000, count=3)
+    senders.ping(gateway, gateway.gw, "10.77.2.2", 5)
+    bench.cut()
+    bench.close()
+    assert bench.statuses() == ["exact", "exact"]
+    assert bench.sum("accounted") == bench.witnessed()
+    assert bench.sum("accounted").packets > 250
+
+
+@pytest.mark.parametrize("address", ["10.77.2.2", "fd77:2::2"])
+def test_bulk_tcp_in_merged_super_packets_equals_the_kernel(gateway: Lab, address: str) -> None:
+    bench = Bench.on(gateway)
+    bench.open()
+    payload_bytes = 50_000_000
+    assert senders.tcp(gateway, gateway.left, gateway.right, address, payload_bytes) == payload_bytes
+    gateway.silence(gateway.gw)
+    bench.close()
+    (interval,) = bench.intervals
+    assert interval.observed.status == "exact"
+    assert interval.observed.accounted == bench.witnessed()
+    assert interval.observed.accounted.bytes > payload_bytes
+    assert interval.observed.accounted.packets < payload_bytes // 1400, "nothing was merged: this proves nothing"
+
+
+def test_a_stalled_listener_loses_exactly_what_the_kernel_says(gateway: Lab) -> None:
+    bench = Bench.on(gateway, buffer_bytes=65536)
+    with ChildMeter(bench) as child:
+        senders.udp(gateway, gateway.left, Udp(source="10.77.1.2", destination="10.77.2.2", count=100))
+        child.signal(signal.SIGSTOP)
+        senders.udp(gateway, gateway.left, Udp(source="10.77.1.2", destination="10.77.2.2", count=30_000))
+        child.signal(signal.SIGCONT)
+        child.tell("cut")
+        senders.udp(gateway, gateway.left, Udp(source="10.77.1.2", destination="10.77.2.2", count=100))
+        child.tell("close")
+    first, second = bench.intervals
+    assert (first.observed.status, second.observed.status) == ("lossy", "exact")
+    assert bench.sum("kernel") == bench.witnessed() == Count(30_200, 3_020_000)
+    assert bench.sum("accounted") + bench.sum("lost") == bench.sum("kernel")
+    lost = first.observed.lost
+    assert lost.packets > 1000
+    assert lost.bytes == lost.packets * 100
+    assert first.observed.errors["overruns"] > 0
+    assert "missing in the sequence" in (first.observed.why_lost or "")
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "kernel_known"),
+    [
+        ("delete table inet netledger", "is gone", False),
+        ("flush chain inet netledger lan_count", "of chain lan_count is gone", True),
+        ("insert rule inet netledger lan_forward return", "of chain lan_forward is new", True),
+        ("reset counters table inet netledger", "was reset", False),
+        ("add table inet netledger { flags dormant; }", "table is changed", True),
+    ],
+)
+def test_what_others_do_interrupts_one_interval_and_counting_goes_on(
+    gateway: Lab,
+    command: str,
+    words: str,
+    kernel_known: bool,  # noqa: FBT001
+) -> None:
+    bench = Bench.on(gateway)
+    bench.open()
+    plan = Udp(source="10.77.1.2", destination="10.77.2.2", count=50)
+    senders.udp(gateway, gateway.left, plan)
+    bench.cut()
+    senders.udp(gateway, gateway.left, plan)
+    gateway.nft(gateway.gw, command)
+    disturbed = bench.cut()
+    assert disturbed.observed.status == "interrupted"
+    assert words in (disturbed.observed.interrupted or "")
+    assert (disturbed.observed.kernel is not None) == kernel_known
+    assert disturbed.observed.accounted == Count(50, 5000)
+    for _ in range(3):
+        senders.udp(gateway, gateway.left, plan)
+        assert bench.cut().observed.accounted == Count(50, 5000)
+    bench.close()
+    assert bench.statuses() == ["exact", "interrupted", "exact", "exact", "exact", "exact"]
+    bench.check_chain()
+
+
+def test_a_takeover_misses_nothing_and_says_what_passed_while_nobody_listened(gateway: Lab) -> None:
+    bench = Bench.on(gateway)
+    plan = Udp(source="10.77.1.2", destination="10.77.2.2", count=700)
+    with ChildMeter(bench) as child:
+        senders.udp(gateway, gateway.left, plan)
+        child.tell("cut")
+        senders.udp(gateway, gateway.left, plan)
+        wait_for(lambda: child.received_packets() >= 1400, 10, "the packets in the table")
+        child.signal(signal.SIGKILL)
+        child.wait()
+    senders.udp(gateway, gateway.left, plan)
+    (taken_over,) = bench.open()
+    senders.udp(gateway, gateway.left, plan)
+    bench.close()
+    assert bench.statuses() == ["exact", "lossy", "exact"]
+    assert taken_over.observed.kernel == Count(1400, 140_000)
+    assert taken_over.observed.accounted == Count(700, 70_000)
+    assert "700 packets while nobody listened: the process ended at about" in (taken_over.observed.why_lost or "")
+    assert bench.sum("kernel") == bench.witnessed()
+    bench.check_chain()
