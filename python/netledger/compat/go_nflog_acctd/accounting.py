@@ -1,6 +1,5 @@
 """The accounting itself: periods open and close, their files are written, a signal ends it."""
 
-import signal
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -11,19 +10,13 @@ from netledger.compat.go_nflog_acctd.log import Log
 from netledger.compat.go_nflog_acctd.messages import Batches, Event, closing_lines, event_line, is_verbose
 from netledger.compat.go_nflog_acctd.options import Options
 from netledger.compat.go_nflog_acctd.render import Row, csv_chunks
+from netledger.compat.go_nflog_acctd.signals import EndSignals
 from netledger.errors import SourceError
 from netledger.intervals import Clock, Moment, Schedule
 from netledger.sources.base import Closed
 
-__all__ = ["Accounting", "Counting", "awaited_signals"]
+__all__ = ["Accounting", "Counting"]
 
-# Go's words for the signals. SIGHUP ended the old program with everything lost; here it ends it like the others.
-SIGNAL_WORDS = {
-    signal.SIGINT: "interrupt",
-    signal.SIGTERM: "terminated",
-    signal.SIGQUIT: "quit",
-    signal.SIGHUP: "hangup",
-}
 # How often the meter is asked for news, and the wall clock looked at again because it may have been stepped.
 _QUIET_SECONDS = 1.0
 _VERBOSE_SECONDS = 0.1
@@ -73,8 +66,8 @@ class Accounting:
         self._unwritten.extend(periods)
         self._unwritten = [period for period in self._unwritten if not self._write(period)]
 
-    def run(self, started: Moment) -> int:
-        """Accounts until a signal of :data:`SIGNAL_WORDS` comes, which must be blocked; gives the exit status.
+    def run(self, started: Moment, signals: EndSignals) -> int:
+        """Accounts until a signal comes; gives the exit status.
 
         0 is done; 1 means that a period could not be written and waits for the next start.
 
@@ -86,8 +79,7 @@ class Accounting:
         schedule = Schedule(self._options.interval_ns, start_ns=started.wall_ns)
         log.line("Started accounting")
         log.detail(f"Next stats dump at {moment_text(schedule.boundary_ns)}")
-        signals = awaited_signals()
-        while (word := self._next_signal(schedule, signals)) is None:
+        while (word := signals.wait(self._pause_seconds(schedule))) is None:
             self._tell_events()
             now = self._clock.now()
             if schedule.is_due(now):
@@ -96,11 +88,9 @@ class Accounting:
         log.line(f"{word} received - shutting down")
         return self._stop()
 
-    def _next_signal(self, schedule: Schedule, signals: set[signal.Signals]) -> str | None:
+    def _pause_seconds(self, schedule: Schedule) -> float:
         pause_seconds = _VERBOSE_SECONDS if self._options.verbose else _QUIET_SECONDS
-        wait_seconds = min(pause_seconds, schedule.wait_ns(self._clock.now()) / SECOND_NS)
-        received = signal.sigtimedwait(signals, wait_seconds)
-        return None if received is None else SIGNAL_WORDS[signal.Signals(received.si_signo)]
+        return min(pause_seconds, schedule.wait_ns(self._clock.now()) / SECOND_NS)
 
     def _cut(self, schedule: Schedule, now: Moment) -> None:
         end_ns = schedule.label(now)
@@ -160,9 +150,3 @@ class Accounting:
             self._log.line(f"Failed to let the counters go: {error}")
             return False
         return True
-
-
-def awaited_signals() -> set[signal.Signals]:
-    """The signals that end a run. SIGHUP is not one of them where it is ignored, as under ``nohup``."""
-    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
-    return set(SIGNAL_WORDS) - ignored

@@ -1,18 +1,18 @@
 """The command: reads the flags, starts up in the old program's order, and accounts until a signal comes."""
 
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 
-from netledger.compat.go_nflog_acctd.accounting import Accounting, awaited_signals
+from netledger.compat.go_nflog_acctd.accounting import Accounting
 from netledger.compat.go_nflog_acctd.files import Journal, make_directories
 from netledger.compat.go_nflog_acctd.flags import FlagError, HelpAsked
 from netledger.compat.go_nflog_acctd.gotext import errno_text, moment_text, quote
 from netledger.compat.go_nflog_acctd.log import Log, SyslogError
 from netledger.compat.go_nflog_acctd.messages import binding_lines, monitoring_line
 from netledger.compat.go_nflog_acctd.options import Group, Options, parse_options, problem_of, usage_text
+from netledger.compat.go_nflog_acctd.signals import EndSignals
 from netledger.compat.go_nflog_acctd.translate import GroupsMeter, rows_of, runtime_directory
 from netledger.errors import GroupBusyError, PermissionDeniedError, SourceError
 from netledger.intervals import Clock, SystemClock
@@ -48,10 +48,9 @@ def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
         return 2
     clock = SystemClock()
     log = Log(clock, program=name, verbose=options.verbose)
-    # Blocked before any thread starts, so that none of them takes a signal: the accounting waits for them itself.
-    with _signals_blocked():
+    with EndSignals() as signals:
         try:
-            return _start_up_and_run(options, clock, log)
+            return _start_up_and_run(options, clock, log, signals)
         except _EndError as error:
             log.line(str(error))
             return 1
@@ -62,16 +61,7 @@ def _tell(text: str) -> None:
         os.write(_STANDARD_ERROR, os.fsencode(text))
 
 
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, awaited_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_up_and_run(options: Options, clock: Clock, log: Log) -> int:
+def _start_up_and_run(options: Options, clock: Clock, log: Log, signals: EndSignals) -> int:
     problem = problem_of(options)
     if problem is not None:
         raise _EndError(problem)
@@ -90,7 +80,7 @@ def _start_up_and_run(options: Options, clock: Clock, log: Log) -> int:
         log.line(f"-{flag} has no effect: there is no Go runtime here")
     _set_priority(options.priority, log)
     _refuse_groups(options.groups, log)
-    return _run(options, clock, log)
+    return _run(options, clock, log, signals)
 
 
 def _set_priority(priority: int, log: Log) -> None:
@@ -131,7 +121,7 @@ def _announce(groups: tuple[Group, ...], log: Log, *, opened: int) -> None:
             log.detail(copying)
 
 
-def _run(options: Options, clock: Clock, log: Log) -> int:
+def _run(options: Options, clock: Clock, log: Log, signals: EndSignals) -> int:
     runtime = runtime_directory(options)
     meter = GroupsMeter(options, runtime)
     started = clock.now()
@@ -152,7 +142,7 @@ def _run(options: Options, clock: Clock, log: Log) -> int:
         log.line(f"Recovered what a killed process had counted since {moment_text(period.start.wall_ns)}")
     accounting.take(left_over)
     try:
-        return accounting.run(started)
+        return accounting.run(started, signals)
     except SourceError as error:
         raise _EndError(f"{error}: what has been counted is kept, and written at the next start") from error
 
