@@ -101,7 +101,8 @@ def maker(made: dict[str, list[MemorySource]]) -> Callable[[str, Meter, Config],
     def make(name: str, _meter: Meter, _config: Config) -> MemorySource:
         before = made.setdefault(name, [])
         # Numbers go on where the last source stopped: they are what an interval is known by.
-        before.append(MemorySource(name, left=before[-1].left, seq=before[-1].seq) if before else MemorySource(name))
+        last = before[-1] if before else MemorySource(name)
+        before.append(MemorySource(name, left=last.left, seq=last.seq, open_error=last.open_error))
         return before[-1]
 
     return make

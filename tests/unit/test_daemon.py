@@ -129,6 +129,20 @@ def test_a_reload_restarts_what_changed_and_nothing_else(run: Run) -> None:
     assert {name: len(run.receipts(name)) for name in run.made} == {"same": 1, "changed": 2, "gone": 1, "new": 1}
 
 
+def test_a_new_meter_that_cannot_start_leaves_the_others_alone(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    run.made["busy"] = [MemorySource("busy", open_error=SourceError("nflog group 5", "bind", "busy"))]
+
+    def meanwhile() -> None:
+        wait_until(lambda: "nflog" in run.made and run.made["nflog"][0].calls == ["open"], "open source")
+        run.text = 'interval = "1h"\n[meters.nflog]\n[meters.busy]\n'
+        os.kill(os.getpid(), signal.SIGHUP)
+        wait_until(lambda: "open_failed" in events(caplog), "failure")
+
+    assert run(meanwhile) == 0
+    assert run.made["nflog"][0].calls == ["open", "close"]
+    assert events(caplog).count("open_failed") == 1
+
+
 def test_a_bad_reload_changes_nothing_and_says_so(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     def meanwhile() -> None:
         wait_until(lambda: bool(run.made) and run.made["nflog"][0].calls == ["open"], "open source")

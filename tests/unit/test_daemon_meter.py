@@ -9,7 +9,7 @@ from netledger.config import Meter, loads
 from netledger.daemon.meter import RunningMeter
 from netledger.errors import RulesetError, SourceError
 from netledger.exports.directory import ExportDirectory
-from netledger.intervals import Moment
+from netledger.intervals import DAY_NS, Moment
 from netledger.pipeline import WAITING_MAX, CommitQueue, Pipeline
 from netledger.receipt import Receipt
 from tests.unit.memory_source import MemorySource, TestClock
@@ -74,6 +74,16 @@ def test_a_clock_stepped_back_never_gives_a_negative_interval(bench: Bench) -> N
     assert receipts[1].reason == "the clock was stepped back by 29.999999999 s"
 
 
+def test_a_clock_stepped_back_is_told_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.meter.open()
+    bench.meter.cut_if_due()
+    assert caplog.messages == []
+    bench.clock.wall_ns -= 3600 * SECOND_NS
+    bench.meter.cut_if_due()
+    bench.meter.cut_if_due()
+    assert caplog.messages == ["clock_stepped_back"]
+
+
 def test_it_starts_behind_what_a_dead_process_left(bench: Bench) -> None:
     ahead = MemorySource("lan", start=Moment(START_NS, 0))
     ahead.left = bench.source.left
@@ -81,6 +91,20 @@ def test_it_starts_behind_what_a_dead_process_left(bench: Bench) -> None:
     bench.meter.open()
     assert bench.meter.wait_ns() == 2 * MINUTE_NS
     assert bench.queue.waiting("lan") == 1
+
+
+@pytest.mark.parametrize(
+    ("ahead_ns", "start_ns"),
+    [
+        (-SECOND_NS, 0),
+        (3600 * SECOND_NS, 3600 * SECOND_NS),
+        (DAY_NS + 1, 0),
+    ],
+)
+def test_a_clock_stepped_back_while_nobody_ran_makes_no_overlap(bench: Bench, ahead_ns: int, start_ns: int) -> None:
+    bench.meter.open(last_end_ns=START_NS + ahead_ns)
+    assert bench.source.start.wall_ns == START_NS + start_ns
+    assert bench.meter.wait_ns() == start_ns + MINUTE_NS
 
 
 def test_a_cut_that_fails_is_tried_again_with_growing_pauses(bench: Bench) -> None:

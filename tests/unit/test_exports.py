@@ -98,6 +98,14 @@ def test_writing_again_changes_nothing(tmp_path: Path) -> None:
     assert not exports.has(meter="lan", seq=2, start_ns=RECEIPT.start_ns)
 
 
+def test_the_end_of_the_newest_interval_is_known_by_its_number(tmp_path: Path) -> None:
+    exports = ExportDirectory(tmp_path)
+    assert exports.last_end_ns("lan") is None
+    exports.write(RECEIPT, batch(HOSTS))
+    exports.write(replace(RECEIPT, seq=11, end_ns=RECEIPT.end_ns + 900 * SECOND_NS), batch(HOSTS))
+    assert exports.last_end_ns("lan") == RECEIPT.end_ns + SECOND_NS
+
+
 def test_rows_without_a_receipt_give_way_to_the_same_interval_with_another_end(tmp_path: Path) -> None:
     exports = ExportDirectory(tmp_path)
     exports.write(replace(RECEIPT, end_ns=RECEIPT.end_ns - SECOND_NS), batch(HOSTS))

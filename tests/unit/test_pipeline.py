@@ -13,9 +13,10 @@ import pytest
 
 from netledger.errors import ExportError, TableError
 from netledger.exports.directory import ExportDirectory
+from netledger.intervals import Moment
 from netledger.pipeline import CommitQueue, Pipeline
 from netledger.receipt import Count, Observed, Receipt, Status
-from tests.unit.rows import RECEIPT, MemoryGeneration, closed, row, wait_until
+from tests.unit.rows import RECEIPT, SECOND_NS, MemoryGeneration, closed, row, wait_until
 
 ROWS = [row("host", host="10.0.0.1", sent=(1000, 10)), row("host", host="10.0.0.2", received=(1000, 10))]
 
@@ -89,6 +90,15 @@ def test_without_a_count_of_the_kernel_one_side_alone_is_right(pipeline: Pipelin
     pipeline.commit(closed(MemoryGeneration(ROWS[:1]), observed=observed(kernel=None)))
     (told,) = receipts(exports)
     assert (told["status"], told["reason"]) == ("unproven", None)
+
+
+def test_an_interval_is_never_negative(pipeline: Pipeline, exports: ExportDirectory) -> None:
+    backward = closed(MemoryGeneration(ROWS), observed=observed())
+    end = Moment(backward.start.wall_ns - 3600 * SECOND_NS, backward.end.monotonic_ns)
+    pipeline.commit(replace(backward, end=end))
+    (told,) = receipts(exports)
+    assert (told["interval_start"], told["interval_end"]) == ("2025-11-20T10:00:00Z", "2025-11-20T10:00:00.000000001Z")
+    assert told["reason"] == "the clock was stepped back by 299.999999999 s"
 
 
 @dataclass

@@ -7,12 +7,15 @@ from typing import final
 
 from netledger.config import Meter
 from netledger.errors import NetledgerError, SourceError
-from netledger.intervals import SECOND_NS, Clock, Moment, Schedule
+from netledger.intervals import DAY_NS, SECOND_NS, Clock, Moment, Schedule
 from netledger.pipeline import WAITING_MAX, CommitQueue
 from netledger.sources.base import Source
 
 _PAUSE_FIRST_NS = SECOND_NS
 _PAUSE_MAX_NS = 60 * SECOND_NS
+
+# A clock that was further ahead than this was simply wrong. To follow it would mean not to cut until that time comes.
+_AHEAD_MAX_NS = DAY_NS
 
 _log = logging.getLogger(__name__)
 
@@ -30,15 +33,19 @@ class RunningMeter:
         self._schedule: Schedule | None = None
         self._again_ns = 0
         self._pause_ns = _PAUSE_FIRST_NS
+        self._is_behind = False
         self._remarks: tuple[str, ...] = ()
 
-    def open(self) -> None:
+    def open(self, *, last_end_ns: int | None = None) -> None:
         """Starts to count. What a dead process left is handed to the queue before anything else.
+
+        ``last_end_ns`` is where the newest interval ends that is known. If the clock has been stepped back behind it,
+        the first interval starts there all the same, so that no two overlap.
 
         Raises:
             SourceError: as the source has it.
         """
-        now = self._clock.now()
+        now = self._not_before(last_end_ns, self._clock.now())
         with _explained(self.name, "open"):
             left = self._source.open(now)
         for closed in left:
@@ -59,6 +66,7 @@ class RunningMeter:
         """
         schedule = self._opened()
         now = self._clock.now()
+        self._tell_if_behind(schedule.wait_ns(now))
         if not schedule.is_due(now) or now.monotonic_ns < self._again_ns:
             return
         waiting = self._queue.waiting(self.name)
@@ -83,6 +91,29 @@ class RunningMeter:
         # The end is the source's to tell: it may be that of an earlier try that came half way.
         schedule.advance(closed.end.wall_ns)
         self._queue.put(closed, remarks=self._taken_remarks())
+
+    def _tell_if_behind(self, wait_ns: int) -> None:
+        is_behind = wait_ns > 2 * self.config.interval_seconds * SECOND_NS
+        if is_behind and not self._is_behind:
+            hint = "the open interval goes on until the clock is there again; a restart begins a new one"
+            fields = {"meter": self.name, "wait_seconds": wait_ns // SECOND_NS, "hint": hint}
+            _log.warning("clock_stepped_back", extra={"fields": fields})
+        self._is_behind = is_behind
+
+    def _not_before(self, last_end_ns: int | None, now: Moment) -> Moment:
+        if last_end_ns is None or last_end_ns <= now.wall_ns:
+            return now
+        ahead_ns = last_end_ns - now.wall_ns
+        is_followed = ahead_ns <= _AHEAD_MAX_NS
+        fields = {
+            "meter": self.name,
+            "ahead_seconds": ahead_ns // SECOND_NS,
+            "hint": "it starts where that one ends"
+            if is_followed
+            else "the clock was far ahead then: they will overlap",
+        }
+        _log.warning("clock_behind_last_interval", extra={"fields": fields})
+        return Moment(last_end_ns, now.monotonic_ns) if is_followed else now
 
     def _failed(self, error: NetledgerError, now: Moment) -> None:
         self._remark(f"it could not be cut in time: {error}")

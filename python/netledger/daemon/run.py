@@ -12,13 +12,15 @@ from netledger.daemon.runtime import RuntimeLock, file_system, is_in_memory
 from netledger.daemon.wakeup import Wakeup
 from netledger.errors import NetledgerError
 from netledger.exports.directory import ExportDirectory
-from netledger.intervals import Clock
+from netledger.intervals import SECOND_NS, Clock
 from netledger.pipeline import CommitQueue, Pipeline
 from netledger.receipt import Receipt
 from netledger.sources.base import Source
 
 # The kernel does not wake a sleeper when the wall clock is stepped, so look at it from time to time.
 _LOOK_AT_CLOCK_NS: Final = 10_000_000_000
+# A meter that a new configuration asks for and that cannot start, for a group is in use, say.
+_OPEN_AGAIN_NS: Final = 30_000_000_000
 
 _EXIT_DONE: Final = 0
 _EXIT_FAILED: Final = 1
@@ -60,6 +62,7 @@ class Daemon:
         self._queue = CommitQueue(Pipeline(config.node, self._exports), committed=self._committed)
         self._meters: dict[str, RunningMeter] = {}
         self._wanted = dict(config.meters)
+        self._not_before_ns: dict[str, int] = {}
         self._is_stopping = False
 
     def run(self) -> int:
@@ -128,7 +131,7 @@ class Daemon:
             _log.info("source_chosen", extra={"fields": fields})
         source = self._make_source(name, wanted, self._config)
         meter = RunningMeter(name, wanted, source, queue=self._queue, clock=self._clock)
-        meter.open()
+        meter.open(last_end_ns=self._exports.last_end_ns(name))
         self._meters[name] = meter
         _log.info("counting", extra={"fields": {"meter": name, "interval_seconds": wanted.interval_seconds}})
 
@@ -151,6 +154,7 @@ class Daemon:
             if getattr(config, key) != getattr(self._config, key):
                 _log.warning("needs_restart", extra={"fields": {"key": key, "in_use": getattr(self._config, key)}})
         self._wanted = dict(config.meters)
+        self._not_before_ns.clear()
         _log.info("reloaded", extra={"fields": {"meters": ",".join(self._wanted)}})
 
     def _settle(self) -> None:
@@ -163,13 +167,17 @@ class Daemon:
             if self._wanted.get(name) != meter.config and not self._queue.waiting(name):
                 self._close(name, keep_rules=False)
                 _log.info("closed", extra={"fields": {"meter": name}})
-        for name in list(self._wanted):
-            if name not in self._meters and not self._queue.waiting(name):
+        for name in self._wanted:
+            if self._may_open(name):
                 try:
                     self._open(name)
                 except NetledgerError as error:
-                    _log_error("open_failed", error, meter=name)
-                    del self._wanted[name]
+                    _log_error("open_failed", error, meter=name, again_seconds=_OPEN_AGAIN_NS // SECOND_NS)
+                    self._not_before_ns[name] = self._clock.now().monotonic_ns + _OPEN_AGAIN_NS
+
+    def _may_open(self, name: str) -> bool:
+        is_free = name not in self._meters and not self._queue.waiting(name)
+        return is_free and self._clock.now().monotonic_ns >= self._not_before_ns.get(name, 0)
 
     def _committed(self, receipt: Receipt) -> None:
         """Called in the queue's thread."""

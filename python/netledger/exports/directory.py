@@ -4,6 +4,7 @@
 the interval is complete.
 """
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
@@ -14,6 +15,8 @@ from netledger.exports.receipts import write_receipt
 from netledger.receipt import Receipt
 
 _SECOND_NS = 1_000_000_000
+_STAMP = "%Y%m%dT%H%M%SZ"
+_NAME = re.compile(r"\d{8}T\d{6}Z_(?P<end>\d{8}T\d{6}Z)-(?P<seq>\d{8,})\.receipt\.json")
 
 
 @final
@@ -42,6 +45,15 @@ class ExportDirectory:
         somewhat later when it comes back.
         """
         return any(self._of_interval(meter, seq, start_ns, "receipt.json"))
+
+    def last_end_ns(self, meter: str) -> int | None:
+        """About when the newest interval of a meter ends, UTC nanoseconds rounded up to a second; None without one."""
+        names = (_NAME.fullmatch(path.name) for path in self.of(meter).glob("*.receipt.json"))
+        newest = max((match for match in names if match), key=lambda match: int(match["seq"]), default=None)
+        if newest is None:
+            return None
+        end = datetime.strptime(newest["end"], _STAMP).replace(tzinfo=UTC)
+        return (int(end.timestamp()) + 1) * _SECOND_NS
 
     def write(self, receipt: Receipt, rows: ArrowRows) -> None:
         """Writes both files. To repeat it after a crash, at any point of it, is harmless.
@@ -75,4 +87,4 @@ def file_name(receipt: Receipt) -> str:
 
 
 def _stamp(wall_ns: int) -> str:
-    return datetime.fromtimestamp(wall_ns // _SECOND_NS, UTC).strftime("%Y%m%dT%H%M%SZ")
+    return datetime.fromtimestamp(wall_ns // _SECOND_NS, UTC).strftime(_STAMP)

@@ -38,7 +38,8 @@ class Pipeline:
             meter=closed.meter,
             seq=closed.seq,
             start_ns=closed.start.wall_ns,
-            end_ns=closed.end.wall_ns,
+            # Behind its start, even if the clock was stepped back while nobody ran; the receipt tells the step.
+            end_ns=max(closed.end.wall_ns, closed.start.wall_ns + 1),
             monotonic_ns=closed.end.monotonic_ns - closed.start.monotonic_ns,
             observed=closed.observed,
             remarks=remarks,
