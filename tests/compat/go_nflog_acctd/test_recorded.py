@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.compat.go_nflog_acctd.transcript import log_of, rows_of
+from tests.compat.go_nflog_acctd.transcript import Case, flag_cases, log_of, rows_of
 from tests.compat.go_nflog_acctd.wire import Wire
 from tests.kernel.lab import Count
 from tests.kernel.senders import ping
@@ -26,6 +26,7 @@ CASE_RULES = (
     "ip6tables -A OUTPUT -p udp --dport 9000 -j NFLOG --nflog-group 4 --nflog-size 40 --nflog-threshold 50",
 )
 PAYLOAD_BYTES = 50
+TAKEN = [case for case in flag_cases() if case.status == 124]
 
 
 def send_readme_traffic(wire: Wire) -> None:
@@ -221,3 +222,18 @@ def test_the_kernel_is_asked_for_what_the_old_program_asked_for(wire: Wire) -> N
     assert groups == {4: [0, 2, 20, 100], 7: [0, 2, 48, 100]}
     assert daemon.stop() == 0
     assert wire.run(wire.a, ["cat", "/proc/net/netfilter/nfnetlink_log"]) == ""
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in flag_cases() if case.status == 124], ids=lambda case: " ".join(case.words)
+)
+def test_flags_that_were_taken_are_taken_and_mean_the_same(wire: Wire, case: Case) -> None:
+    daemon = wire.start(*case.words, directory="gof").started()
+    # The transcript shows the first four lines; most of them end with the signal, one with a file.
+    ends_by_itself = "received" not in case.lines[-1]
+    if ends_by_itself:
+        daemon.wait_for_line(case.lines[-1])
+    assert daemon.stop() == 0
+    ours = [line for line in daemon.log() if "no effect" not in line]
+    assert ours[: len(case.lines)] == list(case.lines)
+    assert len(daemon.log()) - len(ours) == ("-cpus" in case.words)

@@ -61,7 +61,7 @@ def test_each_group_is_announced_with_its_prefix_as_given() -> None:
         (Noted("overrun", (0, 0, 0)), "Recv failed: no buffer space available", False),
     ],
 )
-def test_an_event_has_its_old_line(noted: Noted, line: str, verbose: bool) -> None:  # noqa: FBT001 - a parameter set
+def test_an_event_has_its_old_line(noted: Noted, line: str, verbose: bool) -> None:
     assert event_line(noted, strict_bytes=False) == line
     assert is_verbose(noted) == verbose
 
