@@ -14,7 +14,7 @@ from functools import cache
 KINDS = ("kernel", "peers")
 _PROBE_SECONDS = 30
 # A rule that logs makes the kernel load its logging to netlink: the very thing the tests need.
-_PROBE_RULESET = "table inet probe { chain c { log group 1 counter; } }"
+_PROBE_RULESET = "table inet probe {\n chain c {\n  log group 1\n }\n}\n"
 
 
 @dataclass(frozen=True, slots=True)
