@@ -112,7 +112,7 @@ def test_what_others_do_interrupts_one_interval_and_counting_goes_on(
     gateway: Lab,
     command: str,
     words: str,
-    kernel_known: bool,  # noqa: FBT001
+    kernel_known: bool,
 ) -> None:
     bench = Bench.on(gateway)
     bench.open()
