@@ -166,7 +166,24 @@ class Bench:
 
     def send(self, *, packets: int, addresses: int, rate: int, ports: int = 1, to: str = "192.168.77.1") -> Traffic:
         """Injects exactly ``packets`` and waits for the last; ``rate`` 0 is as fast as the kernel takes them."""
-        command = [BIN / "generator", "-i", "bench0", "-t", to, "-n", packets, "-k", addresses, "-p", ports, "-r", rate]
+        command = [
+            "nice",
+            "-n",
+            "-10",
+            BIN / "generator",
+            "-i",
+            "bench0",
+            "-t",
+            to,
+            "-n",
+            packets,
+            "-k",
+            addresses,
+            "-p",
+            ports,
+            "-r",
+            rate,
+        ]
         answer = json.loads(self.inside(*(str(part) for part in [*command, "-c", self.cpus.generator, "-s", 100])))
         return Traffic(**answer)
 

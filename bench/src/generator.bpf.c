@@ -18,7 +18,7 @@ enum {
 };
 
 const volatile struct settings settings;
-__u64 injected, late_batches, windows;
+__u64 injected, late_batches, windows, first_ns, last_ns; /* begin of the first batch, and of the last */
 __u32 window_ns[WINDOWS_MAX];
 
 static __u64 due_ns, work_since_ns, window_sum_ns;
@@ -57,7 +57,9 @@ static void begin_batch(void)
 		}
 		due_ns = due;
 	}
-	work_since_ns = now;
+	work_since_ns = last_ns = now;
+	if (!first_ns)
+		first_ns = now;
 }
 
 SEC("xdp")
