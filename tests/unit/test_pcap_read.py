@@ -157,6 +157,29 @@ def test_a_wrong_option_fails_with_code_2() -> None:
     ]
 
 
+@pytest.mark.parametrize("option", ["--csv", "--json", "--top=1"])
+def test_a_full_disk_is_an_error_and_no_traceback(option: str) -> None:
+    command = [sys.executable, "-m", "netledger", "read", MIXED, option]
+    with Path("/dev/full").open("wb") as full:
+        failed = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
+    assert failed.returncode == 1
+    assert failed.stderr.decode().splitlines()[-1] == "netledger: standard output: write: no space left on device"
+
+
+def test_a_reader_that_has_seen_enough_is_no_matter(tmp_path: Path) -> None:
+    path = tmp_path / "many.pcap"
+    packets = (ip(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", "192.0.2.1", UDP, b"") for n in range(20_000))
+    path.write_bytes(pcap([Record(0, packet) for packet in packets], link=RAW))
+    command = [sys.executable, "-m", "netledger", "read", str(path), "--csv"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"account,")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        process.wait(60)
+
+
 def test_a_cut_capture_ends_with_code_3_and_its_whole_packets() -> None:
     cut = program("-", "--csv", standard_input=Path(MIXED).read_bytes()[:-1])
     assert cut.returncode == 3

@@ -25,6 +25,17 @@ _PATIENCE_SECONDS: Final = 0.5
 # More rows than this are for programs.
 _TABLE_ROWS: Final = 100
 
+_Ipv4Bits = Annotated[int, typer.Option(min=0, max=32, help="Bits of an IPv4 address that are kept.")]
+_Ipv6Bits = Annotated[int, typer.Option(min=0, max=128, help="Bits of an IPv6 address that are kept.")]
+_RowsMax = Annotated[int, typer.Option(min=1, max=1_000_000_000, help="Rows beyond this are added up as other.")]
+_Sort = Annotated[
+    str, typer.Option(metavar="COLUMN", help="bytes, packets or a column; greatest counter or least key first.")
+]
+_Top = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Only the first N rows of each interval. Default: all; 100 in the table."),
+]
+
 
 def read(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Capture in pcap or pcapng format; - is standard input.")],
@@ -37,26 +48,15 @@ def read(
         list[str] | None,
         typer.Option(metavar="NET", help="Network that gets rows of its own; repeatable. Default: all addresses do."),
     ] = None,
-    prefix_length_ipv4: Annotated[int, typer.Option(min=0, max=32, help="Bits of an IPv4 address that are kept.")] = 32,
-    prefix_length_ipv6: Annotated[
-        int, typer.Option(min=0, max=128, help="Bits of an IPv6 address that are kept.")
-    ] = 64,
+    prefix_length_ipv4: _Ipv4Bits = 32,
+    prefix_length_ipv6: _Ipv6Bits = 64,
     interval: Annotated[
         str | None,
         typer.Option(metavar="DURATION", help="Keep rows apart by packet time, such as 5m. Default: one for all."),
     ] = None,
-    rows_max: Annotated[
-        int, typer.Option(min=1, max=1_000_000_000, help="Rows beyond this are added up as other.")
-    ] = 1_000_000,
-    sort: Annotated[
-        str, typer.Option(metavar="COLUMN", help="bytes, packets or a column; greatest counter or least key first.")
-    ] = "bytes",
-    top: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Only the first N rows of each interval. Default: all; 100 in the table."
-        ),
-    ] = None,
+    rows_max: _RowsMax = 1_000_000,
+    sort: _Sort = "bytes",
+    top: _Top = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for programs.")] = False,
     json: Json = False,
     parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Parquet file, for programs.")] = None,
@@ -92,19 +92,26 @@ def read(
 
 
 def _print(report: "CaptureReport", *, csv: bool, json: bool, parquet: Path | None) -> None:
+    from netledger.exports.files import export_error
     from netledger.reports import files, tables
 
-    if not (csv or json or parquet):
-        tables.print_table(report.rows, [*report.lines, *report.warnings], sys.stdout)
-        return
-    for warning in report.warnings:
+    is_table = not (csv or json or parquet)
+    for warning in [] if is_table else report.warnings:
         typer.echo(f"netledger: {report.capture.config.path}: {warning}", err=True)
-    if parquet is not None:
-        files.write_parquet(report.rows, report.to_json(), parquet)
-    elif json:
-        files.write_json(report.rows, report.to_json(), sys.stdout.buffer)
-    else:
-        files.write_csv(report.rows, sys.stdout.buffer)
+    try:
+        if is_table:
+            tables.print_table(report.rows, [*report.lines, *report.warnings], sys.stdout)
+        elif parquet is not None:
+            files.write_parquet(report.rows, report.to_json(), parquet)
+        elif json:
+            files.write_json(report.rows, report.to_json(), sys.stdout.buffer)
+        else:
+            files.write_csv(report.rows, sys.stdout.buffer)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # whoever read has seen enough; Typer ends quietly
+    except OSError as error:
+        raise export_error(Path("standard output"), "write", error) from error
 
 
 def _check_sort(sort: str, key: "Key") -> None:
