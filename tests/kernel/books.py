@@ -91,7 +91,7 @@ class Interval:
             ]
         if self.status == "exact" and self.lost != ZERO:
             found.append(f"{self.name}: exact, and yet {self.lost} lost")
-        if self.status != "exact" and not self.reason:
+        if self.status in ("lossy", "interrupted") and not self.reason:
             found.append(f"{self.name}: {self.status} without a reason")
         if len(self.rows) != self._number("rows"):
             found.append(f"{self.name}: {len(self.rows)} rows, the receipt says {self.receipt['rows']}")

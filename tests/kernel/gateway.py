@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.kernel.books import Books
@@ -39,8 +39,10 @@ class Gateway:
         meters: Mapping[str, str] | None = None,
         store: Path | None = None,
         runtime: Path | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self.network = network
+        self.options = tuple(options)
         self.namespace = namespace
         self.store = store or network.directory / "store"
         self.runtime = runtime or network.directory / "runtime"
@@ -58,7 +60,7 @@ class Gateway:
 
     def start(self, *settings: str) -> Child:
         """Starts it, with such settings in its environment as ``NAME=value``, and does not wait."""
-        argv = ["env", *settings, sys.executable, "-m", "netledger", "run", "--config", str(self.file)]
+        argv = ["env", *settings, sys.executable, "-m", "netledger", "run", "--config", str(self.file), *self.options]
         self.children.append(self.network.spawn(self.namespace, argv))
         return self.child
 

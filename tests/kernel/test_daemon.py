@@ -1,6 +1,7 @@
 """The daemon on a real gateway: two meters, rules that somebody else removes, groups that somebody else fills."""
 
-from signal import SIGCONT, SIGSTOP
+from dataclasses import replace
+from signal import SIGCONT, SIGSTOP, SIGUSR1
 
 from tests.kernel import senders
 from tests.kernel.books import Books
@@ -10,6 +11,7 @@ from tests.kernel.senders import Udp
 
 LEFT_ONLY = 'source = "nflog"\nlocal = ["10.77.1.0/24", "fd77:1::/64"]\n'
 GROUPS = LEFT_ONLY + '[meters.lan.nflog]\ngroups = [{group = 7, account = "both"}]\nbuffer_bytes = 262144\n'
+SOME = Udp(source="10.77.1.2", destination="10.77.2.2")
 RULES = "type filter hook forward priority 0; log group 7 snaplen 64;"
 
 
@@ -37,13 +39,13 @@ def test_two_meters_count_the_same_packets_each_by_its_own_key(lab: Lab) -> None
 def test_a_foreign_flush_interrupts_the_interval_and_the_rules_come_back(lab: Lab) -> None:
     gateway = Gateway(lab, lab.gw, interval="1s")
     gateway.start_counting()
-    senders.udp(lab, lab.left, Udp(source="10.77.1.2", destination="10.77.2.2", count=500))
+    senders.udp(lab, lab.left, replace(SOME, count=500))
     lab.nft(lab.gw, "flush ruleset")
     gateway.wait_for_log("level=warning")
     wait_for(lambda: "netledger" in lab.run(lab.gw, ["nft", "list", "tables"]), 10, "the rules")
     committed = len(gateway.books().intervals)
     gateway.wait_for_intervals(committed + 1)
-    senders.udp(lab, lab.left, Udp(source="10.77.1.2", destination="10.77.2.2", count=700))
+    senders.udp(lab, lab.left, replace(SOME, count=700))
     gateway.wait_for_intervals(committed + 3)
     assert gateway.stop() == 0
     books = gateway.books()
@@ -55,17 +57,74 @@ def test_a_foreign_flush_interrupts_the_interval_and_the_rules_come_back(lab: La
     assert books.accounted == Count(1200, 120_000)
 
 
+def test_counters_reset_by_someone_else_make_the_interval_interrupted_not_wrong(lab: Lab) -> None:
+    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway.start_counting()
+    senders.udp(lab, lab.left, replace(SOME, count=300))
+    lab.run(lab.gw, ["nft", "reset", "counters", "table", "inet", "netledger"])
+    senders.udp(lab, lab.left, replace(SOME, count=400))
+    gateway.child.signal(SIGUSR1)
+    gateway.wait_for_intervals(1)
+    senders.udp(lab, lab.left, replace(SOME, count=50))
+    assert gateway.stop() == 0
+    books = gateway.books()
+    assert books.problems() == []
+    assert [interval.status for interval in books.intervals] == ["interrupted", "exact"]
+    assert "reset" in books.intervals[0].reason
+    assert books.accounted == Count(750, 75_000)
+
+
+def test_rules_flushed_while_nobody_runs_are_noticed_at_the_next_start(lab: Lab) -> None:
+    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway.start_counting()
+    senders.udp(lab, lab.left, replace(SOME, count=300))
+    # Committed before the kill: what is under way to the listener at a kill is lost, and would blur the numbers.
+    gateway.child.signal(SIGUSR1)
+    gateway.wait_for_intervals(1)
+    gateway.child.kill()
+    lab.nft(lab.gw, "flush ruleset")
+    senders.udp(lab, lab.left, replace(SOME, count=100))
+    gateway.start_counting()
+    senders.udp(lab, lab.left, replace(SOME, count=60))
+    assert gateway.stop() == 0
+    books = gateway.books()
+    assert books.problems() == []
+    assert [interval.status for interval in books.intervals] == ["exact", "interrupted", "exact"]
+    assert [interval.accounted.packets for interval in books.intervals] == [300, 0, 60]
+
+
+def test_rules_kept_over_a_stop_count_what_passes_until_the_next_start(lab: Lab) -> None:
+    lab.witness(lab.gw)
+    gateway = Gateway(lab, lab.gw, interval="1h", options=["--keep-rules"])
+    gateway.start_counting()
+    senders.udp(lab, lab.left, replace(SOME, count=300))
+    assert gateway.stop() == 0
+    senders.udp(lab, lab.left, replace(SOME, count=70))
+    gateway.start_counting()
+    senders.udp(lab, lab.left, replace(SOME, count=30))
+    assert gateway.stop() == 0
+    senders.udp(lab, lab.left, replace(SOME, count=5))
+    gateway.options = ()
+    gateway.start_counting()
+    assert gateway.stop() == 0
+    books = gateway.books()
+    assert books.problems() == []
+    assert books.kernel == lab.counter(lab.gw, "witness", "total") == Count(405, 40_500)
+    assert books.lost == Count(75, 7500)
+    assert "netledger" not in lab.run(lab.gw, ["nft", "list", "tables"])
+
+
 def test_given_groups_admit_what_the_sequence_numbers_miss(lab: Lab) -> None:
     """The daemon is held up until its small buffer overflows: what it got and what it missed is what was sent."""
     lab.nft(lab.gw, f"table inet mine {{ chain forward {{ {RULES} }}\n}}")
     gateway = Gateway(lab, lab.gw, interval="1h", meters={"lan": GROUPS})
     gateway.start_counting()
-    plan = Udp(source="10.77.1.2", destination="10.77.2.2", sources=9, count=20_000, rate=50_000)
+    plan = replace(SOME, sources=9, count=20_000, rate=50_000)
     gateway.child.signal(SIGSTOP)
     senders.udp(lab, lab.left, plan)
     gateway.child.signal(SIGCONT)
     # The gap shows in the number of the packet behind it.
-    senders.udp(lab, lab.left, Udp(source="10.77.1.2", destination="10.77.2.2", count=10, rate=1000))
+    senders.udp(lab, lab.left, replace(SOME, count=10, rate=1000))
     assert gateway.stop() == 0
     books = gateway.books()
     assert books.statuses == {"unproven": 1}
