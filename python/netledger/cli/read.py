@@ -144,19 +144,17 @@ def _progress_bar() -> Iterator[Callable[["Progress"], None]]:
     from rich.progress import BarColumn, DownloadColumn, TransferSpeedColumn
     from rich.progress import Progress as Bar
 
-    started = time.monotonic()
-    with Bar(
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=False,
-    ) as bar:
-        task = bar.add_task("read", visible=False)
+    due = time.monotonic() + _PATIENCE_SECONDS
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("read")
 
-        def show(progress: "Progress") -> None:
-            is_due = time.monotonic() - started > _PATIENCE_SECONDS
-            bar.update(task, completed=progress.position_bytes, total=progress.size_bytes, visible=is_due)
+    def show(progress: "Progress") -> None:
+        bar.update(task, completed=progress.position_bytes, total=progress.size_bytes)
+        if time.monotonic() > due:
+            bar.start()
 
+    try:
         yield show
+    finally:
+        bar.stop()

@@ -14,6 +14,9 @@ pub(super) struct Classic {
 }
 
 const RECORD_HEADER_BYTES: usize = 16;
+/// The first two words of a file header, read in its own byte order or in the other.
+const MAGICS: [u32; 4] = [0xa1b2_c3d4, 0xa1b2_3c4d, 0xd4c3_b2a1, 0x4d3c_b2a1];
+const VERSIONS: [u32; 4] = [0x0004_0002, 0x0002_0004, 0x0200_0400, 0x0400_0200];
 
 impl Classic {
     pub(super) const HEADER_BYTES: usize = 24;
@@ -72,6 +75,10 @@ impl Classic {
             let original_bytes = word(BIG_ENDIAN, [h[12], h[13], h[14], h[15]]);
             if captured_bytes > RECORD_BYTES_MAX {
                 break Next::Damaged(format!("a packet of {captured_bytes} captured bytes"));
+            }
+            // A file header reads as a packet of no bytes in the year 2055.
+            if captured_bytes == 0 && MAGICS.contains(&seconds) && VERSIONS.contains(&fraction) {
+                break Next::Damaged("another capture begins here: mergecap joins captures, cat does not".to_owned());
             }
             let Some((captured, behind)) = body.split_at_checked(captured_bytes) else {
                 break Next::Needs(RECORD_HEADER_BYTES + captured_bytes);

@@ -53,6 +53,18 @@ fn lengths_beyond_the_limit_are_damage_and_take_no_memory() {
 }
 
 #[test]
+fn a_capture_behind_a_capture_is_no_packet() {
+    for second in [LITTLE.pcap_header(0xa1b2_c3d4, 1), BIG.pcap_header(0xa1b2_3c4d, 1)] {
+        let reader = read(&[pcap(2), second].concat()).unwrap();
+        assert_eq!(reader.counts().packets, 2);
+        assert_eq!(
+            reader.truncated(),
+            Some("it is damaged at byte 176 (another capture begins here: mergecap joins captures, cat does not)")
+        );
+    }
+}
+
+#[test]
 fn a_block_whose_lengths_differ_is_damage() {
     let mut capture = pcapng(3);
     if let Some(last) = capture.last_mut() {
