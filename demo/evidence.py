@@ -33,7 +33,7 @@ class Evidence:
     log: str
 
     def sums(self) -> Iterator[tuple[str, Count]]:
-        """The same traffic, told by five; all must be equal."""
+        """The same traffic, told by six; all must be equal."""
         yield "ledger: all rows, sent", self.books.sent
         yield "ledger: all rows, received", self.books.received
         yield "receipts: accounted + lost", self.books.accounted + self.books.lost

@@ -4,11 +4,11 @@ from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+
+from demo.evidence import Evidence
 from tests.kernel.books import Interval, Row
 from tests.kernel.gateway import Gateway
 from tests.kernel.lab import Count
-
-from demo.evidence import Evidence
 
 TOP_ROWS = 12
 COLOURS = {"exact": "green", "lossy": "yellow", "unproven": "yellow", "interrupted": "red"}
@@ -34,6 +34,9 @@ def show(console: Console, evidence: Evidence) -> None:
     console.print()
     console.print(_rows(evidence))
     console.print(_receipts(evidence))
+    for one in evidence.books.intervals:
+        if one.reason:
+            console.print(f"interval {one.seq} is {one.status}: {one.reason}\n", highlight=False)
     console.print(Group(_sums(evidence), _counters(evidence)))
     problems = evidence.problems()
     if problems:
@@ -71,9 +74,8 @@ def _rows(evidence: Evidence) -> Table:
 
 
 def _receipts(evidence: Evidence) -> Table:
-    columns = ("seq", "from", "to", "status", "kernel packets", "kernel bytes", "accounted", "lost", "reason")
+    columns = ("seq", "from", "to", "status", "kernel packets", "kernel bytes", "accounted", "lost")
     table = _table("Receipts: kernel = accounted + lost, in each interval", *columns, left=4)
-    table.columns[-1].justify = "left"
     for one in evidence.books.intervals:
         colour = COLOURS[one.status]
         table.add_row(
@@ -84,7 +86,6 @@ def _receipts(evidence: Evidence) -> Table:
             *_cells(one.kernel),
             f"{one.accounted.packets:,}",
             f"{one.lost.packets:,}",
-            one.reason,
         )
     return table
 

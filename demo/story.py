@@ -17,13 +17,13 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from demo import pages
+from demo.evidence import Evidence, links
 from tests.kernel import senders
 from tests.kernel.gateway import Gateway
 from tests.kernel.lab import Lab, remove_stale
 from tests.kernel.senders import Udp
-
-from demo import pages
-from demo.evidence import Evidence, links
 
 INTERVAL_SECONDS = 3
 INTERVALS = 8
@@ -45,7 +45,7 @@ def main() -> int:
     """Runs the demo; 0 when the books balance, 1 when they do not, 2 when it cannot be run here."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=140)
+        console = Console(width=120)
     if os.geteuid() != 0:
         console.print("demo: it makes network namespaces and loads nft rules: run it as root")
         return 2
