@@ -4,7 +4,11 @@
 //! passed over, in any order and alignment. Layouts: `linux/netlink.h`, `linux/netfilter/nfnetlink.h` and
 //! `linux/netfilter/nfnetlink_log.h`. Numbers of netlink itself are in the machine's byte order, NFLOG's are big-endian.
 
+mod layout;
+
 use crate::packet::Unreadable;
+
+use layout::Layouts;
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
@@ -118,13 +122,14 @@ pub struct Messages<'a> {
     datagram: &'a [u8],
     rest: &'a [u8],
     failed: bool,
+    layouts: Layouts,
 }
 
 impl<'a> Messages<'a> {
     #[must_use]
     #[inline]
     pub fn new(datagram: &'a [u8]) -> Self {
-        Self { datagram, rest: datagram, failed: false }
+        Self { datagram, rest: datagram, failed: false, layouts: Layouts::default() }
     }
 
     /// How many bytes the messages given out so far took, [`Malformed`] not included.
@@ -145,7 +150,7 @@ impl<'a> Iterator for Messages<'a> {
         if self.rest.is_empty() || self.failed {
             return None;
         }
-        let Some((message, behind)) = split_message(self.rest) else {
+        let Some((message, behind)) = split_message(self.rest, &mut self.layouts) else {
             self.failed = true;
             return Some(Err(Malformed));
         };
@@ -158,13 +163,16 @@ impl std::iter::FusedIterator for Messages<'_> {}
 
 /// The first message and what is behind it.
 #[inline]
-fn split_message(rest: &[u8]) -> Option<(Message<'_>, &[u8])> {
+fn split_message<'a>(rest: &'a [u8], layouts: &mut Layouts) -> Option<(Message<'a>, &'a [u8])> {
     let header = rest.first_chunk::<{ MESSAGE_HEADER_BYTES as usize }>()?;
     let length = usize::try_from(u32::from_ne_bytes([header[0], header[1], header[2], header[3]])).ok()?;
     let kind = u16::from_ne_bytes([header[4], header[5]]);
     let body = rest.get(..length)?.get(usize::from(MESSAGE_HEADER_BYTES)..)?;
     let message = match kind {
-        NFULNL_MSG_PACKET => Message::Packet(packet(body)?),
+        NFULNL_MSG_PACKET => Message::Packet(match layouts.read(body) {
+            Some(packet) => packet,
+            None => walked(body, layouts)?,
+        }),
         NLMSG_ERROR => {
             let error = i32::from_ne_bytes(*body.first_chunk()?);
             let sequence = u32::from_ne_bytes([header[8], header[9], header[10], header[11]]);
@@ -183,7 +191,13 @@ fn aligned(length: usize) -> usize {
     (length + 3) & !3
 }
 
-#[inline]
+#[cold]
+fn walked<'a>(body: &'a [u8], layouts: &mut Layouts) -> Option<NflogPacket<'a>> {
+    let packet = packet(body)?;
+    layouts.learn(body);
+    Some(packet)
+}
+
 fn packet(body: &[u8]) -> Option<NflogPacket<'_>> {
     let (&[family, _version, group_high, group_low], mut attributes) = body.split_first_chunk()?;
     let mut packet = NflogPacket {
