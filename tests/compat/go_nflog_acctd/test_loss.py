@@ -6,8 +6,8 @@ import signal
 import pytest
 
 from tests.compat.go_nflog_acctd.transcript import log_of
-from tests.compat.go_nflog_acctd.wire import Wire
-from tests.kernel.lab import Count
+from tests.compat.go_nflog_acctd.wire import SECONDS, Wire
+from tests.kernel.lab import Count, wait_for
 from tests.kernel.senders import Udp, udp
 
 pytestmark = pytest.mark.kernel
@@ -18,6 +18,12 @@ PACKET_BYTES = 38
 MISSING = re.compile(r"(\d+) missing packets detected, (\d+) to (\d+)")
 
 
+def waiting_bytes(wire: Wire) -> int:
+    """What waits in the receive buffers of netfilter's netlink sockets."""
+    sockets = (line.split() for line in wire.run(wire.a, ["cat", "/proc/net/netlink"]).splitlines()[1:])
+    return sum(int(columns[4]) for columns in sockets if columns[1] == "12")
+
+
 def test_an_overrun_and_the_packets_that_are_missing_are_told(wire: Wire) -> None:
     wire.rules(RULE)
     daemon = wire.start("-ip4-dst-group", "4", directory="go5/enob").started()
@@ -26,6 +32,7 @@ def test_an_overrun_and_the_packets_that_are_missing_are_told(wire: Wire) -> Non
     assert udp(wire, wire.a, burst).count.packets == PACKETS
     daemon.child.signal(signal.SIGCONT)
     daemon.wait_for_line("Recv failed: no buffer space available")
+    wait_for(lambda: waiting_bytes(wire) == 0, SECONDS, "all is received")
     wire.send(5, 10)
     daemon.wait_for_line(lambda line: MISSING.fullmatch(line) is not None)
     assert daemon.stop() == 0

@@ -1,8 +1,9 @@
 """Rows and messages in the bytes of the old program."""
 
 import ipaddress
+import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from netledger.compat.go_nflog_acctd.gotext import row_stamp
 
@@ -10,13 +11,13 @@ __all__ = ["HEADER", "Row", "address_text", "csv_chunks", "is_ipv4", "old_bytes"
 
 HEADER = b"Time,IP,SourceBytes,SourcePackets,DestBytes,DestPackets\n"
 
-_V4_MAPPED = b"\0" * 10 + b"\xff\xff"
+_ZEROS = b"\0" * 10
+_V4_MAPPED = _ZEROS + b"\xff\xff"
 _IPV6_HEADER_BYTES = 40
 _ROWS_PER_CHUNK = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What one address sent and received. ``address`` has 16 bytes; None is all that found no room in the table."""
 
     address: bytes | None
@@ -36,8 +37,11 @@ def address_text(address: bytes | None) -> str:
     if address is None:
         return "other"
     if is_ipv4(address):
-        return str(ipaddress.IPv4Address(address[12:]))
-    return ipaddress.IPv6Address(address).compressed
+        return socket.inet_ntop(socket.AF_INET, address[12:])
+    if address.startswith(_ZEROS):
+        # The system's library would write the end of such an address as a dotted quad.
+        return ipaddress.IPv6Address(address).compressed
+    return socket.inet_ntop(socket.AF_INET6, address)
 
 
 def old_bytes(address: bytes | None, *, bytes_: int, packets: int) -> int:

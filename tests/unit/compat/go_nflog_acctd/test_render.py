@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netledger.compat.go_nflog_acctd.render import HEADER, Row, address_text, csv_chunks, old_bytes
+from netledger.compat.go_nflog_acctd.render import HEADER, Row, address_text, csv_chunks, is_ipv4, old_bytes
 from tests.unit.compat.go_nflog_acctd.test_gotext import NOON, zone
 
 
@@ -28,6 +28,13 @@ def csv(rows: list[Row], *, strict_bytes: bool = False) -> str:
 )  # fmt: skip
 def test_an_address_prints_as_in_go(text: str) -> None:
     assert address_text(packed(text)) == text
+
+
+@given(st.lists(st.sampled_from([b"\0\0", b"\0\1", b"\1\0", b"\xff\xff"]), min_size=8, max_size=8))
+def test_any_ipv6_address_prints_as_the_rules_of_rfc_5952_say(words: list[bytes]) -> None:
+    address = b"".join(words)
+    if not is_ipv4(address):
+        assert address_text(address) == ipaddress.IPv6Address(address).compressed
 
 
 def test_an_empty_period_is_the_header_alone() -> None:
