@@ -1,12 +1,13 @@
 """A managed meter that is killed: whatever the moment, every packet is in exactly one interval, accounted or lost."""
 
+import shutil
 import signal
 from collections.abc import Iterator
 
 import pytest
 
 from netledger.intervals import Moment
-from netledger.receipt import Observed
+from netledger.receipt import Count, Observed
 from netledger.sources.base import Closed
 from netledger.sources.nflog_managed import ManagedNflogSource
 from netledger.sources.nft import Nft
@@ -115,6 +116,45 @@ def test_a_crash_while_stopping_keeps_the_books_whole(gateway: Lab, step: str) -
     senders.udp(gateway, gateway.left, BURST)
     bench.close()
     check_books(bench, stops=True)
+    assert set(bench.statuses()) == {"exact"}
+
+
+@pytest.mark.parametrize("step", TAKEOVER_STEPS)
+def test_a_crash_while_taking_over_from_a_crash_while_stopping(gateway: Lab, step: str) -> None:
+    bench = Bench.on(gateway)
+    with ChildMeter(bench, "stopped") as child:
+        senders.udp(gateway, gateway.left, BURST)
+        wait_for(lambda: child.received_packets() >= 500, 10, "the packets in the table")
+        assert child.tell("close") is None
+        child.wait()
+    with ChildMeter(bench, step) as child:
+        assert child.first is None
+        child.wait()
+    bench.open()
+    senders.udp(gateway, gateway.left, BURST)
+    bench.close()
+    check_books(bench, stops=True)
+    assert set(bench.statuses()) == {"exact"}
+
+
+@pytest.mark.parametrize("step", ["cleared", *FIRST_STEPS])
+def test_a_crash_while_replacing_rules_without_state(gateway: Lab, step: str) -> None:
+    bench = Bench.on(gateway)
+    with ChildMeter(bench) as child:
+        senders.udp(gateway, gateway.left, BURST)
+        child.tell("cut")
+        senders.udp(gateway, gateway.left, BURST)
+        child.signal(signal.SIGKILL)
+        child.wait()
+    shutil.rmtree(bench.config.runtime)
+    bench.intervals.clear()
+    with ChildMeter(bench, step) as child:
+        assert child.first is None
+        child.wait()
+    bench.open()
+    senders.udp(gateway, gateway.left, BURST)
+    bench.close()
+    assert bench.sum("kernel") == bench.sum("accounted") == Count(500, 50_000)
     assert set(bench.statuses()) == {"exact"}
 
 

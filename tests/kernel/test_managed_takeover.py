@@ -13,9 +13,9 @@ import pytest
 from netledger.errors import GroupBusyError, RulesetError, SourceError
 from netledger.receipt import Count
 from netledger.sources import ruleset
-from netledger.sources.bound import Holder, bound_groups, holder
+from netledger.sources.bound import FIRST_GROUP, Holder, bound_groups, holder
 from netledger.sources.kernel_rules import list_table
-from netledger.sources.nflog_managed import FIRST_GROUP, ManagedNflogConfig
+from netledger.sources.nflog_managed import ManagedNflogConfig
 from netledger.sources.nft import Nft
 from tests.kernel import senders
 from tests.kernel.lab import Lab, wait_for

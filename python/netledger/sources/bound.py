@@ -6,12 +6,15 @@ the main thread). Everything here may have changed a moment later: use it for me
 
 import os
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from netledger.errors import GroupBusyError, PermissionDeniedError
+from netledger.errors import GroupBusyError, PermissionDeniedError, SourceError
 from netledger.sources.nft import CAP_NET_ADMIN, has_capability
 
+FIRST_GROUP = 30_000  # people's own rules use low numbers
+LAST_GROUP = 65_535
 NETLINK_NETFILTER = 12
 GROUPS = Path("/proc/thread-self/net/netfilter/nfnetlink_log")
 SOCKETS = Path("/proc/thread-self/net/netlink")
@@ -28,6 +31,19 @@ class Holder:
 def bound_groups() -> dict[int, int]:
     """NFLOG groups that somebody listens to, each with the netlink port id of the listener."""
     return read_groups(_text(GROUPS))
+
+
+def two_free_groups(taken: AbstractSet[int]) -> tuple[int, int]:
+    """The two lowest groups of our range that are not ``taken``.
+
+    Raises:
+        SourceError: there are none.
+    """
+    free = (group for group in range(FIRST_GROUP, LAST_GROUP + 1) if group not in taken)
+    first, second = next(free, None), next(free, None)
+    if first is None or second is None:
+        raise SourceError("nflog", "choose groups", f"all from {FIRST_GROUP} to {LAST_GROUP} are in use")
+    return first, second
 
 
 def read_groups(text: str) -> dict[int, int]:

@@ -3,7 +3,7 @@
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -40,15 +40,6 @@ class Listening(Protocol):
     def timeout_centiseconds(self) -> int: ...  # noqa: D102
     @property
     def gather_milliseconds(self) -> int: ...  # noqa: D102
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """A generation that is drained, but whose receipt is not written yet."""
-
-    facts: Facts
-    end: Moment
-    generation: Generation
 
 
 class Generations:

@@ -51,10 +51,6 @@ class KernelRules:
         """Puts all rules in order with ``side`` counting; counters that are there keep their values."""
         self._nft.apply(ruleset.install(self.rules, side, found))
 
-    def install_anew(self, side: Side, found: Listing) -> None:
-        """The same with fresh objects: counters start at zero."""
-        self._nft.apply([*ruleset.removal(self.rules, found), *ruleset.install(self.rules, side, None)])
-
     def switch(self, side: Side, found: Listing) -> None:
         """Lets ``side`` count from now on, if the rule that decides it is still the one in ``found``."""
         handle = found.in_chain(self.rules.chain("count"))[0].get("handle")

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from netledger._core import NflogGroup, Totals
+from netledger._core import Generation, NflogGroup, Totals
 from netledger.errors import RulesetError, SourceError
 from netledger.intervals import Moment
 from netledger.receipt import ZERO, Count
 from netledger.sources.base import Closed, Key, Step, no_step
-from netledger.sources.bound import bound_groups, holder
-from netledger.sources.generations import Ended, Generations
+from netledger.sources.bound import bound_groups, holder, two_free_groups
+from netledger.sources.generations import Generations
 from netledger.sources.kernel_rules import Disturbance, KernelRules, list_table, passed, wait_for_packets_under_way
 from netledger.sources.listing import Listing
 from netledger.sources.nft import Nft
@@ -28,9 +28,6 @@ from netledger.sources.state import Facts, boot_id
 from netledger.sources.takeover import Inheritance, sort_out
 
 log = logging.getLogger(__name__)
-
-FIRST_GROUP = 30_000
-LAST_GROUP = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +83,15 @@ class ManagedNflogConfig:
         )
 
 
+@dataclass(slots=True)
+class Left:
+    """A generation whose side counts no longer, and whose receipt is not written yet."""
+
+    facts: Facts
+    end: Moment
+    generation: Generation | None = None
+
+
 class ManagedNflogSource:
     """One meter with rules of our own. Not safe for concurrent use; belongs to the namespace of the calling thread.
 
@@ -103,7 +109,7 @@ class ManagedNflogSource:
         self._kernel = KernelRules(self._nft, config.rules((0, 0)))
         self._live: Facts | None = None
         self._next: Facts | None = None
-        self._ended: Ended | None = None
+        self._left: Left | None = None
         self._known: Mapping[str, Count] = {}
 
     def open(self, now: Moment) -> list[Closed]:
@@ -138,10 +144,9 @@ class ManagedNflogSource:
             RulesetError, PermissionDeniedError, GroupBusyError, TableError: see there.
         """
         self._generations.learn_names()
-        if self._ended is None:
-            self._ended = self._change_sides(Moment(label_end_ns, now.monotonic_ns))
-            self._at_step("drained")
-        return self._finish(self._ended)
+        if self._left is None:
+            self._change_sides(Moment(label_end_ns, now.monotonic_ns))
+        return self._finish()
 
     def close(self, *, now: Moment, keep_rules: bool) -> list[Closed]:
         """Last cut and clean up. With ``keep_rules`` the kernel goes on counting, for the next start to take over.
@@ -151,7 +156,7 @@ class ManagedNflogSource:
         """
         self._generations.learn_names()
         try:
-            closed = [self._finish(self._ended)] if self._ended is not None else []
+            closed = [] if self._left is None else [self._finish()]
             if keep_rules:
                 closed.append(self.cut(label_end_ns=now.wall_ns, now=now))
                 self._note(replace(self._required_live(), stopped=now))
@@ -174,12 +179,7 @@ class ManagedNflogSource:
             return dead[-1].groups[0], dead[-1].groups[1]
         if not dead and found is not None:
             self._refuse_foreign_meter(found, set(bound))
-        taken = set(bound) | (found.log_groups() if found else set())
-        free = (group for group in range(FIRST_GROUP, LAST_GROUP + 1) if group not in taken)
-        first, second = next(free, None), next(free, None)
-        if first is None or second is None:
-            raise SourceError(f"meter {self._config.meter}", "open", "no NFLOG group is free")
-        return first, second
+        return two_free_groups(set(bound) | (found.log_groups() if found else set()))
 
     def _refuse_foreign_meter(self, found: Listing, bound: set[int]) -> None:
         """Rules of this name whose groups somebody listens to belong to a living process with another state."""
@@ -209,13 +209,14 @@ class ManagedNflogSource:
 
     def _start_anew(self, found: Listing | None, now: Moment) -> None:
         """Fresh rules. What nobody can explain any more is logged and removed."""
-        first = self._prepare("a", now, self._kernel.counters(None, "a"), {})
         if found is not None and self._kernel.is_in(found):
             said = {name: found.counters.get(name, ZERO) for name in self._kernel.rules.counters()}
             log.warning("rules_replaced meter=%s counters_said=%s", self._config.meter, said)
-            self._kernel.install_anew("a", found)
-        else:
-            self._kernel.install("a", found)
+            # Before the new generation is noted: rules that are found with a first generation were made for it.
+            self._kernel.remove(found)
+            self._at_step("cleared")
+        first = self._prepare("a", now, self._kernel.counters(None, "a"), {})
+        self._kernel.install("a", self._kernel.list())
         self._at_step("installed")
         self._take_over_rules(first)
 
@@ -250,8 +251,8 @@ class ManagedNflogSource:
 
     # --- cut ---
 
-    def _change_sides(self, end: Moment) -> Ended:
-        """Everything up to the point where the left side is drained."""
+    def _change_sides(self, end: Moment) -> None:
+        """Lets the other side count."""
         found = self._kernel.list()
         disturbance = self._inspect(found)
         live = self._disturbed(self._required_live(), disturbance, end)
@@ -271,10 +272,8 @@ class ManagedNflogSource:
             found = self._kernel.list()
             self._remember(found)
             following = replace(following, rules=self._kernel.snapshot(found))
-        self._live, self._next = following, None
+        self._live, self._next, self._left = following, None, Left(live, end)
         self._at_step("switched")
-        wait_for_packets_under_way()
-        return Ended(facts=live, end=end, generation=self._generations.listener.end())
 
     def _try_switch(self, side: Side, found: Listing) -> Disturbance | None:
         try:
@@ -287,22 +286,29 @@ class ManagedNflogSource:
             return disturbance
         return None
 
-    def _finish(self, ended: Ended) -> Closed:
-        """Reads the frozen counters, writes the facts."""
-        facts, live = ended.facts, self._required_live()
+    def _finish(self) -> Closed:
+        """Drains the left side, reads its frozen counters, writes the facts. Goes on where an earlier try failed."""
+        left, live = self._left, self._required_live()
+        if left is None:
+            raise SourceError(f"meter {self._config.meter}", "cut", "no side was left")
+        facts = left.facts
+        if left.generation is None:
+            wait_for_packets_under_way()
+            left.generation = self._generations.listener.end()
+            self._at_step("drained")
         found = self._kernel.list()
         self._at_step("listed")
         disturbance = self._inspect(found)
         if disturbance is not None:
-            facts = self._disturbed(facts, disturbance, ended.end)
-            live = self._disturbed(live, disturbance, ended.end)
+            facts = self._disturbed(facts, disturbance, left.end)
+            live = self._disturbed(live, disturbance, left.end)
             self._kernel.install(_side(live), found)
             live = replace(live, rules=self._kernel.snapshot(self._kernel.list()))
         self._note(live)
         kernel = passed(self._kernel.counters(found, _side(facts)), facts.base)
         self._remember(found)
-        closed = self._generations.freeze(facts, ended.end, ended.generation, kernel=kernel)
-        self._ended = None
+        closed = self._generations.freeze(facts, left.end, left.generation, kernel=kernel)
+        self._left = None
         self._at_step("frozen")
         return closed
 

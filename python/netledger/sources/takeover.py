@@ -52,7 +52,7 @@ def _pair(dead: Sequence[Facts], found: Listing, kernel: KernelRules) -> Inherit
     if before is None or before.side == newest.side:
         return Inheritance(abandoned=abandoned, current=newest)
     unmoved = all(found.counters.get(name) == count for name, count in newest.base.items())
-    if kernel.side(found) == before.side and unmoved:
+    if kernel.side(found) != newest.side and unmoved:
         return Inheritance(abandoned=abandoned, current=before, unused=newest)
     return Inheritance(abandoned=abandoned, frozen=before, current=newest)
 
