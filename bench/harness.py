@@ -19,6 +19,7 @@ __all__ = ["BENCH", "BIN", "Bench", "BenchError", "Cpus", "Program", "Traffic", 
 BENCH = Path(__file__).resolve().parent
 BIN = BENCH / "bin"
 SOURCES = BENCH / "src"
+ADDRESS = "192.168.77.1"
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 # Packets that nobody stopped end here, behind every rule that counts: the machine must not answer them.
@@ -125,27 +126,16 @@ class Bench:
         try:
             for namespace in (self.namespace, self._far):
                 run("ip", "netns", "add", namespace)
-            run(
-                "ip",
-                "link",
-                "add",
-                "bench0",
-                "netns",
-                self.namespace,
-                "type",
-                "veth",
-                "peer",
-                "name",
-                "bench1",
-                "netns",
-                self._far,
-            )
+                # Interfaces that come up with IPv6 report the groups they join: packets that nobody sent.
+                silent = ("net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
+                run("ip", "netns", "exec", namespace, "sysctl", "-qw", *silent)
+            pair = ("type", "veth", "peer", "name", "bench1", "netns", self._far)
+            run("ip", "link", "add", "bench0", "netns", self.namespace, *pair)
+            # Sources are anywhere in 10.0.0.0/8, and no route leads back there.
             self.inside("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.bench0.rp_filter=0")
             for namespace, interface in ((self.namespace, "bench0"), (self._far, "bench1"), (self.namespace, "lo")):
-                # Without link-local addresses nobody says anything on the wire but the generator.
-                run("ip", "-n", namespace, "link", "set", interface, "addrgenmode", "none", "up")
-            run("ip", "-n", self.namespace, "address", "add", "192.168.77.1/24", "dev", "bench0")
-            run("ip", "-n", self.namespace, "address", "add", "fd00:77::1/64", "dev", "bench0", "nodad")
+                run("ip", "-n", namespace, "link", "set", interface, "up")
+            run("ip", "-n", self.namespace, "address", "add", f"{ADDRESS}/24", "dev", "bench0")
         except BaseException:
             self.__exit__()
             raise
@@ -164,27 +154,11 @@ class Bench:
         chain = f"chain observed {{\ntype filter hook input priority 90\n{log}\n}}" if log else ""
         self.inside("nft", "-f", "-", stdin=f"flush ruleset\ntable inet bench {{\n{SINK}\n{chain}\n}}\n")
 
-    def send(self, *, packets: int, addresses: int, rate: int, ports: int = 1, to: str = "192.168.77.1") -> Traffic:
+    def send(self, *, packets: int, addresses: int, rate: int, ports: int = 1) -> Traffic:
         """Injects exactly ``packets`` and waits for the last; ``rate`` 0 is as fast as the kernel takes them."""
-        command = [
-            "nice",
-            "-n",
-            "-10",
-            BIN / "generator",
-            "-i",
-            "bench0",
-            "-t",
-            to,
-            "-n",
-            packets,
-            "-k",
-            addresses,
-            "-p",
-            ports,
-            "-r",
-            rate,
-        ]
-        answer = json.loads(self.inside(*(str(part) for part in [*command, "-c", self.cpus.generator, "-s", 100])))
+        what = {"-i": "bench0", "-t": ADDRESS, "-n": packets, "-k": addresses, "-p": ports, "-r": rate}
+        options = [str(part) for option in (what | {"-c": self.cpus.generator, "-s": 100}).items() for part in option]
+        answer = json.loads(self.inside("nice", "-n", "-10", BIN / "generator", *options))
         return Traffic(**answer)
 
 

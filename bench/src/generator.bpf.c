@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Runs once per injected frame. The frame is a copy of a template; only what differs from packet to packet is written:
- * the source address, the IPv4 checksum, the source port. It also keeps the pace, because a system call per batch would
+ * the source address, the checksum, the source port. It also keeps the pace, because a system call per batch would
  * wait for a grace period of RCU each time, and it takes the time that the kernel needs for a batch. */
 #include <linux/bpf.h>
 #include <bpf/bpf_endian.h>
@@ -10,9 +10,8 @@
 
 enum {
 	CHECKSUM_AT = 24,
-	SOURCE_AT = 26,       /* IPv4: the source. IPv6: the second half of the /64 of the source; the same place by luck */
-	IPV4_PORT_AT = 34,
-	IPV6_PORT_AT = 54,
+	SOURCE_AT = 26,
+	PORT_AT = 34,
 	LATE_NS = 2000000,    /* later than this, and the CPU was not ours for a while */
 	SPINS_MAX = 1 << 22,
 };
@@ -69,22 +68,18 @@ int generate(struct xdp_md *context)
 	__u64 number = injected++;
 	if (number % BATCH == 0)
 		begin_batch();
-	if (frame + IPV6_PORT_AT + 2 > end)
+	if (frame + PORT_AT + 2 > end)
 		return XDP_ABORTED;
 	/* Odd multiplier, power of two: no two of the first 2^ADDRESS_BITS numbers give the same address. */
 	__u32 spread = (__u32)(number % settings.addresses) * 0x9e3779b1u;
 	__u32 source = settings.network | (spread & ((1u << ADDRESS_BITS) - 1));
 	__u16 port = 1024 + (number / settings.addresses) % settings.ports;
 	*(__be32 *)(frame + SOURCE_AT) = bpf_htonl(source);
-	if (settings.is_ipv4) {
-		__u32 sum = settings.checksum + (source >> 16) + (source & 0xffff);
-		sum = (sum & 0xffff) + (sum >> 16);
-		sum = (sum & 0xffff) + (sum >> 16);
-		*(__be16 *)(frame + CHECKSUM_AT) = bpf_htons(~sum & 0xffff);
-		*(__be16 *)(frame + IPV4_PORT_AT) = bpf_htons(port);
-	} else {
-		*(__be16 *)(frame + IPV6_PORT_AT) = bpf_htons(port);
-	}
+	*(__be16 *)(frame + PORT_AT) = bpf_htons(port);
+	__u32 sum = settings.checksum + (source >> 16) + (source & 0xffff);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	*(__be16 *)(frame + CHECKSUM_AT) = bpf_htons(~sum & 0xffff);
 	return XDP_PASS;
 }
 

@@ -32,7 +32,6 @@ struct options {
 struct frame {
 	unsigned char bytes[FRAME_MAX];
 	unsigned length;
-	int is_ipv4;
 };
 
 static void fail(const char *what)
@@ -57,7 +56,7 @@ static void write_ethernet(struct frame *f, const char *interface)
 	close(fd);
 	memcpy(f->bytes, request.ifr_hwaddr.sa_data, 6);
 	memcpy(f->bytes + 6, (unsigned char[]){2, 0, 0, 0, 0, 9}, 6);
-	put16(f->bytes + 12, f->is_ipv4 ? 0x0800 : 0x86dd);
+	put16(f->bytes + 12, 0x0800);
 }
 
 static void write_ipv4(struct frame *f, const struct in_addr *destination)
@@ -71,34 +70,16 @@ static void write_ipv4(struct frame *f, const struct in_addr *destination)
 	f->length = ETHERNET + 20 + UDP + PAYLOAD;
 }
 
-static void write_ipv6(struct frame *f, const struct in6_addr *destination)
-{
-	unsigned char *ip = f->bytes + ETHERNET;
-	ip[0] = 0x60;
-	put16(ip + 4, UDP + PAYLOAD);
-	ip[6] = IPPROTO_UDP;
-	ip[7] = 64;
-	memcpy(ip + 8, (unsigned char[]){0x20, 0x01, 0x0d, 0xb8}, 4);
-	ip[23] = 1;
-	memcpy(ip + 24, destination, 16);
-	f->length = ETHERNET + 40 + UDP + PAYLOAD;
-}
-
 static struct frame template(const struct options *o)
 {
 	struct frame f = {0};
-	struct in_addr ipv4;
-	struct in6_addr ipv6;
-	f.is_ipv4 = inet_pton(AF_INET, o->destination, &ipv4) == 1;
-	if (!f.is_ipv4 && inet_pton(AF_INET6, o->destination, &ipv6) != 1) {
-		fprintf(stderr, "generator: %s: not an address\n", o->destination);
+	struct in_addr destination;
+	if (inet_pton(AF_INET, o->destination, &destination) != 1) {
+		fprintf(stderr, "generator: %s: not an IPv4 address\n", o->destination);
 		exit(2);
 	}
 	write_ethernet(&f, o->interface);
-	if (f.is_ipv4)
-		write_ipv4(&f, &ipv4);
-	else
-		write_ipv6(&f, &ipv6);
+	write_ipv4(&f, &destination);
 	unsigned char *udp = f.bytes + f.length - UDP - PAYLOAD;
 	put16(udp + 2, 9);
 	put16(udp + 4, UDP + PAYLOAD);
@@ -122,7 +103,6 @@ static struct generator_bpf *load(const struct options *o, const struct frame *f
 	s->addresses = o->addresses;
 	s->ports = o->ports;
 	s->network = 10u << 24;
-	s->is_ipv4 = f->is_ipv4;
 	s->checksum = header_sum(f);
 	s->batch_interval_ns = o->rate ? BATCH * 1000000000ull / o->rate : 0;
 	if (generator_bpf__load(g))

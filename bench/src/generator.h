@@ -14,8 +14,6 @@ struct settings {
 	__u32 addresses;      /* how many distinct sources */
 	__u32 ports;          /* how many distinct source ports per address */
 	__u32 network;        /* the bits above ADDRESS_BITS, host order */
-	__u32 is_ipv4;
 	__u32 checksum;       /* sum of the template's IPv4 header without source and checksum */
-	__u32 unused;
 	__u64 batch_interval_ns; /* 0: as fast as the kernel can */
 };
