@@ -15,17 +15,21 @@ PACKETS_PER_SECOND = 50_000
 
 
 def kill_at_random(lab: Lab, *, kills: int, seed: int, interval: str = "1s", rate: int = PACKETS_PER_SECOND) -> Outcome:
-    """``kills`` lives, most longer than the start takes, some not; between them up to half a second without one.
+    """``kills`` lives; between them up to half a second without one.
 
-    Every other life ends within 80 ms behind a boundary of intervals: in the cut, or in the commit that follows it.
+    Every other life ends at any moment of its first three seconds, so that some never finish to start. The others count
+    first, and end within 80 ms behind a boundary of intervals: in the cut, or in the commit that follows it.
     """
     chance = random.Random(seed)  # noqa: S311  (moments, not secrets)
     pause = threading.Event()
     trial = Trial(lab, interval=interval, rate=rate)
     for number in range(kills):
-        pause.wait(chance.uniform(0.0, 3.0))
         if number % 2:
+            trial.gateway.wait_until_counting()
+            pause.wait(chance.uniform(0.0, 1.0))
             pause.wait(1 - time.time() % 1 + chance.uniform(0.0, 0.08))
+        else:
+            pause.wait(chance.uniform(0.0, 3.0))
         trial.gateway.child.kill()
         pause.wait(chance.uniform(0.0, 0.5))
         trial.gateway.start()
