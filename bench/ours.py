@@ -14,6 +14,7 @@ __all__ = ["Netledger"]
 
 # A day: the measurement is meant to hold no cut, unless it is about cuts.
 NO_CUTS = "1d"
+ROWS_MAX = 2_000_000  # room for a million addresses, which is more than the default has beside the row `external`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class Netledger:
         runtime = (self.runtime or directory) / "runtime"
         lines = ['node = "bench"', f'interval = "{self.interval}"']
         lines += [f'store = "{directory}/store"', f'runtime = "{runtime}"']
-        lines += ["[meters.bench]", 'source = "nflog"', 'local = ["10.0.0.0/8"]']
+        lines += ["[meters.bench]", 'source = "nflog"', 'local = ["10.0.0.0/8"]', f"rows_max = {ROWS_MAX}"]
         if self.rule is not None:
             lines += ["[meters.bench.nflog]", f'groups = [{{group = {GROUP}, account = "source"}}]']
         configuration = directory / "netledger.toml"
