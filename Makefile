@@ -86,7 +86,7 @@ check: build ## lint, types, layers, stub of the native module, unit tests; unde
 
 test-rust: ## unit and property tests of the core, and its documentation
 	cargo test --quiet --locked -p netledger-core
-	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --document-private-items -p netledger-core
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --quiet --locked --no-deps --document-private-items -p netledger-core
 
 test-kernel: build ## real packets through a real kernel, as root
 	$(PYTEST) tests/kernel
