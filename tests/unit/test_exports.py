@@ -131,6 +131,17 @@ def test_a_slice_of_a_batch_keeps_its_addresses(tmp_path: Path) -> None:
     assert [line["host"] for line in rows] == ["2001:db8::1", ""]
 
 
+def test_names_are_found_in_a_slice_too(tmp_path: Path) -> None:
+    names = ["eth0", None, "eth1", "eth0", None, "eth2", "eth1", "eth0", None, "eth0", "eth2"]
+    rows = [row("host", interface=name, sent=(n, n)) if name else row("external") for n, name in enumerate(names)]
+    exports = ExportDirectory(tmp_path)
+    exports.write(RECEIPT, batch(rows).slice(3, 7))
+    told, _ = exported(exports.of("lan"))
+    assert [line["interface"] or None for line in told] == names[3:10]
+    assert [line["account"] for line in told] == ["host" if name else "external" for name in names[3:10]]
+    assert sums(batch(rows).slice(3, 7))[0] == Count(3 + 5 + 6 + 7 + 9, 3 + 5 + 6 + 7 + 9)
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, lambda file: file.write(b"old"))
