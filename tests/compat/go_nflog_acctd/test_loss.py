@@ -2,13 +2,15 @@
 
 import re
 import signal
+from functools import partial
+from itertools import pairwise
 
 import pytest
 
 from tests.compat.go_nflog_acctd.transcript import log_of
-from tests.compat.go_nflog_acctd.wire import SECONDS, Wire
+from tests.compat.go_nflog_acctd.wire import NAME, SECONDS, Wire
 from tests.kernel.lab import Count, wait_for
-from tests.kernel.senders import Udp, udp
+from tests.kernel.senders import Udp, start_udp, stop_udp, udp
 
 pytestmark = pytest.mark.kernel
 
@@ -16,6 +18,10 @@ RULE = "iptables -A OUTPUT -p udp --dport 9000 -j NFLOG --nflog-group 4 --nflog-
 PACKETS = 260_000
 PACKET_BYTES = 38
 MISSING = re.compile(r"(\d+) missing packets detected, (\d+) to (\d+)")
+
+
+def starts_with(start: str, line: str) -> bool:
+    return line.startswith(start)
 
 
 def waiting_bytes(wire: Wire) -> int:
@@ -91,3 +97,43 @@ def test_a_second_process_for_the_same_directory_is_refused(wire: Wire) -> None:
     assert second.child.wait() == 1
     assert f"already counted by pid {first.child.pid}" in second.text()
     assert first.stop() == 0
+
+
+def test_the_usual_runtime_directory_outlives_the_process(wire: Wire) -> None:
+    run = wire.directory / "run"
+    run.mkdir()
+    own_run = ("unshare", "--mount", "sh", "-c", 'mount --bind "$0" /run && exec "$@"', str(run))
+    wire.rules(RULE)
+    killed = wire.start("-debug", "-ip4-dst-group", "4", before=own_run, own_runtime=False).started()
+    wire.send(3, 10)
+    killed.wait_for_line("IP message Dest Addr 10.9.0.2 Size 38", times=3)
+    killed.child.kill()
+    assert len(list(run.glob("netledger/go-nflog-acctd-*/*.table"))) == 1
+    daemon = wire.start("-ip4-dst-group", "4", before=own_run, own_runtime=False).started()
+    assert daemon.sums() == {"10.9.0.2": (Count(0, 0), Count(3, 3 * PACKET_BYTES))}
+    assert daemon.stop() == 0
+    assert list(run.glob("netledger/go-nflog-acctd-*/*.table")) == []
+
+
+def test_whenever_it_is_killed_no_packet_is_counted_twice_and_none_that_was_told_is_missing(wire: Wire) -> None:
+    wire.rules(RULE)
+    plan = Udp(source="10.9.0.1", destination="10.9.0.2", count=0, payload_bytes=10, rate=500, seconds=50)
+    sender = start_udp(wire, wire.a, plan)
+    told = 0
+    for end in ("Dumping stats", "Stats file", "Next stats dump", "4: Processing"):
+        daemon = wire.start("-interval", "1s", "-debug", "-ip4-dst-group", "4").started()
+        already = sum(line.startswith(end) for line in daemon.log())
+        daemon.wait_for_line(partial(starts_with, end), times=already + 2)
+        daemon.child.kill()
+        told += sum(line.startswith("IP message") for line in daemon.log())
+    daemon = wire.start("-interval", "1s", "-ip4-dst-group", "4").started()
+    assert daemon.stop() == 0
+    assert stop_udp(sender).refused == 0
+    counted = daemon.sums()["10.9.0.2"][1]
+    assert told > 0
+    assert told <= counted.packets <= wire.counts("OUTPUT")[0].packets
+    assert counted.bytes == counted.packets * PACKET_BYTES
+    names = [NAME.fullmatch(name) for name in daemon.files()]
+    bounds = sorted((match[1], match[2]) for match in names if match)
+    assert all(end <= start for (_, end), (start, _) in pairwise(bounds))
+    assert daemon.leftovers() == []

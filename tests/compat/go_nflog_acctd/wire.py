@@ -58,14 +58,19 @@ class Wire(Pair):
         )  # fmt: skip
         udp(self, self.b, plan)
 
-    def start(self, *words: str, directory: str = "acc", zone: str = "UTC", before: tuple[str, ...] = ()) -> "Daemon":
-        """Starts the program in ``a`` and waits until it accounts.
-
-        It writes into ``directory`` below the directory of this network, which is its working directory too.
-        """
+    def start(
+        self,
+        *words: str,
+        directory: str = "acc",
+        zone: str = "UTC",
+        before: tuple[str, ...] = (),
+        own_runtime: bool = True,
+    ) -> "Daemon":
+        """Starts the program in ``a``. It writes into ``directory`` below this network's directory, where it works."""
+        runtime = ("-runtime-directory", str(self.directory / f"run-{directory}")) if own_runtime else ()
         argv = [
             *before, "setsid", "env", "-C", str(self.directory), f"TZ={zone}", str(PROGRAM), "-priority", "0",
-            "-runtime-directory", str(self.directory / f"run-{directory}"), "-log-directory", directory, *words,
+            *runtime, "-log-directory", directory, *words,
         ]  # fmt: skip
         return Daemon(self.spawn(self.a, argv), self.directory / directory)
 
