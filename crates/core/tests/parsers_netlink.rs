@@ -334,4 +334,25 @@ proptest! {
             before = messages.offset();
         }
     }
+
+    /// What was learnt from the messages before is a short cut, never a difference.
+    #[test]
+    fn a_message_reads_the_same_behind_others_as_alone(
+        packet in logged(),
+        times in 2_usize..6,
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+    ) {
+        let mut datagram = packet.message().repeat(times);
+        for (at, value) in changes {
+            let at = at.index(datagram.len());
+            datagram[at] = value;
+        }
+        let mut messages = Messages::new(&datagram);
+        let mut start = 0;
+        while let Some(message) = messages.next() {
+            let end = if message.is_ok() { messages.offset() } else { datagram.len() };
+            prop_assert_eq!(Messages::new(&datagram[start..end]).next(), Some(message));
+            start = end;
+        }
+    }
 }

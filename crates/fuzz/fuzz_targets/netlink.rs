@@ -12,6 +12,8 @@ fuzz_target!(|datagram: &[u8]| {
         match message {
             Ok(message) => {
                 assert!(messages.offset() >= offset + 16 && messages.offset() <= datagram.len());
+                let alone = datagram.get(offset..messages.offset()).and_then(|own| Messages::new(own).next());
+                assert_eq!(alone, Some(Ok(message)), "read differently behind others");
                 offset = messages.offset();
                 match message {
                     Message::Packet(packet) => {
