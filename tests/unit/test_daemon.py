@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -184,6 +185,26 @@ def test_a_source_that_does_not_start_ends_the_others_properly(run: Run) -> None
     assert run.made["good"][0].calls == ["open", "close"]
     assert len(run.receipts("good")) == 1
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("is_abstract", [False, True])
+def test_systemd_is_told_when_it_counts_and_when_it_stops(
+    run: Run, monkeypatch: pytest.MonkeyPatch, *, is_abstract: bool
+) -> None:
+    path = f"{run.tmp_path}/notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.settimeout(10)
+        channel.bind(f"\0{path}" if is_abstract else path)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@{path}" if is_abstract else path)
+        told = []
+        assert run(lambda: told.append(channel.recv(100))) == 0
+        told.append(channel.recv(100))
+    assert told == [b"READY=1", b"STOPPING=1"]
+
+
+def test_a_systemd_that_does_not_listen_is_no_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", f"{run.tmp_path}/nobody")
+    assert run(lambda: wait_until(lambda: bool(run.made), "source")) == 0
 
 
 def test_two_daemons_do_not_share_a_runtime_directory(tmp_path: Path) -> None:

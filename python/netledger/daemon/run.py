@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, final
 
 from netledger.config import Config, ConfigError, Meter
+from netledger.daemon import notify
 from netledger.daemon.meter import RunningMeter
 from netledger.daemon.runtime import RuntimeLock, file_system, is_in_memory
 from netledger.daemon.wakeup import Wakeup
@@ -93,6 +94,7 @@ class Daemon:
         for name in self._config.meters:
             self._exports.remove_leftovers(name)
             self._open(name)
+        notify.tell("READY=1")
         _log.info("started", extra={"fields": {"node": self._config.node, "meters": ",".join(self._meters)}})
 
     def _turn(self) -> None:
@@ -111,6 +113,7 @@ class Daemon:
             for meter in self._meters.values():
                 meter.cut()
         else:
+            notify.tell("STOPPING=1")
             _log.info("stopping", extra={"fields": {"signal": number.name}})
             self._is_stopping = True
 
