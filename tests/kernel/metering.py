@@ -40,7 +40,7 @@ class Bench:
         config = ManagedNflogConfig(
             meter="lan", node="gw1", runtime=lab.directory / "run" / "lan", store=lab.directory / "store" / "meters"
         )
-        return cls(lab, replace(config, **wishes))  # type: ignore[arg-type]
+        return cls(lab, replace(config, **wishes))  # type: ignore[arg-type]  # names of fields, with their values
 
     def open(self, at_step: Step = no_step) -> list[Interval]:
         self.source = ManagedNflogSource(self.config, at_step=at_step)

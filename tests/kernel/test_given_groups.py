@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from netledger.errors import GroupBusyError
+from netledger.errors import GroupBusyError, TableError
 from netledger.receipt import ZERO, Count
 from netledger.sources.base import Closed, Step, no_step
 from netledger.sources.nflog_groups import Account, GivenGroup, GivenGroupsConfig, GivenGroupsSource
@@ -111,8 +111,7 @@ def test_cuts_under_load_lose_and_double_nothing(gateway: Lab) -> None:
     meter.open()
     load = senders.start_udp(gateway, gateway.left, replace(PLAN, count=0, rate=30_000))
     for _ in range(30):
-        before = meter.received_packets()
-        wait_for(lambda before=before: meter.received_packets() > before, 10, "more packets")  # type: ignore[misc]
+        wait_for_more(meter)
         meter.cut()
     senders.stop_udp(load)
     gateway.silence(gateway.gw)
@@ -144,6 +143,11 @@ def test_packets_the_sequence_misses_are_told(gateway: Lab) -> None:
     assert lost > 0
     assert meter.accounted().packets + lost == meter.forwarded().packets
     assert any("missing in the sequence" in (interval.observed.why_lost or "") for interval in meter.intervals)
+
+
+def wait_for_more(meter: Groups) -> None:
+    before = meter.received_packets()
+    wait_for(lambda: meter.received_packets() > before, 10, "more packets")
 
 
 def one_more_arrives(meter: Groups) -> bool:
@@ -187,13 +191,40 @@ def test_a_crash_at_any_step_keeps_what_was_received(gateway: Lab, step: str) ->
         assert before.end == after.start
 
 
+def test_a_table_file_that_was_only_half_made_is_swept_up(gateway: Lab) -> None:
+    meter = Groups.on(gateway, "both")
+    assert dies_after(meter, "noted") == -signal.SIGKILL
+    (meter.config.runtime / "gen-00000002.table").write_bytes(b"half")
+    (interrupted,) = meter.open()
+    assert interrupted.observed.accounted == Count(1000, 100_000)
+    assert interrupted.observed.status == "interrupted"
+    meter.close()
+    assert meter.numbers() == [1, 2]
+
+
+def test_a_damaged_table_file_is_refused_with_a_way_out(gateway: Lab) -> None:
+    meter = Groups.on(gateway, "both")
+    assert dies_after(meter, "noted") == -signal.SIGKILL
+    (meter.config.runtime / "gen-00000001.table").write_bytes(b"half")
+    with pytest.raises(TableError) as refusal:
+        meter.open()
+    assert refusal.value.hint == (
+        f"move gen-00000001.* out of {meter.config.runtime}: this interval is lost, counting goes on"
+    )
+    for path in meter.config.runtime.glob("gen-00000001.*"):
+        path.unlink()
+    meter.open()
+    meter.close()
+    assert leftovers(meter.config.runtime) == []
+
+
 def test_a_group_in_use_names_its_holder(gateway: Lab) -> None:
     meter = Groups.on(gateway, "both")
     meter.open()
     other = Groups(gateway, replace(meter.config, meter="late", runtime=meter.config.runtime.with_name("late")))
     code = (
         "import sys\n"
-        "from netledger.errors import GroupBusyError\n"
+        "from netledger.errors import GroupBusyError, TableError\n"
         "from netledger.sources.nflog_groups import GivenGroup, GivenGroupsConfig, GivenGroupsSource\n"
         "from netledger.intervals import SystemClock\n"
         "from pathlib import Path\n"

@@ -158,7 +158,7 @@ def test_other_wishes_at_the_next_start_change_the_rules_and_miss_nothing(
     bench = Bench.on(gateway)
     killed_meter(bench)
     load = senders.start_udp(gateway, gateway.left, replace(BURST, count=0))
-    bench.config = replace(bench.config, **wishes)  # type: ignore[arg-type]
+    bench.config = replace(bench.config, **wishes)  # type: ignore[arg-type]  # names of fields, with their values
     bench.open()
     bench.cut()
     senders.stop_udp(load)

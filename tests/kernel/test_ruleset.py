@@ -10,7 +10,7 @@ from netledger.errors import RulesetError
 from netledger.receipt import Count
 from netledger.sources.kernel_rules import KernelRules
 from netledger.sources.listing import Listing, total
-from netledger.sources.nft import Nft
+from netledger.sources.nft import Json, Nft
 from netledger.sources.ruleset import SIDES, Ruleset, Side
 from tests.kernel import senders
 from tests.kernel.lab import Lab
@@ -117,7 +117,7 @@ def test_own_multicast_that_comes_back_to_a_local_listener_counts_once() -> None
     ],
 )
 def test_what_is_chosen_is_counted(gateway: Lab, wishes: dict[str, tuple[str, ...]], packets: int) -> None:
-    kernel = rules_of(replace(PLAIN, **wishes))  # type: ignore[arg-type]
+    kernel = rules_of(replace(PLAIN, **wishes))  # type: ignore[arg-type]  # names of fields, with their values
     udp(gateway, 30)
     senders.ping(gateway, gateway.left, "10.77.1.1", 5)
     assert counted(kernel).packets == packets
@@ -173,12 +173,12 @@ def test_stopping_ends_the_count(gateway: Lab) -> None:
 def test_a_refused_transaction_changes_nothing() -> None:
     kernel = rules_of(PLAIN)
     before = kernel.list()
-    commands = [
+    commands: list[Json] = [
         {"flush": {"chain": {"family": "inet", "table": "netledger", "name": "lan_count"}}},
         {"delete": {"counter": {"family": "inet", "table": "netledger", "name": "lan_a_ipv4"}}},
     ]
     with pytest.raises(RulesetError, match="Device or resource busy"):
-        Nft().apply(commands)  # type: ignore[arg-type]
+        Nft().apply(commands)
     assert kernel.list() == before
 
 

@@ -48,16 +48,16 @@ def two_free_groups(taken: AbstractSet[int]) -> tuple[int, int]:
 
 def read_groups(text: str) -> dict[int, int]:
     """Reads the kernel's nfnetlink_log file: group and port id come first in each line."""
-    rows = (line.split() for line in text.splitlines())
-    return {int(row[0]): int(row[1]) for row in rows if len(row) >= 2}  # noqa: PLR2004 (two columns)
+    rows = (line.split() for line in text.splitlines() if line.strip())
+    return {int(group): int(port) for group, port, *_ in rows}
 
 
 def read_inode(text: str, port: int) -> int | None:
     """The inode of the netfilter netlink socket with a port id, from the kernel's netlink file."""
     for line in text.splitlines()[1:]:
-        row = line.split()
-        if len(row) > 3 and row[1] == str(NETLINK_NETFILTER) and row[2] == str(port):  # noqa: PLR2004
-            return int(row[-1])
+        _socket, protocol, port_id, *_, inode = line.split()
+        if (int(protocol), int(port_id)) == (NETLINK_NETFILTER, port):
+            return int(inode)
     return None
 
 

@@ -3,12 +3,11 @@
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 from netledger._core import Generation, Meter, NflogGroup, Totals, recover
-from netledger.errors import GroupBusyError, SourceError
+from netledger.errors import GroupBusyError, SourceError, TableError
 from netledger.intervals import Moment
 from netledger.receipt import Count, rfc3339
 from netledger.sources.base import Closed, Key
@@ -19,27 +18,46 @@ from netledger.sources.state import Closing, Facts, State, boot_id
 log = logging.getLogger(__name__)
 
 
-class Listening(Protocol):
-    """What the configurations of both sources have in common; their docstrings explain it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListeningConfig:
+    """What every meter that listens to NFLOG needs to know.
 
-    @property
-    def meter(self) -> str: ...  # noqa: D102
-    @property
-    def node(self) -> str: ...  # noqa: D102
-    @property
-    def runtime(self) -> Path: ...  # noqa: D102
-    @property
-    def store(self) -> Path: ...  # noqa: D102
-    @property
-    def key(self) -> Key: ...  # noqa: D102
-    @property
-    def rows_max(self) -> int: ...  # noqa: D102
-    @property
-    def buffer_bytes(self) -> int: ...  # noqa: D102
-    @property
-    def timeout_centiseconds(self) -> int: ...  # noqa: D102
-    @property
-    def gather_milliseconds(self) -> int: ...  # noqa: D102
+    Attributes:
+        meter: its name.
+        node: name of this machine.
+        runtime: directory for the state of this meter; volatile.
+        store: directory for what must survive a restart of the machine.
+        key: what rows are added up by.
+        rows_max: more rows than this are added to one row *other*.
+        buffer_bytes: receive buffer of the listener.
+        timeout_centiseconds: how long the kernel may hold packets back to send more at once.
+        gather_milliseconds: how long the listener lets messages gather before it looks again.
+    """
+
+    meter: str
+    node: str
+    runtime: Path
+    store: Path
+    key: Key = field(default_factory=Key)
+    rows_max: int = 1_000_000
+    buffer_bytes: int = 64 << 20
+    timeout_centiseconds: int = 10
+    gather_milliseconds: int = 0
+
+
+@dataclass(slots=True)
+class Left:
+    """A generation that a cut has left behind, and whose receipt is not written yet.
+
+    Attributes:
+        facts: what is known of it.
+        end: when it ended.
+        generation: its rows; None until they are drained.
+    """
+
+    facts: Facts
+    end: Moment
+    generation: Generation | None = None
 
 
 class Generations:
@@ -50,7 +68,7 @@ class Generations:
         accounted: what of the totals is in the rows, each packet once.
     """
 
-    def __init__(self, config: Listening, accounted: Callable[[Totals], Count]) -> None:
+    def __init__(self, config: ListeningConfig, accounted: Callable[[Totals], Count]) -> None:
         self._config = config
         self._accounted = accounted
         self._meter: Meter | None = None
@@ -156,7 +174,11 @@ class Generations:
         Raises:
             TableError: the table file is damaged, or gone.
         """
-        return recover(str(self.state.table(facts.seq)))
+        try:
+            return recover(str(self.state.table(facts.seq)))
+        except TableError as error:
+            hint = f"move gen-{facts.seq:08d}.* out of {self._config.runtime}: this interval is lost, counting goes on"
+            raise TableError(error.subject, error.operation, error.cause, error.hint or hint) from error
 
     def last_sign_ns(self, facts: Facts) -> int:
         """About when the process was last seen at work on a generation, UTC nanoseconds."""

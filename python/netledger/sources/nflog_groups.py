@@ -6,17 +6,16 @@ kernel hand over what it still holds.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import zip_longest
-from pathlib import Path
 from typing import Literal
 
 from netledger._core import NflogGroup, Totals, TraceEvent
-from netledger.errors import SourceError
+from netledger.errors import SourceError, TableError
 from netledger.intervals import Moment
 from netledger.receipt import Count
-from netledger.sources.base import Closed, Key, Step, no_step
-from netledger.sources.generations import Generations
+from netledger.sources.base import Closed, Step, no_step
+from netledger.sources.generations import Generations, Left, ListeningConfig
 from netledger.sources.observing import readable, received, sent
 from netledger.sources.ruleset import ADDRESSES_BYTES, PORTS_BYTES
 from netledger.sources.state import Facts
@@ -42,34 +41,17 @@ class GivenGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GivenGroupsConfig:
+class GivenGroupsConfig(ListeningConfig):
     """What a meter with given groups needs to know.
 
     Attributes:
-        meter: its name.
-        node: name of this machine.
-        runtime: directory for the state of this meter; volatile.
-        store: directory for what must survive a restart of the machine.
         groups: what to listen to.
-        key: what rows are added up by.
-        rows_max: more rows than this are added to one row *other*.
-        buffer_bytes: receive buffer of the listener.
-        timeout_centiseconds: how long the kernel may hold packets back to send more at once.
-        gather_milliseconds: how long the listener lets packets gather; a low queue-threshold makes many messages.
         trace: what is noted for :meth:`GivenGroupsSource.trace`: 0 what goes wrong, 1 also batches, 2 also packets.
     """
 
-    meter: str
-    node: str
-    runtime: Path
-    store: Path
     groups: tuple[GivenGroup, ...]
-    key: Key = field(default_factory=Key)
-    rows_max: int = 1_000_000
-    buffer_bytes: int = 64 << 20
-    timeout_centiseconds: int = 10
-    gather_milliseconds: int = 5
     trace: int = 0
+    gather_milliseconds: int = 5  # rules with a low queue-threshold make a message of every few packets
 
     def native_groups(self) -> list[NflogGroup]:
         """The groups for the native core."""
@@ -98,6 +80,7 @@ class GivenGroupsSource:
         self._at_step = at_step
         self._generations = Generations(config, accounted_by(config.groups))
         self._live: Facts | None = None
+        self._left: Left | None = None
         self._noted: list[TraceEvent] = []
 
     def open(self, now: Moment) -> list[Closed]:
@@ -113,42 +96,35 @@ class GivenGroupsSource:
             self._generations.start_listening(trace=self._config.trace)
             live = self._new(now)
             self._generations.begin(live, self._config.native_groups())
-            self._live = live
             self._at_step("begun")
+            self._live = self._mark_begun(live)
         except BaseException:
             self._generations.close()
             raise
         return sorted(closed, key=lambda each: each.seq)
 
     def cut(self, *, label_end_ns: int, now: Moment) -> Closed:
-        """Closes the open generation at the next border between two datagrams. Blocks for about a ms.
+        """Closes the open generation at the next border between two datagrams. Blocks for some ms.
+
+        When it fails it can be called again: it goes on where it stood, and no packet is lost by that.
 
         Raises:
-            SourceError, TableError: see there; the open generation goes on.
+            SourceError, TableError, OSError: see there.
         """
         self._generations.learn_names()
-        live, end = self._required_live(), Moment(label_end_ns, now.monotonic_ns)
-        following = self._new(end)
-        self._at_step("noted")
-        try:
-            generation = self._generations.listener.roll(str(self._generations.state.table(following.seq)))
-        except BaseException:
-            self._generations.state.discard(following.seq)
-            raise
-        self._live = following
-        self._at_step("rolled")
-        closed = self._generations.freeze(live, end, generation, kernel=None)
-        self._at_step("frozen")
-        return closed
+        if self._left is None:
+            self._roll(Moment(label_end_ns, now.monotonic_ns))
+        return self._finish()
 
-    def close(self, *, now: Moment, keep_rules: bool) -> list[Closed]:  # noqa: ARG002 (the rules are not ours)
+    def close(self, *, now: Moment, keep_rules: bool) -> list[Closed]:  # noqa: ARG002  (the rules are not ours)
         """Unbinds the groups, drains them, and closes the open generation."""
         self._generations.learn_names()
         try:
+            closed = [] if self._left is None else [self._finish()]
             generation = self._generations.listener.end()
             self._noted = self._generations.listener.trace()
             self._at_step("drained")
-            return [self._generations.freeze(self._required_live(), now, generation, kernel=None)]
+            return [*closed, self._generations.freeze(self._required_live(), now, generation, kernel=None)]
         finally:
             self._live = None
             self._generations.close()
@@ -162,27 +138,60 @@ class GivenGroupsSource:
         noted, self._noted = self._noted, []
         return noted if self._live is None else self._generations.listener.trace()
 
+    def _roll(self, end: Moment) -> None:
+        live, following = self._required_live(), self._new(end)
+        self._at_step("noted")
+        try:
+            generation = self._generations.listener.roll(str(self._generations.state.table(following.seq)))
+        except BaseException:
+            self._generations.state.discard(following.seq)
+            raise
+        self._live, self._left = following, Left(live, end, generation)
+        self._at_step("rolled")
+
+    def _finish(self) -> Closed:
+        left = self._left
+        if left is None or left.generation is None:
+            raise SourceError(f"meter {self._config.meter}", "cut", "no generation was left")
+        self._live = self._mark_begun(self._required_live())
+        closed = self._generations.freeze(left.facts, left.end, left.generation, kernel=None)
+        self._left = None
+        self._at_step("frozen")
+        return closed
+
     def _new(self, start: Moment) -> Facts:
         facts = self._generations.new(start, groups=[group.number for group in self._config.groups])
         self._generations.state.save(facts)
         return facts
 
+    def _mark_begun(self, facts: Facts) -> Facts:
+        begun = replace(facts, begun=True)
+        self._generations.state.save(begun)
+        return begun
+
     def _finish_dead(self, dead: list[Facts], now: Moment) -> list[Closed]:
         """The newest one was interrupted when the process ended; one before it had only not been written down."""
-        made = []
-        for facts in dead:
-            if self._generations.state.table(facts.seq).exists():
-                made.append(facts)
-            else:  # it died before the listener had begun this one
-                self._generations.state.discard(facts.seq)
+        if dead and not self._is_whole(dead[-1]):
+            self._generations.state.discard(dead[-1].seq)
+            dead = dead[:-1]
         closed = []
-        for facts, following in zip_longest(made, made[1:]):
+        for facts, following in zip_longest(dead, dead[1:]):
             if following is not None:
                 generation = self._generations.rows_of(facts)
                 closed.append(self._generations.freeze(facts, following.start, generation, kernel=None))
             else:
                 closed.append(self._generations.abandon(facts, now, "the process had ended"))
         return closed
+
+    def _is_whole(self, newest: Facts) -> bool:
+        """Whether the listener had begun it. Unless that is written down, its table may be half made, or missing."""
+        if newest.begun:
+            return True
+        try:
+            self._generations.rows_of(newest)
+        except TableError:
+            return False
+        return True
 
     def _required_live(self) -> Facts:
         if self._live is None:

@@ -7,18 +7,17 @@ its frozen counters: what they say is what must be in the rows.
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
-from netledger._core import Generation, NflogGroup, Totals
+from netledger._core import NflogGroup, Totals
 from netledger.errors import RulesetError, SourceError
 from netledger.intervals import Moment
 from netledger.receipt import ZERO, Count
-from netledger.sources.base import Closed, Key, Step, no_step
+from netledger.sources.base import Closed, Step, no_step
 from netledger.sources.bound import bound_groups, holder, two_free_groups
-from netledger.sources.generations import Generations
+from netledger.sources.generations import Generations, Left, ListeningConfig
 from netledger.sources.kernel_rules import Disturbance, KernelRules, list_table, passed, wait_for_packets_under_way
 from netledger.sources.listing import Listing
 from netledger.sources.nft import Nft
@@ -31,42 +30,24 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ManagedNflogConfig:
-    """What a meter with rules of our own needs to know.
+class ManagedNflogConfig(ListeningConfig):
+    """What a meter with rules of our own needs to know; the names of its objects in the kernel start with its own.
 
     Attributes:
-        meter: its name; the names of its objects in the kernel start with it.
-        node: name of this machine.
-        runtime: directory for the state of this meter; volatile.
-        store: directory for what must survive a restart of the machine.
-        key: what rows are added up by.
-        rows_max: more rows than this are added to one row *other*.
         table: name of the inet table.
         hooks: where packets are counted.
         interfaces: only these; empty: all but loopback.
         interfaces_excluded: never these.
         networks: only packets from or to these; empty: all.
         networks_excluded: no packets from or to these.
-        buffer_bytes: receive buffer of the listener.
-        timeout_centiseconds: how long the kernel may hold packets back to send more at once.
-        gather_milliseconds: how long the listener lets packets gather.
     """
 
-    meter: str
-    node: str
-    runtime: Path
-    store: Path
-    key: Key = field(default_factory=Key)
-    rows_max: int = 1_000_000
     table: str = "netledger"
     hooks: tuple[Hook, ...] = HOOKS
     interfaces: tuple[str, ...] = ()
     interfaces_excluded: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     networks_excluded: tuple[str, ...] = ()
-    buffer_bytes: int = 64 << 20
-    timeout_centiseconds: int = 10
-    gather_milliseconds: int = 0
 
     def rules(self, groups: tuple[int, int]) -> Ruleset:
         """The rules that this asks for."""
@@ -81,15 +62,6 @@ class ManagedNflogConfig:
             networks_excluded=self.networks_excluded,
             ports=self.key.ports,
         )
-
-
-@dataclass(slots=True)
-class Left:
-    """A generation whose side counts no longer, and whose receipt is not written yet."""
-
-    facts: Facts
-    end: Moment
-    generation: Generation | None = None
 
 
 class ManagedNflogSource:

@@ -57,6 +57,7 @@ class Facts:
         interrupted: what disturbed it so far.
         stopped: when the process stopped on purpose and left it open, or began to stop.
         stopping: whether the process was about to take its rules out.
+        begun: whether the listener is known to have begun it; its table file is whole then.
         closing: how it ended; None while it is open.
         format: of the file; another number is refused.
     """
@@ -74,6 +75,7 @@ class Facts:
     interrupted: str | None = None
     stopped: Moment | None = None
     stopping: bool = False
+    begun: bool = False
     closing: Closing | None = None
     format: Literal[1] = 1
 
