@@ -274,9 +274,9 @@ class Program:
         deadline = time.monotonic() + seconds_max
         while not condition():
             if self._process.poll() is not None:
-                raise BenchError(f"exit {self._process.returncode} before it could {what}: {self.errors()[-300:]}")
+                raise BenchError(f"exit {self._process.returncode} before it could {what}: {self.last_words()}")
             if time.monotonic() > deadline:
-                raise BenchError(f"did not {what} in {seconds_max:.0f} s: {self.errors()[-300:]}")
+                raise BenchError(f"did not {what} in {seconds_max:.0f} s: {self.last_words()}")
             time.sleep(0.1)
 
     def stop(self, number: signal.Signals, *, seconds_max: float = 90) -> str:
@@ -292,6 +292,6 @@ class Program:
             time.sleep(0.05)
         return self._output.read_text(errors="replace")
 
-    def errors(self) -> str:
-        """What it wrote to standard error."""
-        return self._errors.read_text(errors="replace")
+    def last_words(self) -> str:
+        """The last line that it wrote to standard error."""
+        return (self._errors.read_text(errors="replace").strip().splitlines() or ["(it said nothing)"])[-1]
