@@ -1,6 +1,7 @@
 """``netledger read``: what its options do, what it refuses, and what programs get from it."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,12 +14,14 @@ import typer
 from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
+from netledger.cli import read as read_module
 from netledger.cli.read import read
 from netledger.errors import UsageError
 from netledger.reports.rows import arrange
 from netledger.sources.base import Key
-from netledger.sources.pcap import PcapConfig, PcapSource
+from netledger.sources.pcap import PcapConfig, PcapSource, Progress
 from tests.golden.writer import RAW, UDP, Record, ip, pcap, udp
+
 
 CAPTURES = Path(__file__).parents[1] / "golden" / "captures"
 MIXED = str(CAPTURES / "mixed.pcap")
@@ -185,3 +188,30 @@ def test_a_cut_capture_ends_with_code_3_and_its_whole_packets() -> None:
     assert cut.returncode == 3
     assert len(cut.stdout.splitlines()) == 8
     assert b"netledger: -: read: it ends inside a record at byte" in cut.stderr
+
+
+@pytest.mark.parametrize(("patience_seconds", "is_shown"), [(0.0, True), (3600.0, False)])
+def test_the_progress_bar_comes_on_a_terminal_when_reading_takes_long(
+    patience_seconds: float, is_shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = os.openpty()
+    monkeypatch.setattr(read_module, "_PATIENCE_SECONDS", patience_seconds)
+    monkeypatch.setenv("TERM", "xterm")
+    with os.fdopen(theirs, "w", encoding="utf-8") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with read_module._progress_bar() as show:
+            show(Progress(1_000_000, 4_000_000))
+        print("end", file=terminal, flush=True)
+        printed = os.read(ours, 65_536).decode()
+        while "end" not in printed:
+            printed += os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert ("1.0/4.0 MB" in printed) == is_shown
+    assert (printed.strip() != "end") == is_shown
+
+
+def test_no_terminal_no_progress_bar(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_module, "_PATIENCE_SECONDS", 0.0)
+    with read_module._progress_bar() as show:
+        show(Progress(1_000_000, 4_000_000))
+    assert capfd.readouterr() == ("", "")
