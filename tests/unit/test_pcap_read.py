@@ -22,7 +22,6 @@ from netledger.sources.base import Key
 from netledger.sources.pcap import PcapConfig, PcapSource, Progress
 from tests.golden.writer import RAW, UDP, Record, ip, pcap, udp
 
-
 CAPTURES = Path(__file__).parents[1] / "golden" / "captures"
 MIXED = str(CAPTURES / "mixed.pcap")
 
