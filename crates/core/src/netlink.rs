@@ -162,7 +162,8 @@ impl<'a> Iterator for Messages<'a> {
 impl std::iter::FusedIterator for Messages<'_> {}
 
 /// The first message and what is behind it.
-#[inline]
+#[allow(clippy::inline_always, reason = "as for `next`")]
+#[inline(always)]
 fn split_message<'a>(rest: &'a [u8], layouts: &mut Layouts) -> Option<(Message<'a>, &'a [u8])> {
     let header = rest.first_chunk::<{ MESSAGE_HEADER_BYTES as usize }>()?;
     let length = usize::try_from(u32::from_ne_bytes([header[0], header[1], header[2], header[3]])).ok()?;

@@ -40,16 +40,20 @@ pub(crate) const CONTROL_APPLIED: usize = 9;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) key_words: usize,
-    /// Words from row to row: a narrow row is one cache line of 64 bytes, a wide one 96 bytes.
+    /// Words from row to row.
     pub(crate) stride: usize,
 }
+
+/// A narrow row is one cache line of 64 bytes, a wide one 96 bytes.
+const NARROW_STRIDE: usize = 8;
+const WIDE_STRIDE: usize = 12;
 
 impl Shape {
     pub(crate) fn of(spec: &KeySpec) -> Self {
         if spec.has_peer() {
-            Self { key_words: WIDE_WORDS, stride: 12 }
+            Self { key_words: WIDE_WORDS, stride: WIDE_STRIDE }
         } else {
-            Self { key_words: NARROW_WORDS, stride: 8 }
+            Self { key_words: NARROW_WORDS, stride: NARROW_STRIDE }
         }
     }
 
@@ -88,7 +92,7 @@ impl Table {
             control: Arc::new(map(PAGE_BYTES)?),
             rows: map(shape.bytes(capacity))?,
             shape,
-            index: Index::new(spec.has_peer(), 0),
+            index: Index::new(0),
             count: 0,
             applied: 0,
             room: capacity,
@@ -103,7 +107,7 @@ impl Table {
     fn insert_first(&mut self) {
         if self.count == 0 {
             let key = Key::special(Account::Other, 0);
-            let tag = self.index.tag(&key);
+            let tag = self.tag(&key);
             self.append(&key, tag);
         }
     }
@@ -122,30 +126,37 @@ impl Table {
     /// Adds postings to their rows, in order.
     pub fn apply(&mut self, postings: &[Posting]) {
         for flight in postings.chunks(FLIGHT) {
-            self.apply_flight(flight);
+            if self.shape.key_words == WIDE_WORDS {
+                self.apply_flight::<WIDE_WORDS, WIDE_STRIDE>(flight);
+            } else {
+                self.apply_flight::<NARROW_WORDS, NARROW_STRIDE>(flight);
+            }
         }
     }
 
     /// Looks up many rows at once: a cache miss of one is waited for while the others are asked for.
-    fn apply_flight(&mut self, flight: &[Posting]) {
+    fn apply_flight<const KEY: usize, const STRIDE: usize>(&mut self, flight: &[Posting]) {
         let mut tags = [0; FLIGHT];
         let mut candidates = [NONE; FLIGHT];
         for (posting, tag) in flight.iter().zip(&mut tags) {
-            *tag = self.index.tag(&posting.key);
+            *tag = self.index.tag::<KEY>(&posting.key);
             self.index.prefetch(*tag);
         }
-        for (tag, candidate) in tags.iter().zip(&mut candidates).take(flight.len()) {
+        let (rows, _) = self.rows.words().as_chunks::<STRIDE>();
+        for (_, (tag, candidate)) in flight.iter().zip(tags.iter().zip(&mut candidates)) {
             *candidate = self.index.first(*tag);
-            prefetch(self.rows.words(), self.start(*candidate));
+            prefetch(rows, *candidate as usize);
         }
-        for ((posting, &tag), &candidate) in flight.iter().zip(&tags).zip(&candidates) {
-            let row = if candidate != NONE && self.is_at(candidate, &posting.key) {
-                candidate
-            } else {
-                self.find_or_append(&posting.key, tag)
-            };
-            self.add(row, posting.side, 1, posting.bytes);
-            self.applied += 1;
+        for (posting, (&tag, &candidate)) in flight.iter().zip(tags.iter().zip(&candidates)) {
+            let (rows, _) = self.rows.words().as_chunks::<STRIDE>();
+            match rows.get(candidate as usize) {
+                Some(row) if is_at::<KEY>(row, &posting.key) => add_to::<KEY>(row, posting.side, 1, posting.bytes),
+                _ => {
+                    let row = self.find_or_append(&posting.key, tag);
+                    self.add(row, posting.side, 1, posting.bytes);
+                }
+            }
+            self.applied = self.applied.wrapping_add(1);
             // The compiler must not let the store pass the additions, nor the next additions pass the store.
             compiler_fence(SeqCst);
             self.set_control(CONTROL_APPLIED, self.applied);
@@ -166,36 +177,27 @@ impl Table {
         self.set_control(CONTROL_APPLIED, applied);
     }
 
-    #[inline]
-    fn start(&self, row: u32) -> usize {
-        row as usize * self.shape.stride
-    }
-
-    #[inline]
     fn words(&self, row: u32) -> &[AtomicU64] {
-        let start = self.start(row);
+        let start = row as usize * self.shape.stride;
         self.rows.words().get(start..start + self.shape.stride).unwrap_or_default()
     }
 
-    #[inline]
     fn is_at(&self, row: u32, key: &Key) -> bool {
         let words = self.words(row);
-        let narrow = match words {
-            [a, b, c, d, ..] => {
-                (a.load(Relaxed) ^ key.words[0])
-                    | (b.load(Relaxed) ^ key.words[1])
-                    | (c.load(Relaxed) ^ key.words[2])
-                    | (d.load(Relaxed) ^ key.words[3])
-            }
-            _ => 1,
-        };
-        narrow == 0
-            && match words {
-                [_, _, _, _, e, f, ..] if self.shape.key_words == WIDE_WORDS => {
-                    e.load(Relaxed) == key.words[4] && f.load(Relaxed) == key.words[5]
-                }
-                _ => true,
-            }
+        if self.shape.key_words == WIDE_WORDS {
+            is_at::<WIDE_WORDS>(words, key)
+        } else {
+            is_at::<NARROW_WORDS>(words, key)
+        }
+    }
+
+    /// The tag of a key, for those who look up one.
+    fn tag(&self, key: &Key) -> Tag {
+        if self.shape.key_words == WIDE_WORDS {
+            self.index.tag::<WIDE_WORDS>(key)
+        } else {
+            self.index.tag::<NARROW_WORDS>(key)
+        }
     }
 
     /// The row of `key`, if there is one.
@@ -217,7 +219,7 @@ impl Table {
             return ROW_OTHER;
         }
         let other = Key::special(Account::Other, key.tag());
-        let other_tag = self.index.tag(&other);
+        let other_tag = self.tag(&other);
         self.find_or_append(&other, other_tag)
     }
 
@@ -250,12 +252,11 @@ impl Table {
         row
     }
 
-    #[inline]
     fn add(&self, row: u32, side: Side, packets: u64, bytes: u64) {
-        let at = self.shape.key_words + if side == Side::Sent { 0 } else { 2 };
-        if let Some([packet_word, byte_word]) = self.words(row).get(at..at + 2) {
-            packet_word.store(packet_word.load(Relaxed).saturating_add(packets), Relaxed);
-            byte_word.store(byte_word.load(Relaxed).saturating_add(bytes), Relaxed);
+        if self.shape.key_words == WIDE_WORDS {
+            add_to::<WIDE_WORDS>(self.words(row), side, packets, bytes);
+        } else {
+            add_to::<NARROW_WORDS>(self.words(row), side, packets, bytes);
         }
     }
 
@@ -300,10 +301,29 @@ impl Table {
 
     /// Gives the index back; the table can be read, not written, from now on.
     pub fn freeze(&mut self) {
-        self.index = Index::new(self.shape.key_words == WIDE_WORDS, 0);
+        self.index = Index::new(0);
         self.rows_max = 0;
         self.capacity = 0;
     }
+}
+
+/// Whether a row's first words are the key's. All are compared before the one decision.
+#[inline]
+fn is_at<const KEY: usize>(row: &[AtomicU64], key: &Key) -> bool {
+    let Some(row) = row.first_chunk::<KEY>() else { return false };
+    let differences = row.iter().zip(&key.words).map(|(word, wanted)| word.load(Relaxed) ^ wanted);
+    differences.fold(0, |all, difference| all | difference) == 0
+}
+
+#[inline]
+fn add_to<const KEY: usize>(row: &[AtomicU64], side: Side, packets: u64, bytes: u64) {
+    let Some([sent_packets, sent_bytes, received_packets, received_bytes, ..]) = row.get(KEY..) else { return };
+    let (packet_word, byte_word) = match side {
+        Side::Sent => (sent_packets, sent_bytes),
+        Side::Received => (received_packets, received_bytes),
+    };
+    packet_word.store(packet_word.load(Relaxed).saturating_add(packets), Relaxed);
+    byte_word.store(byte_word.load(Relaxed).saturating_add(bytes), Relaxed);
 }
 
 fn capacity(rows_max: usize, specials_max: usize) -> usize {

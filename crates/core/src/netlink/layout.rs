@@ -98,10 +98,16 @@ impl Layout {
     #[inline]
     fn is_of(&self, body: &[u8]) -> bool {
         let (words, _) = body.as_chunks();
-        let known = self.headers.iter().zip(&self.masks).take(self.words);
-        let differences =
-            words.iter().zip(known).map(|(word, (header, mask))| u64::from_ne_bytes(*word) & mask ^ header);
-        differences.fold(0, |all, difference| all | difference) == 0
+        let (Some(words), Some(headers), Some(masks)) =
+            (words.get(..self.words), self.headers.get(..self.words), self.masks.get(..self.words))
+        else {
+            return false;
+        };
+        let mut difference = 0;
+        for ((word, header), mask) in words.iter().zip(headers).zip(masks) {
+            difference |= (u64::from_ne_bytes(*word) & mask) ^ header;
+        }
+        difference == 0
     }
 
     /// The packet of a message that [`Self::is_of`] this layout.

@@ -178,7 +178,7 @@ impl TableFile {
             control: Arc::clone(&control),
             rows,
             shape,
-            index: Index::new(spec.has_peer(), rows_expected),
+            index: Index::new(rows_expected),
             count: 0,
             applied: 0,
             room: room.min(capacity),
@@ -221,7 +221,7 @@ impl Table {
             self.rows().map(|(key, _)| key).collect()
         };
         for (row, key) in (0..).zip(&keys) {
-            let tag = self.index.tag(key);
+            let tag = self.tag(key);
             self.index.insert(tag, row);
         }
         self.room = self.room.max(count);

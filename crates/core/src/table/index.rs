@@ -26,29 +26,28 @@ pub(crate) struct Index {
     used: usize,
     /// Random, so that nobody can choose addresses that collide.
     seeds: [u64; 6],
-    is_wide: bool,
 }
 
 impl Index {
     /// With room for `rows` without growing.
-    pub(crate) fn new(is_wide: bool, rows: usize) -> Self {
+    pub(crate) fn new(rows: usize) -> Self {
         let random = RandomState::new();
         let mut seeds = [0; 6];
         for (number, seed) in seeds.iter_mut().enumerate() {
             *seed = random.hash_one(number) | 1;
         }
         let bits = (rows.max(1) * 2).next_power_of_two().trailing_zeros().clamp(BITS_MIN, 31);
-        Self { slots: vec![0; 1 << bits], bits, used: 0, seeds, is_wide }
+        Self { slots: vec![0; 1 << bits], bits, used: 0, seeds }
     }
 
     /// Folded multiplications, after wyhash's construction: two for a narrow key, three for a wide one.
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "the upper half of 64 bits")]
-    pub(crate) fn tag(&self, key: &Key) -> Tag {
+    pub(crate) fn tag<const KEY: usize>(&self, key: &Key) -> Tag {
         let [w0, w1, w2, w3, w4, w5] = key.words;
         let [s0, s1, s2, s3, s4, s5] = self.seeds;
         let mut hash = fold(w0 ^ s0, w1 ^ s1) ^ fold(w2 ^ s2, w3 ^ s3);
-        if self.is_wide {
+        if KEY > NARROW_WORDS {
             hash ^= fold(w4 ^ s4, w5 ^ s5);
         }
         (hash >> 32) as Tag

@@ -151,7 +151,7 @@ fn damaged(file: &TableFile, rows: &Sums, base: &Sums) -> Error {
 impl Table {
     /// Adds what is missing of one posting.
     fn finish(&mut self, posting: &Posting, (packets, bytes): (u64, u64)) {
-        let tag = self.index.tag(&posting.key);
+        let tag = self.tag(&posting.key);
         let row = self.find_or_append(&posting.key, tag);
         self.add(row, posting.side, packets, bytes);
         self.set_applied(self.applied + 1);
