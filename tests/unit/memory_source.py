@@ -1,9 +1,11 @@
 """A source in memory: counts what a test tells it to, and breaks when it is told to."""
 
+import functools
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from netledger._core import Totals
+from netledger._core import KeySpec, PcapReader, Totals
 from netledger.config import Config, Meter
 from netledger.errors import SourceError
 from netledger.intervals import Moment
@@ -11,7 +13,18 @@ from netledger.receipt import Count, Observed
 from netledger.sources.base import Closed
 from tests.unit.rows import MemoryGeneration, row
 
+# The header of a pcap file of raw IP, and no packet.
+EMPTY_CAPTURE = bytes.fromhex("d4c3b2a1020004000000000000000000ffff000065000000")
 NOTHING = Observed(kernel=Count(0, 0), accounted=Count(0, 0), rows=0, source="memory", meaning="whole packets")
+
+
+@functools.cache
+def no_totals() -> Totals:
+    """Totals of nothing, by the native core; they cannot be made by hand."""
+    with tempfile.NamedTemporaryFile(suffix=".pcap") as capture:
+        capture.write(EMPTY_CAPTURE)
+        capture.flush()
+        return PcapReader(capture.name, key=KeySpec(columns=("host",)), rows_max=1).totals
 
 
 @dataclass
@@ -39,6 +52,7 @@ class MemorySource:
     left: dict[int, Closed] = field(default_factory=dict)
     cut_error: Exception | None = None
     open_error: SourceError | None = None
+    stats_error: SourceError | None = None
     calls: list[str] = field(default_factory=list)
     start: Moment = field(default_factory=lambda: Moment(0, 0))
     seq: int = 1
@@ -63,7 +77,9 @@ class MemorySource:
         return [self._close(now)]
 
     def stats(self) -> Totals:
-        raise NotImplementedError
+        if self.stats_error is not None:
+            raise self.stats_error
+        return no_totals()
 
     def _close(self, end: Moment) -> Closed:
         generation = _Forgotten(self.left, self.seq)

@@ -144,6 +144,19 @@ def test_a_new_meter_that_cannot_start_leaves_the_others_alone(run: Run, caplog:
     assert events(caplog).count("open_failed") == 1
 
 
+def test_a_source_that_broke_is_started_again(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    def meanwhile() -> None:
+        wait_until(lambda: bool(run.made) and run.made["nflog"][0].calls == ["open"], "open source")
+        run.made["nflog"][0].stats_error = SourceError("meter", "ask its thread", "it has ended")
+        os.kill(os.getpid(), signal.SIGUSR1)  # to make it look
+        wait_until(lambda: len(run.made["nflog"]) == 2 and run.made["nflog"][1].calls == ["open"], "new source")
+
+    assert run(meanwhile) == 0
+    assert [source.calls for source in run.made["nflog"]] == [["open", "cut", "close, keep rules"], ["open", "close"]]
+    assert [one["seq"] for one in run.receipts()] == [1, 2, 3]
+    assert "source_broke" in events(caplog)
+
+
 def test_a_bad_reload_changes_nothing_and_says_so(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     def meanwhile() -> None:
         wait_until(lambda: bool(run.made) and run.made["nflog"][0].calls == ["open"], "open source")

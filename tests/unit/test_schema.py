@@ -6,9 +6,7 @@ import pyarrow as pa
 
 from netledger import schema
 from netledger._core import KeySpec, PcapReader
-
-# A capture without a packet: the header of a pcap file of raw IP.
-EMPTY_CAPTURE = bytes.fromhex("d4c3b2a1020004000000000000000000ffff000065000000")
+from tests.unit.memory_source import EMPTY_CAPTURE
 
 
 def test_the_native_core_builds_these_columns(tmp_path: Path) -> None:

@@ -124,6 +124,14 @@ class RunningMeter:
         self._again_ns = now.monotonic_ns + self._pause_ns
         self._pause_ns = min(2 * self._pause_ns, _PAUSE_MAX_NS)
 
+    def what_broke(self) -> NetledgerError | None:
+        """Why the source does not count any more, or None while it does. Blocks for a moment."""
+        try:
+            self._source.stats()
+        except NetledgerError as error:
+            return error
+        return None
+
     def close(self, *, keep_rules: bool) -> None:
         """Closes the last interval and ends counting.
 

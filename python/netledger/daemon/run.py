@@ -167,7 +167,12 @@ class Daemon:
         of it waits, and opened again only when its last interval is committed: the same interval would come twice.
         """
         for name, meter in list(self._meters.items()):
-            if self._wanted.get(name) != meter.config and not self._queue.waiting(name):
+            broken = meter.what_broke()
+            if broken is not None:
+                _log_error("source_broke", broken, meter=name)
+                # As if the process had died: the rules go on counting, and what is left is taken over.
+                self._close(name, keep_rules=True)
+            elif self._wanted.get(name) != meter.config and not self._queue.waiting(name):
                 self._close(name, keep_rules=False)
                 _log.info("closed", extra={"fields": {"meter": name}})
         for name in self._wanted:
