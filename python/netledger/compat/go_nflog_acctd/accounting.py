@@ -72,7 +72,8 @@ class Accounting:
         0 is done; 1 means that a period could not be written and waits for the next start.
 
         Raises:
-            SourceError: nothing is received any more. What has been counted is on disk.
+            SourceError, OSError: nothing is received any more, or the last period cannot be closed. What has been
+                counted is in the runtime directory.
         """
         log = self._log
         log.line("Starting accounting")
@@ -96,8 +97,8 @@ class Accounting:
         end_ns = schedule.label(now)
         try:
             closed = self._counting.cut(label_end_ns=end_ns, now=now)
-        except SourceError as error:
-            # Nothing is lost: the open period goes on, and its file says so.
+        except (SourceError, OSError) as error:
+            # Nothing is lost: the open period goes on, and its file says so. (OSError: the runtime directory is full.)
             self._log.line(f"Failed to end the period: {error}")
             schedule.postpone(now)
             self.take(())

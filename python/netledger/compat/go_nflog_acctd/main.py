@@ -136,6 +136,8 @@ def _run(options: Options, clock: Clock, log: Log, signals: EndSignals) -> int:
         raise _EndError(f"nflog_bind_pf failed: {_NOT_PERMITTED}") from error
     except SourceError as error:
         raise _EndError(f"{error} ({error.hint})" if error.hint else str(error)) from error
+    except OSError as error:
+        raise _EndError(f"Failed to use the runtime directory {quote(str(runtime))}: {errno_text(error)}") from error
     accounting = Accounting(options, meter, rows_of, clock=clock, journal=Journal(runtime / "files.json"), log=log)
     _announce(options.groups, log, opened=len(options.groups))
     for period in left_over:
@@ -143,7 +145,7 @@ def _run(options: Options, clock: Clock, log: Log, signals: EndSignals) -> int:
     accounting.take(left_over)
     try:
         return accounting.run(started, signals)
-    except SourceError as error:
+    except (SourceError, OSError) as error:
         raise _EndError(f"{error}: what has been counted is kept, and written at the next start") from error
 
 

@@ -60,6 +60,7 @@ class Source:
 
     opened: Moment
     refusals: int = 0
+    refusal: Exception = field(default_factory=lambda: TableError("gen-2", "create", "no space left on device"))
     ended: bool = False
     seq: int = 0
     at_news: Callable[[], None] = lambda: None
@@ -68,7 +69,7 @@ class Source:
     def cut(self, *, label_end_ns: int, now: Moment) -> Closed:
         if self.refusals:
             self.refusals -= 1
-            raise TableError("gen-2", "create", "no space left on device")
+            raise self.refusal
         end = Moment(label_end_ns, now.monotonic_ns)
         closed, self.opened = self.closed(end), end
         return closed
@@ -161,12 +162,21 @@ def test_a_clock_that_is_stepped_back_lets_the_period_wait_for_its_end(directory
     assert names(directory)[0] == "120000_120005.csv"
 
 
-def test_a_period_that_cannot_be_ended_goes_on(directory: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    source = Source(Moment(NOON, 0), refusals=1)
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (TableError("gen-2", "create", "no space left on device"), "gen-2: create: no space left on device"),
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+    ],
+)
+def test_a_period_that_cannot_be_ended_goes_on(
+    directory: Path, capfd: pytest.CaptureFixture[str], refusal: Exception, words: str
+) -> None:
+    source = Source(Moment(NOON, 0), refusals=1, refusal=refusal)
     source.at_news = end_when(lambda: source.seq == 1)
     assert run(directory, source, Times([0] + [0.5] * 80), "-interval", "5s", "-verbose") == 0
     assert names(directory)[0] == "120000_120010.csv"
-    assert "Failed to end the period: gen-2: create: no space left on device" in capfd.readouterr().err
+    assert f"Failed to end the period: {words}" in capfd.readouterr().err
 
 
 def test_when_nothing_is_received_any_more_it_ends(directory: Path) -> None:
