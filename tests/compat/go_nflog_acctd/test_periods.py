@@ -151,17 +151,19 @@ def test_a_removed_directory_delays_the_files_and_loses_nothing(wire: Wire) -> N
 
 
 @contextmanager
-def small_disk(path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB, full."""
+def small_disk(path: Path, size: str = "64k") -> Iterator[Path]:
+    """A small file system; gives the path of a file to fill it with."""
     path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(path)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(path)], check=True)
     try:
-        filling = path / "filling"
-        with filling.open("wb", buffering=0) as file:
-            wait_for(lambda: _is_full(file.fileno()), SECONDS, "the disk is full")
-        yield filling
+        yield path / "filling"
     finally:
         subprocess.run(["umount", str(path)], check=True)
+
+
+def fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        wait_for(lambda: _is_full(file.fileno()), SECONDS, "the disk is full")
 
 
 def _is_full(descriptor: int) -> bool:
@@ -175,6 +177,7 @@ def _is_full(descriptor: int) -> bool:
 def test_a_full_disk_delays_the_files_and_leaves_no_empty_ones(wire: Wire) -> None:
     wire.rules(RULE)
     with small_disk(wire.directory / "full") as filling:
+        fill(filling)
         daemon = wire.start("-interval", "2s", "-ip4-dst-group", "4", directory="full").started()
         wire.send(5, PAYLOAD_BYTES)
         daemon.wait_for_line(
@@ -188,6 +191,31 @@ def test_a_full_disk_delays_the_files_and_leaves_no_empty_ones(wire: Wire) -> No
         assert all(end == start for (_, end), (start, _) in pairwise(found))
         assert daemon.sums() == {"10.9.0.2": (Count(0, 0), Count(5, 190))}
         assert daemon.leftovers() == []
+
+
+def test_a_full_runtime_directory_lets_the_period_go_on(wire: Wire) -> None:
+    wire.rules(RULE)
+    with small_disk(wire.directory / "run-acc", "4m") as filling:
+        daemon = wire.start("-interval", "1s", "-ip4-dst-group", "4").started()
+        fill(filling)
+        wire.send(5, PAYLOAD_BYTES)
+        daemon.wait_for_line(lambda line: line.startswith("Failed to end the period: "), times=2)
+        filling.unlink()
+        before = sum(is_written(line) for line in daemon.log())
+        daemon.wait_for_line(is_written, times=before + 2)
+        assert daemon.stop() == 0
+    found = bounds(daemon)
+    assert all(end == start for (_, end), (start, _) in pairwise(found))
+    assert daemon.sums() == {"10.9.0.2": (Count(0, 0), Count(5, 190))}
+
+
+def test_without_room_for_the_counters_the_start_is_refused(wire: Wire) -> None:
+    with small_disk(wire.directory / "run-acc") as filling:
+        fill(filling)
+        daemon = wire.start("-ip4-dst-group", "4")
+        assert daemon.child.wait(SECONDS) == 1
+        assert len(daemon.log()) == 1
+        assert "no space left on device" in daemon.text()
 
 
 def test_what_could_not_be_written_at_the_end_is_written_by_the_next_start(wire: Wire) -> None:

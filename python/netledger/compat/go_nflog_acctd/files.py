@@ -16,6 +16,7 @@ from netledger.compat.go_nflog_acctd.log import Log
 __all__ = ["Journal", "Period", "make_directories", "write_period"]
 
 _MODE = 0o644
+_JOURNAL_MODE = 0o640
 _DIRECTORY_MODE = 0o750
 # What file systems without hard links answer.
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -87,7 +88,9 @@ class Journal:
 
     def _write(self, notes: dict[str, list[str | int]]) -> None:
         temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(notes))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        with os.fdopen(os.open(temporary, flags, _JOURNAL_MODE), "w") as file:
+            json.dump(notes, file)
         temporary.replace(self._path)
 
 
