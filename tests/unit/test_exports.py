@@ -106,17 +106,6 @@ def test_the_end_of_the_newest_interval_is_known_by_its_number(tmp_path: Path) -
     assert exports.last_end_ns("lan") == RECEIPT.end_ns + SECOND_NS
 
 
-def test_rows_without_a_receipt_give_way_to_the_same_interval_with_another_end(tmp_path: Path) -> None:
-    exports = ExportDirectory(tmp_path)
-    exports.write(replace(RECEIPT, end_ns=RECEIPT.end_ns - SECOND_NS), batch(HOSTS))
-    next(exports.of("lan").glob("*.receipt.json")).unlink()
-    exports.write(RECEIPT, batch(HOSTS))
-    assert sorted(path.name for path in exports.of("lan").iterdir()) == [
-        f"{file_name(RECEIPT)}.csv",
-        f"{file_name(RECEIPT)}.receipt.json",
-    ]
-
-
 def test_sums_are_exact_beyond_64_bits_of_a_wrapping_sum() -> None:
     assert sums(batch(HOSTS[:1])) == (Count(1, 5), Count(2, 7))
     assert sums(batch([])) == (Count(0, 0), Count(0, 0))

@@ -49,13 +49,35 @@ def test_a_commit_writes_the_interval_and_releases_the_generation(pipeline: Pipe
     assert told["monotonic_seconds"] == 300
 
 
-def test_a_repeated_commit_only_releases(pipeline: Pipeline, exports: ExportDirectory) -> None:
+def test_an_interval_that_was_left_and_is_known_is_only_released(pipeline: Pipeline, exports: ExportDirectory) -> None:
     pipeline.commit(closed(MemoryGeneration(ROWS), observed=observed()))
     before = receipts(exports)
     again = MemoryGeneration(ROWS[:1])
-    pipeline.commit(closed(again, observed=observed(kernel=Count(99, 9999))))
+    pipeline.commit(closed(again, observed=observed(kernel=Count(99, 9999))), is_left=True)
     assert again.released == 1
     assert receipts(exports) == before
+
+
+def test_a_repeated_commit_changes_nothing(pipeline: Pipeline, exports: ExportDirectory) -> None:
+    pipeline.commit(closed(MemoryGeneration(ROWS), observed=observed()))
+    before = receipts(exports)
+    pipeline.commit(closed(MemoryGeneration(ROWS), observed=observed()))
+    assert receipts(exports) == before
+    assert len(list(exports.of("lan").iterdir())) == 2
+
+
+def test_rows_without_a_receipt_give_way_when_the_interval_comes_back(
+    pipeline: Pipeline, exports: ExportDirectory
+) -> None:
+    left = closed(MemoryGeneration(ROWS), observed=observed())
+    pipeline.commit(left)
+    next(exports.of("lan").glob("*.receipt.json")).unlink()
+    later = Moment(left.end.wall_ns + 90 * SECOND_NS, left.end.monotonic_ns + 90 * SECOND_NS)
+    pipeline.commit(replace(left, end=later), is_left=True)
+    assert sorted(path.name for path in exports.of("lan").iterdir()) == [
+        "20251120T100000Z_20251120T100630Z-00000001.csv",
+        "20251120T100000Z_20251120T100630Z-00000001.receipt.json",
+    ]
 
 
 def test_a_failed_commit_keeps_the_generation(pipeline: Pipeline, exports: ExportDirectory, tmp_path: Path) -> None:

@@ -42,9 +42,23 @@ class ExportDirectory:
         """Whether the interval is there already, so that writing it again would count it twice.
 
         The end is not compared: a process that was killed after writing, before it forgot the interval, may end it
-        somewhat later when it comes back.
+        somewhat later when it comes back. Reads the whole directory.
         """
-        return any(self._of_interval(meter, seq, start_ns, "receipt.json"))
+        return bool(self._of_interval(meter, seq, start_ns, "receipt.json"))
+
+    def remove_rows(self, *, meter: str, seq: int, start_ns: int) -> None:
+        """Removes rows of an interval that has no receipt: of a process that was killed between the two.
+
+        They hold the same packets, perhaps under another end. Reads the whole directory.
+
+        Raises:
+            ExportError: they cannot be removed.
+        """
+        for path in self._of_interval(meter, seq, start_ns, "csv"):
+            try:
+                path.unlink()
+            except OSError as error:
+                raise export_error(path, "remove", error) from error
 
     def last_end_ns(self, meter: str) -> int | None:
         """About when the newest interval of a meter ends, UTC nanoseconds rounded up to a second; None without one."""
@@ -62,23 +76,11 @@ class ExportDirectory:
             ExportError: the disk is full, broken or refuses; the interval is not complete.
         """
         path = self.of(receipt.meter) / file_name(receipt)
-        table = path.with_name(f"{path.name}.csv")
-        write_atomically(table, lambda file: write_rows(file, rows, receipt))
-        for other in self._of_interval(receipt.meter, receipt.seq, receipt.start_ns, "csv"):
-            if other != table:
-                _remove(other)
+        write_atomically(path.with_name(f"{path.name}.csv"), lambda file: write_rows(file, rows, receipt))
         write_atomically(path.with_name(f"{path.name}.receipt.json"), lambda file: write_receipt(file, receipt))
 
     def _of_interval(self, meter: str, seq: int, start_ns: int, ending: str) -> list[Path]:
         return list(self.of(meter).glob(f"{_stamp(start_ns)}_*-{seq:08d}.{ending}"))
-
-
-def _remove(path: Path) -> None:
-    # Rows without a receipt, of a process that was killed between the two: the same packets, under another end.
-    try:
-        path.unlink()
-    except OSError as error:
-        raise export_error(path, "remove", error) from error
 
 
 def file_name(receipt: Receipt) -> str:

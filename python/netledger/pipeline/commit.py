@@ -26,8 +26,11 @@ class Pipeline:
         self._node = node
         self._exports = exports
 
-    def commit(self, closed: Closed, *, remarks: tuple[str, ...] = ()) -> Receipt:
+    def commit(self, closed: Closed, *, remarks: tuple[str, ...] = (), is_left: bool = False) -> Receipt:
         """Makes an interval durable, then lets the source forget it. Blocks for the disk.
+
+        ``is_left`` says that a process before this one closed it or left it open, and may have written it already. To
+        commit it again in the same process is harmless in any case: the files have the same names.
 
         Raises:
             ExportError: it could not be written. The generation is kept; commit it again later.
@@ -44,12 +47,19 @@ class Pipeline:
             observed=closed.observed,
             remarks=remarks,
         )
-        if self._exports.has(meter=receipt.meter, seq=receipt.seq, start_ns=receipt.start_ns):
+        if is_left and self._is_known(receipt):
             _log.info("known", extra={"fields": {"meter": receipt.meter, "seq": receipt.seq}})
         else:
             receipt = self._write(closed, receipt)
         closed.release()
         return receipt
+
+    def _is_known(self, receipt: Receipt) -> bool:
+        meter, seq, start_ns = receipt.meter, receipt.seq, receipt.start_ns
+        if self._exports.has(meter=meter, seq=seq, start_ns=start_ns):
+            return True
+        self._exports.remove_rows(meter=meter, seq=seq, start_ns=start_ns)
+        return False
 
     def _write(self, closed: Closed, receipt: Receipt) -> Receipt:
         rows = closed.batch()

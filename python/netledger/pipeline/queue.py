@@ -26,11 +26,18 @@ _REPEAT_LOG_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    closed: Closed
+    remarks: tuple[str, ...]
+    is_left: bool
+
+
 @dataclass(slots=True)
 class _Line:
     """The intervals of one meter, oldest first, and when the first may be tried again."""
 
-    waiting: deque[tuple[Closed, tuple[str, ...]]] = field(default_factory=deque)
+    waiting: deque[_Waiting] = field(default_factory=deque)
     due: float = 0.0
     pause_seconds: float = _PAUSE_FIRST_SECONDS
     logged: float | None = None
@@ -55,10 +62,11 @@ class CommitQueue:
         """Starts the thread."""
         self._thread.start()
 
-    def put(self, closed: Closed, *, remarks: tuple[str, ...] = ()) -> None:
-        """Takes a generation over. Does not block."""
+    def put(self, closed: Closed, *, remarks: tuple[str, ...] = (), is_left: bool = False) -> None:
+        """Takes a generation over, with what :meth:`Pipeline.commit` is to know. Does not block."""
         with self._changed:
-            self._lines.setdefault(closed.meter, _Line()).waiting.append((closed, remarks))
+            line = self._lines.setdefault(closed.meter, _Line())
+            line.waiting.append(_Waiting(closed, remarks, is_left))
             self._changed.notify_all()
 
     def waiting(self, meter: str) -> int:
@@ -82,9 +90,10 @@ class CommitQueue:
 
     def _run(self) -> None:
         while (line := self._next()) is not None:
-            closed, remarks = line.waiting[0]
+            first = line.waiting[0]
+            closed = first.closed
             try:
-                receipt = self._pipeline.commit(closed, remarks=remarks)
+                receipt = self._pipeline.commit(closed, remarks=first.remarks, is_left=first.is_left)
             except (NetledgerError, OSError) as error:
                 self._failed(line, closed, error)
             except Exception as error:  # noqa: BLE001  # the top of a thread: it outlives what nobody thought of
