@@ -104,6 +104,18 @@ def test_usr1_closes_the_interval_now(run: Run) -> None:
     assert [one["seq"] for one in run.receipts()] == [1, 2]
 
 
+def test_leftovers_are_removed_and_no_meter_is_in_the_way_of_the_lock(run: Run) -> None:
+    run.text = "[meters.lock]\n"
+    leftover = run.tmp_path / "store" / "exports" / "lock" / ".x.csv.tmp"
+    leftover.parent.mkdir(parents=True)
+    leftover.touch()
+    assert run(lambda: wait_until(lambda: bool(run.made), "source")) == 0
+    assert len(run.receipts("lock")) == 1
+    assert not leftover.exists()
+    # Where the directory of this meter would be.
+    assert not (run.tmp_path / "run" / "lock").exists()
+
+
 def test_the_rules_are_kept_if_asked_for(run: Run) -> None:
     run.keep_rules = True
     assert run(lambda: wait_until(lambda: bool(run.made), "source")) == 0
@@ -237,7 +249,7 @@ def test_the_lock_of_a_dead_process_does_not_block(tmp_path: Path) -> None:
         f"RuntimeLock(pathlib.Path({str(tmp_path)!r})).open(); os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
-    assert (tmp_path / "lock").read_text().strip().isdigit()
+    assert (tmp_path / "netledger.lock").read_text().strip().isdigit()
     RuntimeLock(tmp_path).open()
 
 

@@ -92,7 +92,6 @@ class Daemon:
 
     def _start(self) -> None:
         for name in self._config.meters:
-            self._exports.remove_leftovers(name)
             self._open(name)
         notify.tell("READY=1")
         _log.info("started", extra={"fields": {"node": self._config.node, "meters": ",".join(self._meters)}})
@@ -132,6 +131,8 @@ class Daemon:
         if wanted.source == "auto":
             fields = {"meter": name, "source": "nflog", "why": "the one mechanism of this version that can be proven"}
             _log.info("source_chosen", extra={"fields": fields})
+        for path in self._exports.remove_leftovers(name):
+            _log.info("leftover_removed", extra={"fields": {"meter": name, "file": path}})
         source = self._make_source(name, wanted, self._config)
         meter = RunningMeter(name, wanted, source, queue=self._queue, clock=self._clock)
         meter.open(last_end_ns=self._exports.last_end_ns(name))

@@ -8,6 +8,8 @@ from typing import final
 
 from netledger.errors import NetledgerError
 
+# With a dot in it, so that no meter can have this name for its directory.
+_LOCK = "netledger.lock"
 _MOUNTS = Path("/proc/self/mountinfo")
 _IN_MEMORY = {"tmpfs", "ramfs"}
 _OCTAL = re.compile(r"\\([0-7]{3})")
@@ -33,7 +35,7 @@ class RuntimeLock:
         """
         try:
             self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-            descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            descriptor = os.open(self._directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         except OSError as error:
             raise RuntimeDirectoryError(str(self._directory), "open", (error.strerror or str(error)).lower()) from error
         try:
