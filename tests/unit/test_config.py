@@ -275,6 +275,16 @@ def test_what_is_no_duration_is_none(text: str) -> None:
     assert durations.parse(text) is None
 
 
+@given(st.integers(1, durations.INTERVAL_MAX_SECONDS))
+def test_an_interval_that_is_refused_has_neighbours_that_are_not(seconds: int) -> None:
+    assert durations.parse(durations.render(seconds)) == seconds
+    if not durations.divides_days(seconds):
+        shorter, longer = durations.neighbours(seconds)
+        assert shorter < seconds < longer
+        assert durations.divides_days(shorter)
+        assert durations.divides_days(longer)
+
+
 def test_a_configuration_cannot_be_changed() -> None:
     config = loads("", file="f")
     with pytest.raises(ValueError, match="frozen"):
