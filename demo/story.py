@@ -29,7 +29,7 @@ INTERVAL_SECONDS = 3
 INTERVALS = 8
 KILL_AFTER_INTERVALS = 3
 DEAD_SECONDS = 1.0
-PROGRAMS = ("ip", "nft", "ping", "gcc", "setpriv", "sysctl")
+PROGRAMS = ("ip", "nft", "ping", "gcc", "setpriv")
 
 STREAMS = (
     Udp(source="10.77.1.2", destination="10.77.2.2", sources=12, ports=5, payload_bytes=200, count=0, rate=6000),

@@ -34,6 +34,16 @@ COMMAND_SECONDS = 30.0
 _numbers = itertools.count(1)
 _libc = ctypes.CDLL(None, use_errno=True)
 
+# As `sysctl` names them; interfaces that are made later take the defaults.
+SETTINGS = {
+    "ipv4/ip_forward": 1,
+    "ipv6/conf/all/forwarding": 1,
+    **{f"ipv4/conf/{which}/rp_filter": 0 for which in ("all", "default")},
+    **{f"ipv4/conf/{which}/send_redirects": 0 for which in ("all", "default")},
+    **{f"ipv6/conf/{which}/accept_dad": 0 for which in ("all", "default")},
+    **{f"ipv6/conf/{which}/addr_gen_mode": 1 for which in ("all", "default")},
+}
+
 QUIET = """
 table inet quiet {
   chain born {
@@ -164,11 +174,9 @@ class Network:
         name = f"nlt{os.getpid()}_{next(_numbers)}_{label}"
         _command(["ip", "netns", "add", name])
         self._exits.callback(subprocess.run, ["ip", "netns", "del", name], check=False, capture_output=True)
-        settings = ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"]
-        for which in ("all", "default"):
-            settings += [f"net.ipv4.conf.{which}.rp_filter=0", f"net.ipv4.conf.{which}.send_redirects=0"]
-            settings += [f"net.ipv6.conf.{which}.accept_dad=0", f"net.ipv6.conf.{which}.addr_gen_mode=1"]
-        self.run(name, ["sysctl", "-q", "-w", *settings])
+        with self.inside(name):
+            for setting, value in SETTINGS.items():
+                Path("/proc/sys/net", setting).write_text(f"{value}\n")
         self.run(name, ["ip", "link", "set", "lo", "up"])
         self.nft(name, QUIET)
         return name

@@ -6,12 +6,13 @@ from signal import SIGCONT, SIGSTOP, SIGUSR1
 from tests.kernel import senders
 from tests.kernel.books import Books
 from tests.kernel.gateway import Gateway
-from tests.kernel.lab import Count, Lab, wait_for
+from tests.kernel.lab import QUIET, Count, Lab, wait_for
 from tests.kernel.senders import Udp
 
 LEFT_ONLY = 'source = "nflog"\nlocal = ["10.77.1.0/24", "fd77:1::/64"]\n'
 GROUPS = LEFT_ONLY + '[meters.lan.nflog]\ngroups = [{group = 7, account = "both"}]\nbuffer_bytes = 262144\n'
 SOME = Udp(source="10.77.1.2", destination="10.77.2.2")
+FLUSH = f"flush ruleset\n{QUIET}"  # the lab's own rules stay: a gateway that says nothing unasked
 RULES = "type filter hook forward priority 0; log group 7 snaplen 64;"
 
 
@@ -40,7 +41,7 @@ def test_a_foreign_flush_interrupts_the_interval_and_the_rules_come_back(lab: La
     gateway = Gateway(lab, lab.gw, interval="1s")
     gateway.start_counting()
     senders.udp(lab, lab.left, replace(SOME, count=500))
-    lab.nft(lab.gw, "flush ruleset")
+    lab.nft(lab.gw, FLUSH)
     gateway.wait_for_log("level=warning")
     wait_for(lambda: "netledger" in lab.run(lab.gw, ["nft", "list", "tables"]), 10, "the rules")
     committed = len(gateway.books().intervals)
@@ -82,7 +83,7 @@ def test_rules_flushed_while_nobody_runs_are_noticed_at_the_next_start(lab: Lab)
     gateway.child.signal(SIGUSR1)
     gateway.wait_for_intervals(1)
     gateway.child.kill()
-    lab.nft(lab.gw, "flush ruleset")
+    lab.nft(lab.gw, FLUSH)
     senders.udp(lab, lab.left, replace(SOME, count=100))
     gateway.start_counting()
     senders.udp(lab, lab.left, replace(SOME, count=60))
