@@ -1,7 +1,7 @@
 """The native core: counts packets, knows nothing of users, prices or the wall clock.
 
-Only ``netledger.sources`` imports this module. Small integers and strings go in; Arrow batches, integer counters and the
-exceptions of ``netledger.errors`` come out. A packet, a callback or a log line never crosses.
+Only ``netledger.sources`` imports this module. Small integers and strings go in; Arrow batches, integer counters and
+the exceptions of ``netledger.errors`` come out. A packet, a callback or a log line never crosses.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ __all__ = ["Batch", "Generation", "KeySpec", "Meter", "NflogGroup", "PcapReader"
 class KeySpec:
     """What rows are added up by.
 
-    ``columns`` are any of host, peer, protocol, host_port, peer_port, interface, label. Prefix lengths cut host and peer.
-    ``local`` are networks in text form; without any, every address is a host.
+    ``columns`` are any of host, peer, protocol, host_port, peer_port, interface, label. Prefix lengths cut host and
+    peer. ``local`` are networks in text form; without any, every address is a host.
 
     Raises:
         ValueError: an unknown column, a network that is none, a prefix length out of range.
@@ -26,25 +26,26 @@ class KeySpec:
         columns: Sequence[str],
         ipv4_prefix_length: int = 32,
         ipv6_prefix_length: int = 64,
-        local: Sequence[str] = (),
+        local: Sequence[str] = ...,
     ) -> KeySpec: ...
 
 @final
 class NflogGroup:
     """One NFLOG group to receive.
 
-    ``account`` says which postings its packets make: ``source`` (sent only), ``destination`` (received only) or ``both``.
-    ``copy_range_bytes`` is how much of each packet the kernel copies. With ``strict_family`` 4 or 6 a packet of the
-    other IP version is counted as unreadable instead of being accounted.
+    ``account`` says which postings its packets make: ``source`` (sent only), ``destination`` (received only) or
+    ``both``. ``copy_range_bytes`` is how much of each packet the kernel copies. With ``strict_family`` 4 or 6 a packet
+    of the other IP version is counted as unreadable instead of being accounted.
     """
 
-    def __new__(
-        cls, number: int, *, account: str, copy_range_bytes: int, strict_family: int = 0
-    ) -> NflogGroup: ...
+    def __new__(cls, number: int, *, account: str, copy_range_bytes: int, strict_family: int = 0) -> NflogGroup: ...
 
 @final
 class Meter:
-    """A thread that receives NFLOG groups into table files. Safe to share between threads; no call blocks the receiver."""
+    """A thread that receives NFLOG groups into table files.
+
+    Safe to share between threads; no call blocks the receiver.
+    """
 
     def __new__(
         cls,
@@ -65,7 +66,7 @@ class Meter:
         """
 
     def roll(self, path: str) -> Generation:
-        """Lets the same groups go on into a new table at ``path``, from a datagram border on; returns the closed one."""
+        """Lets the groups go on into a new table at ``path``, from a datagram border on; returns the closed one."""
 
     def end(self) -> Generation:
         """Unbinds the groups of the oldest generation, drains them to the kernel's acknowledgement and freezes it."""
@@ -161,8 +162,11 @@ class TraceEvent:
     def is_source(self) -> bool: ...
     @property
     def numbers(self) -> tuple[int, int, int]:
-        """batch: packets; packet: bytes, IP version; short: have, need, IP version expected; version: the version found;
-        missing: count, received number, expected number. What is not named is 0."""
+        """What the kind says.
+
+        batch: packets; packet: bytes, IP version; short: have, need, IP version expected; version: the version found;
+        missing: count, received number, expected number. What is not named is 0.
+        """
 
 @final
 class Batch:

@@ -148,7 +148,8 @@ impl Poster {
     }
 
     /// Hands the postings of a packet to `take`: the sent one first.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "headers and keys stay in registers")]
+    #[inline(always)]
     pub fn post(&self, headers: &Headers, sides: Sides, place: &Place, mut take: impl FnMut(Posting)) {
         if sides.sent() {
             let ports = (headers.source_port, headers.destination_port);
@@ -165,7 +166,8 @@ impl Poster {
         }
     }
 
-    #[inline]
+    #[allow(clippy::inline_always, reason = "as for `post`")]
+    #[inline(always)]
     fn key(
         &self,
         headers: &Headers,

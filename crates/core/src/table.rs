@@ -1,7 +1,7 @@
 //! Key → sent and received packets and bytes.
 //!
 //! Rows are appended and never move; beside them an [`index`] finds a row by its key. Rows may lie in a file mapping
-//! ([`file`]): then what was added is still there when the process is not, and the index is built again.
+//! ([`mod@file`]): then what was added is still there when the process is not, and the index is built again.
 //!
 //! A posting is two additions and then one store that says it is done. After a crash at most one posting is torn, and the
 //! sums of all rows tell which of its two additions had happened (`journal`).
@@ -92,7 +92,7 @@ impl Table {
             control: Arc::new(map(PAGE_BYTES)?),
             rows: map(shape.bytes(capacity))?,
             shape,
-            index: Index::new(0),
+            index: Index::new(0)?,
             count: 0,
             applied: 0,
             room: capacity,
@@ -212,7 +212,7 @@ impl Table {
         }
         let is_special = key.fields().account != Account::Host;
         let limit = if is_special { self.capacity } else { self.rows_max };
-        if self.count < limit && self.has_room() {
+        if self.count < limit && self.has_room() && self.index.make_room() {
             return self.append(key, tag);
         }
         if key.is_other() {
@@ -301,7 +301,9 @@ impl Table {
 
     /// Gives the index back; the table can be read, not written, from now on.
     pub fn freeze(&mut self) {
-        self.index = Index::new(0);
+        if let Ok(small) = Index::new(0) {
+            self.index = small;
+        }
         self.rows_max = 0;
         self.capacity = 0;
     }

@@ -95,7 +95,8 @@ impl Layout {
         })
     }
 
-    #[inline]
+    #[allow(clippy::inline_always, reason = "as for `Messages::next_alike`")]
+    #[inline(always)]
     fn is_of(&self, body: &[u8]) -> bool {
         let (words, _) = body.as_chunks();
         let (Some(words), Some(headers), Some(masks)) =
@@ -111,7 +112,8 @@ impl Layout {
     }
 
     /// The packet of a message that [`Self::is_of`] this layout.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "as for `Messages::next_alike`")]
+    #[inline(always)]
     fn read<'a>(&self, body: &'a [u8]) -> Option<NflogPacket<'a>> {
         let &[family, _version, group_high, group_low] = body.first_chunk()?;
         let number = |span: Span| if span.start == 0 { Some(0) } else { span.number(body) };
@@ -140,7 +142,8 @@ impl Layouts {
     }
 
     /// The packet, if its message is laid out like one before.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "as for `Messages::next_alike`")]
+    #[inline(always)]
     pub(super) fn read<'a>(&self, body: &'a [u8]) -> Option<NflogPacket<'a>> {
         let layout = self.0.get(Self::place(body.len()))?;
         if layout.words == 0 || layout.length != body.len() || !layout.is_of(body) {

@@ -48,16 +48,22 @@ impl Reader {
         let before = state.received_packets;
         // In registers or at least in one place while the batch is read; the state gets the sums at its end.
         let mut posted = Sums::default();
-        for message in Messages::new(bytes) {
+        let mut messages = Messages::new(bytes);
+        let mut post = |posting: Posting| {
+            posted.add(&posting);
+            take(posting);
+        };
+        loop {
+            while let Some(packet) = if tail { None } else { messages.next_alike() } {
+                self.packet(&packet, group, header, state, trace, &mut post);
+            }
+            let Some(message) = messages.next() else { break };
             match message {
                 Ok(Message::Packet(packet)) => {
                     if tail && !is_fresh(&packet, group, state, state.received_packets > before) {
                         break;
                     }
-                    self.packet(&packet, group, header, state, trace, &mut |posting: Posting| {
-                        posted.add(&posting);
-                        take(posting);
-                    });
+                    self.unlike(&packet, group, header, state, trace, &mut post);
                 }
                 Ok(Message::Error { sequence, errno }) => answer = Some((sequence, errno)),
                 Ok(Message::Done) if tail => break,
@@ -74,7 +80,22 @@ impl Reader {
         answer
     }
 
-    #[inline]
+    /// A packet laid out like none before it.
+    #[cold]
+    fn unlike(
+        &self,
+        packet: &NflogPacket<'_>,
+        group: &GroupSpec,
+        header: Header<'_>,
+        state: &mut GroupState,
+        trace: Option<&Trace>,
+        take: &mut dyn FnMut(Posting),
+    ) {
+        self.packet(packet, group, header, state, trace, take);
+    }
+
+    #[allow(clippy::inline_always, reason = "once, in the loop over alike packets")]
+    #[inline(always)]
     fn packet(
         &self,
         packet: &NflogPacket<'_>,
@@ -82,7 +103,7 @@ impl Reader {
         header: Header<'_>,
         state: &mut GroupState,
         trace: Option<&Trace>,
-        take: &mut impl FnMut(Posting),
+        take: &mut (impl FnMut(Posting) + ?Sized),
     ) {
         state.received_packets += 1;
         if let Some(sequence) = packet.sequence {

@@ -151,7 +151,9 @@ impl TableFile {
         if rows > opened.table.capacity {
             return Err(fail(path, "open", "damaged header"));
         }
-        opened.table.index_again(rows);
+        if !opened.table.index_again(rows) {
+            return Err(fail(path, "open", "no memory for its index"));
+        }
         Ok(opened)
     }
 
@@ -178,7 +180,7 @@ impl TableFile {
             control: Arc::clone(&control),
             rows,
             shape,
-            index: Index::new(rows_expected),
+            index: Index::new(rows_expected)?,
             count: 0,
             applied: 0,
             room: room.min(capacity),
@@ -214,18 +216,20 @@ impl TableFile {
 }
 
 impl Table {
-    /// Builds the index from `count` rows that are already there.
-    fn index_again(&mut self, count: usize) {
-        let keys: Vec<Key> = {
-            self.count = count;
-            self.rows().map(|(key, _)| key).collect()
-        };
+    /// Builds the index from `count` rows that are already there. False if there is no memory for it.
+    fn index_again(&mut self, count: usize) -> bool {
+        self.count = count;
+        self.room = self.room.max(count);
+        let keys: Vec<Key> = self.rows().map(|(key, _)| key).collect();
         for (row, key) in (0..).zip(&keys) {
             let tag = self.tag(key);
+            if !self.index.make_room() {
+                return false;
+            }
             self.index.insert(tag, row);
         }
-        self.room = self.room.max(count);
         self.insert_first();
+        true
     }
 
     /// How many rows a generation of about this size should expect.

@@ -6,9 +6,11 @@
 //! The index lives in this process alone: after a crash it is built again from the rows.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::Ordering::Relaxed;
 
+use crate::error::Error;
 use crate::flow::{Key, NARROW_WORDS};
-use crate::sys::mapping::prefetch;
+use crate::sys::mapping::{Mapping, prefetch};
 
 const BITS_MIN: u32 = 10;
 /// Slots are placed by 32 bits of hash, and are at most half full.
@@ -21,7 +23,8 @@ pub(crate) type Tag = u32;
 
 #[derive(Debug)]
 pub(crate) struct Index {
-    slots: Vec<u64>,
+    /// In huge pages where the kernel has them: at 100,000 keys a look-up would else miss the translation cache too.
+    slots: Mapping,
     bits: u32,
     used: usize,
     /// Random, so that nobody can choose addresses that collide.
@@ -30,14 +33,14 @@ pub(crate) struct Index {
 
 impl Index {
     /// With room for `rows` without growing.
-    pub(crate) fn new(rows: usize) -> Self {
+    pub(crate) fn new(rows: usize) -> Result<Self, Error> {
         let random = RandomState::new();
         let mut seeds = [0; 6];
         for (number, seed) in seeds.iter_mut().enumerate() {
             *seed = random.hash_one(number) | 1;
         }
         let bits = (rows.max(1) * 2).next_power_of_two().trailing_zeros().clamp(BITS_MIN, 31);
-        Self { slots: vec![0; 1 << bits], bits, used: 0, seeds }
+        Ok(Self { slots: slots(bits)?, bits, used: 0, seeds })
     }
 
     /// Folded multiplications, after wyhash's construction: two for a narrow key, three for a wide one.
@@ -60,7 +63,7 @@ impl Index {
 
     #[inline]
     pub(crate) fn prefetch(&self, tag: Tag) {
-        prefetch(&self.slots, self.place(tag));
+        prefetch(self.slots.words(), self.place(tag));
     }
 
     /// The first row whose hash has this tag, or [`NONE`].
@@ -73,10 +76,11 @@ impl Index {
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "the two halves of a slot")]
     pub(crate) fn find(&self, tag: Tag, mut is_it: impl FnMut(u32) -> bool) -> u32 {
-        let mask = self.slots.len() - 1;
+        let slots = self.slots.words();
+        let mask = slots.len().wrapping_sub(1);
         let mut place = self.place(tag);
         loop {
-            let slot = self.slots.get(place).copied().unwrap_or(0);
+            let slot = slots.get(place).map_or(0, |slot| slot.load(Relaxed));
             if slot == 0 {
                 return NONE;
             }
@@ -88,36 +92,47 @@ impl Index {
         }
     }
 
+    /// Makes sure that one more row can be found; false if there is no memory for it.
+    pub(crate) fn make_room(&mut self) -> bool {
+        (self.used + 1) * 2 <= self.slots.words().len() || self.grow()
+    }
+
+    /// Notes a row, after [`Self::make_room`].
     pub(crate) fn insert(&mut self, tag: Tag, row: u32) {
-        if (self.used + 1) * 2 > self.slots.len() {
-            self.grow();
-        }
         self.used += 1;
         self.put(u64::from(tag) << 32 | (u64::from(row) + 1));
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "the upper half of a slot")]
     fn put(&mut self, slot: u64) {
-        let mask = self.slots.len() - 1;
+        let slots = self.slots.words();
+        let mask = slots.len().wrapping_sub(1);
         let mut place = self.place((slot >> 32) as Tag);
-        while let Some(found) = self.slots.get_mut(place) {
-            if *found == 0 {
-                *found = slot;
+        while let Some(found) = slots.get(place) {
+            if found.load(Relaxed) == 0 {
+                found.store(slot, Relaxed);
                 return;
             }
             place = (place + 1) & mask;
         }
     }
 
-    fn grow(&mut self) {
+    fn grow(&mut self) -> bool {
+        let Ok(larger) = slots(self.bits + 1) else { return false };
         self.bits += 1;
-        let old = std::mem::replace(&mut self.slots, vec![0; 1 << self.bits]);
-        for slot in old {
+        let old = std::mem::replace(&mut self.slots, larger);
+        for slot in old.words() {
+            let slot = slot.load(Relaxed);
             if slot != 0 {
                 self.put(slot);
             }
         }
+        true
     }
+}
+
+fn slots(bits: u32) -> Result<Mapping, Error> {
+    Mapping::anonymous(size_of::<u64>() << bits).map_err(|e| Error::io("table", "map memory for its index", &e))
 }
 
 const _: () = assert!(NARROW_WORDS == 4, "the hash reads four words of a narrow key");
