@@ -32,6 +32,7 @@ class Bench:
     config: ManagedNflogConfig
     intervals: list[Interval] = field(default_factory=list)
     source: ManagedNflogSource | None = None
+    nft: Nft = field(default_factory=Nft)
 
     @classmethod
     def on(cls, lab: Lab, **wishes: object) -> "Bench":
@@ -43,7 +44,7 @@ class Bench:
         return cls(lab, replace(config, **wishes))  # type: ignore[arg-type]  # names of fields, with their values
 
     def open(self, at_step: Step = no_step) -> list[Interval]:
-        self.source = ManagedNflogSource(self.config, at_step=at_step)
+        self.source = ManagedNflogSource(self.config, nft=self.nft, at_step=at_step)
         return self.commit(self.source.open(CLOCK.now()))
 
     def cut(self) -> Interval:

@@ -5,8 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from netledger.errors import RulesetError
 from netledger.receipt import Count
+from netledger.sources import ruleset
 from netledger.sources.base import Key
+from netledger.sources.kernel_rules import list_table
 from netledger.sources.nft import Nft
 from tests.kernel import senders
 from tests.kernel.lab import Lab, wait_for
@@ -131,6 +134,91 @@ def test_what_others_do_interrupts_one_interval_and_counting_goes_on(
         assert bench.cut().observed.accounted == Count(50, 5000)
     bench.close()
     assert bench.statuses() == ["exact", "interrupted", "exact", "exact", "exact", "exact"]
+    bench.check_chain()
+
+
+class FailingNft(Nft):
+    """The real one, but the call that is due to fail does nothing."""
+
+    due = 0
+
+    def _run(self, options: list[str], text: str, operation: str) -> str:
+        self.due -= 1
+        if self.due == 0:
+            raise RulesetError("nft", operation, "no answer within 20 s")
+        return super()._run(options, text, operation)
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_a_cut_that_failed_goes_on_where_it_stood(gateway: Lab, call: int) -> None:
+    bench = Bench.on(gateway)
+    failing = bench.nft = FailingNft()
+    bench.open()
+    load = senders.start_udp(gateway, gateway.left, FLOOD)
+    for _ in range(3):
+        failing.due = call
+        with pytest.raises(RulesetError, match="no answer"):
+            bench.cut()
+        bench.cut()
+    failing.due = call
+    with pytest.raises(RulesetError, match="no answer"):
+        bench.cut()
+    senders.stop_udp(load)
+    gateway.silence(gateway.gw)
+    bench.close()
+    assert set(bench.statuses()) == {"exact"}
+    assert bench.sum("accounted") == bench.witnessed()
+    bench.check_chain()
+    assert leftovers(bench.config.runtime) == []
+
+
+def test_a_switch_by_others_interrupts_and_what_it_hid_is_told(gateway: Lab) -> None:
+    bench = Bench.on(gateway)
+    bench.open()
+    plan = Udp(source="10.77.1.2", destination="10.77.2.2", count=50)
+    senders.udp(gateway, gateway.left, plan)
+    Nft().apply(ruleset.switch(bench.config.rules((1, 2)), "b", handle_of_the_switch()))
+    senders.udp(gateway, gateway.left, plan)
+    first = bench.cut()
+    assert first.observed.status == "interrupted"
+    assert "chain lan_count leads to the other side" in (first.observed.interrupted or "")
+    second = bench.cut()
+    assert (str(second.observed.status), second.observed.lost) == ("lossy", Count(50, 5000))
+    senders.udp(gateway, gateway.left, plan)
+    bench.close()
+    assert bench.statuses() == ["interrupted", "lossy", "exact"]
+    assert bench.sum("kernel") == bench.witnessed()
+
+
+def handle_of_the_switch() -> int:
+    found = list_table(Nft(), "netledger")
+    assert found is not None
+    handle = found.in_chain("lan_count")[0]["handle"]
+    assert isinstance(handle, int)
+    return handle
+
+
+def test_a_change_that_was_made_but_not_answered_loses_nothing(gateway: Lab) -> None:
+    class Unanswered(FailingNft):
+        def _run(self, options: list[str], text: str, operation: str) -> str:
+            if self.due == 2 and options == []:
+                Nft._run(self, options, text, operation)
+            return super()._run(options, text, operation)
+
+    bench = Bench.on(gateway)
+    failing = bench.nft = Unanswered()
+    bench.open()
+    load = senders.start_udp(gateway, gateway.left, FLOOD)
+    failing.due = 2
+    with pytest.raises(RulesetError, match="no answer"):
+        bench.cut()
+    bench.cut()
+    senders.stop_udp(load)
+    gateway.silence(gateway.gw)
+    bench.cut()
+    bench.close()
+    assert bench.sum("kernel") == bench.witnessed()
+    assert set(bench.statuses()) == {"exact"}
     bench.check_chain()
 
 

@@ -230,9 +230,8 @@ class ManagedNflogSource:
         live = self._disturbed(self._required_live(), disturbance, end)
         side = other_side(_side(live))
         base = self._kernel.counters(found, side)
-        if (
-            disturbance is None
-        ):  # what the side said when it was closed: a straggler since then belongs to its next turn
+        if disturbance is None or not disturbance.counters_lost:
+            # What the side said when it was closed: a straggler since then belongs to its next turn.
             base = {name: self._known.get(name, count) for name, count in base.items()}
         following = self._prepare(side, end, base, live.rules if disturbance is None else {})
         if disturbance is None and found is not None:
@@ -333,7 +332,15 @@ class ManagedNflogSource:
         return facts
 
     def _inspect(self, found: Listing | None) -> Disturbance | None:
-        return self._kernel.disturbance(found, expected=self._required_live().rules, known=self._known)
+        live = self._required_live()
+        disturbance = self._kernel.disturbance(found, expected=live.rules, known=self._known)
+        # With a generation prepared it may have been ourselves: nft can fail after the kernel has obeyed.
+        astray = found is not None and self._next is None and self._kernel.side(found) != live.side
+        if disturbance is None and astray:
+            return Disturbance(
+                f"chain {self._kernel.rules.chain('count')} leads to the other side", counters_lost=False
+            )
+        return disturbance
 
     def _disturbed(self, facts: Facts, disturbance: Disturbance | None, now: Moment) -> Facts:
         """The same with the disturbance written down; without counters that can be trusted it has no base."""
