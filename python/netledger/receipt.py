@@ -5,6 +5,7 @@ is lost is booked on the row *unattributed*, so that the rows of the interval ad
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ COUNT_MAX = 2**64 - 1
 """Counters are unsigned and have 64 bits, here as in the kernel."""
 
 _SECOND_NS = 1_000_000_000
+_RFC3339 = re.compile(r"(?P<whole>\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(?P<rest>\d{1,9}))?Z")
 
 # By how much the two clocks may differ over an interval before the receipt mentions it. Adjusting the clock by slewing
 # it (500 ppm at most) stays below this for half an hour; a step does not.
@@ -258,6 +260,19 @@ def rfc3339(wall_ns: int) -> str:
     whole, rest = divmod(wall_ns, _SECOND_NS)
     text = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{rest:09d}".rstrip("0") + "Z" if rest else f"{text}Z"
+
+
+def parse_rfc3339(text: str) -> int:
+    """The moment that :func:`rfc3339` wrote, UTC nanoseconds since 1970.
+
+    Raises:
+        ValueError: it is of another form.
+    """
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no UTC time")
+    whole = datetime.strptime(match["whole"], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
+    return int(whole.timestamp()) * _SECOND_NS + int((match["rest"] or "").ljust(9, "0"))
 
 
 def seconds(duration_ns: int) -> int | float:

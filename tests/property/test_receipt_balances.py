@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netledger.receipt import Balance, Count, Observed, Receipt, Status
+from netledger.receipt import Balance, Count, Observed, Receipt, Status, parse_rfc3339, rfc3339
 
 NUMBERS = st.integers(min_value=0, max_value=2**50)
 COUNTS = st.builds(Count, NUMBERS, NUMBERS)
@@ -88,3 +88,8 @@ def test_a_receipt_always_has_the_same_keys_and_adds_up(
         assert told["kernel_bytes"] == seen.accounted.bytes + seen.lost.bytes
     assert receipt.to_line().count("\n") == 1
     assert list(told)[:6] == ["node", "meter", "seq", "interval_start", "interval_end", "status"]
+
+
+@given(st.integers(0, 2**62))
+def test_a_moment_that_was_written_is_read_again(wall_ns: int) -> None:
+    assert parse_rfc3339(rfc3339(wall_ns)) == wall_ns

@@ -116,6 +116,15 @@ def test_leftovers_are_removed_and_no_meter_is_in_the_way_of_the_lock(run: Run) 
     assert not (run.tmp_path / "run" / "lock").exists()
 
 
+def test_a_damaged_receipt_does_not_keep_a_meter_from_counting(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    assert run(lambda: wait_until(lambda: bool(run.made), "source")) == 0
+    (receipt,) = (run.tmp_path / "store" / "exports" / "nflog").glob("*.receipt.json")
+    receipt.write_text("")
+    assert run(lambda: wait_until(lambda: len(run.made["nflog"]) == 2, "source")) == 0
+    assert run.made["nflog"][1].calls == ["open", "close"]
+    assert "last_interval_unknown" in events(caplog)
+
+
 def test_the_rules_are_kept_if_asked_for(run: Run) -> None:
     run.keep_rules = True
     assert run(lambda: wait_until(lambda: bool(run.made), "source")) == 0
@@ -123,23 +132,35 @@ def test_the_rules_are_kept_if_asked_for(run: Run) -> None:
 
 
 def test_a_reload_restarts_what_changed_and_nothing_else(run: Run) -> None:
-    run.text = "[meters.same]\n[meters.changed]\n[meters.gone]\n"
+    run.text = "[meters.same]\n[meters.changed]\n[meters.moved]\n[meters.gone]\n"
 
     def meanwhile() -> None:
-        wait_until(lambda: len(run.made) == 3 and run.made["gone"][0].calls == ["open"], "open sources")
-        run.text = "[meters.same]\n[meters.changed]\nrows_max = 10\n[meters.new]\n"
+        wait_until(lambda: len(run.made) == 4 and run.made["gone"][0].calls == ["open"], "open sources")
+        moved = '[meters.moved.nflog]\ntable = "other"\n'
+        run.text = f"[meters.same]\n[meters.changed]\nrows_max = 10\n{moved}[meters.new]\n"
         os.kill(os.getpid(), signal.SIGHUP)
-        wait_until(lambda: len(run.made.get("changed", [])) == 2 and "new" in run.made, "new sources")
-        wait_until(lambda: run.made["new"][0].calls == ["open"], "open new source")
+        wait_until(
+            lambda: [len(run.made.get(name, [])) for name in ("changed", "moved", "new")] == [2, 2, 1], "sources"
+        )
+        wait_until(
+            lambda: [run.made[name][-1].calls for name in ("changed", "moved", "new")] == [["open"]] * 3, "start"
+        )
 
     assert run(meanwhile) == 0
     assert {name: [source.calls for source in sources] for name, sources in run.made.items()} == {
         "same": [["open", "close"]],
-        "changed": [["open", "close"], ["open", "close"]],
+        "changed": [["open", "close, keep rules"], ["open", "close"]],
+        "moved": [["open", "close"], ["open", "close"]],
         "gone": [["open", "close"]],
         "new": [["open", "close"]],
     }
-    assert {name: len(run.receipts(name)) for name in run.made} == {"same": 1, "changed": 2, "gone": 1, "new": 1}
+    assert {name: len(run.receipts(name)) for name in run.made} == {
+        "same": 1,
+        "changed": 2,
+        "moved": 2,
+        "gone": 1,
+        "new": 1,
+    }
 
 
 def test_a_new_meter_that_cannot_start_leaves_the_others_alone(run: Run, caplog: pytest.LogCaptureFixture) -> None:

@@ -101,9 +101,18 @@ def test_writing_again_changes_nothing(tmp_path: Path) -> None:
 def test_the_end_of_the_newest_interval_is_known_by_its_number(tmp_path: Path) -> None:
     exports = ExportDirectory(tmp_path)
     assert exports.last_end_ns("lan") is None
-    exports.write(RECEIPT, batch(HOSTS))
+    exports.write(replace(RECEIPT, end_ns=RECEIPT.end_ns + 7), batch(HOSTS))
     exports.write(replace(RECEIPT, seq=11, end_ns=RECEIPT.end_ns + 900 * SECOND_NS), batch(HOSTS))
-    assert exports.last_end_ns("lan") == RECEIPT.end_ns + SECOND_NS
+    assert exports.last_end_ns("lan") == RECEIPT.end_ns + 7
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"interval_end": 3}', '{"interval_end": "yesterday"}', "\xff"])
+def test_a_receipt_that_is_none_is_told(tmp_path: Path, text: str) -> None:
+    path = ExportDirectory(tmp_path).of("lan") / f"{file_name(RECEIPT)}.receipt.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ExportError, match=r"receipt.json: read: not a receipt"):
+        ExportDirectory(tmp_path).last_end_ns("lan")
 
 
 def test_sums_are_exact_beyond_64_bits_of_a_wrapping_sum() -> None:

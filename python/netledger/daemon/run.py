@@ -11,7 +11,7 @@ from netledger.daemon import notify
 from netledger.daemon.meter import RunningMeter
 from netledger.daemon.runtime import RuntimeLock, file_system, is_in_memory
 from netledger.daemon.wakeup import Wakeup
-from netledger.errors import NetledgerError
+from netledger.errors import ExportError, NetledgerError
 from netledger.exports.directory import ExportDirectory
 from netledger.intervals import SECOND_NS, Clock
 from netledger.pipeline import CommitQueue, Pipeline
@@ -135,9 +135,17 @@ class Daemon:
             _log.info("leftover_removed", extra={"fields": {"meter": name, "file": path}})
         source = self._make_source(name, wanted, self._config)
         meter = RunningMeter(name, wanted, source, queue=self._queue, clock=self._clock)
-        meter.open(last_end_ns=self._exports.last_end_ns(name))
+        meter.open(last_end_ns=self._last_end_ns(name))
         self._meters[name] = meter
         _log.info("counting", extra={"fields": {"meter": name, "interval_seconds": wanted.interval_seconds}})
+
+    def _last_end_ns(self, name: str) -> int | None:
+        try:
+            return self._exports.last_end_ns(name)
+        except ExportError as error:
+            # Only a stepped clock makes this matter; not to count would be worse.
+            _log_error("last_interval_unknown", error, meter=name)
+            return None
 
     def _close(self, name: str, *, keep_rules: bool) -> bool:
         try:
@@ -174,7 +182,7 @@ class Daemon:
                 # As if the process had died: the rules go on counting, and what is left is taken over.
                 self._close(name, keep_rules=True)
             elif self._wanted.get(name) != meter.config and not self._queue.waiting(name):
-                self._close(name, keep_rules=False)
+                self._close(name, keep_rules=_share_rules(meter.config, self._wanted.get(name)))
                 _log.info("closed", extra={"fields": {"meter": name}})
         for name in self._wanted:
             if self._may_open(name):
@@ -218,6 +226,13 @@ class Daemon:
         for name in _with_generations(runtime, left):
             fields = {"meter": name, "directory": runtime / name, "hint": "configure the meter again to commit them"}
             _log.warning("generations_of_no_meter", extra={"fields": fields})
+
+
+def _share_rules(before: Meter, after: Meter | None) -> bool:
+    """Whether rules that stay in the kernel are found by the meter that comes next, so that it misses no packet."""
+    if after is None or before.nflog.groups or after.nflog.groups:
+        return False
+    return before.nflog.table == after.nflog.table
 
 
 def _with_generations(runtime: Path, names: Sequence[str]) -> list[str]:

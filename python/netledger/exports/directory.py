@@ -4,19 +4,20 @@
 the interval is complete.
 """
 
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
 
+from netledger.errors import ExportError
 from netledger.exports.csv import ArrowRows, write_rows
 from netledger.exports.files import export_error, remove_leftovers, write_atomically
 from netledger.exports.receipts import write_receipt
-from netledger.receipt import Receipt
+from netledger.receipt import Receipt, parse_rfc3339
 
 _SECOND_NS = 1_000_000_000
-_STAMP = "%Y%m%dT%H%M%SZ"
-_NAME = re.compile(r"\d{8}T\d{6}Z_(?P<end>\d{8}T\d{6}Z)-(?P<seq>\d{8,})\.receipt\.json")
+_NAME = re.compile(r"\d{8}T\d{6}Z_\d{8}T\d{6}Z-(?P<seq>\d{8,})\.receipt\.json")
 
 
 @final
@@ -61,13 +62,22 @@ class ExportDirectory:
                 raise export_error(path, "remove", error) from error
 
     def last_end_ns(self, meter: str) -> int | None:
-        """About when the newest interval of a meter ends, UTC nanoseconds rounded up to a second; None without one."""
+        """When the newest interval of a meter ends, UTC nanoseconds; None without one. Reads the whole directory.
+
+        Raises:
+            ExportError: its receipt cannot be read, or is none.
+        """
         names = (_NAME.fullmatch(path.name) for path in self.of(meter).glob("*.receipt.json"))
         newest = max((match for match in names if match), key=lambda match: int(match["seq"]), default=None)
         if newest is None:
             return None
-        end = datetime.strptime(newest["end"], _STAMP).replace(tzinfo=UTC)
-        return (int(end.timestamp()) + 1) * _SECOND_NS
+        path = self.of(meter) / newest[0]
+        try:
+            return parse_rfc3339(json.loads(path.read_text(encoding="utf-8"))["interval_end"])
+        except OSError as error:
+            raise export_error(path, "read", error) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise ExportError(str(path), "read", "not a receipt", "it was changed; move it away") from error
 
     def write(self, receipt: Receipt, rows: ArrowRows) -> None:
         """Writes both files. To repeat it after a crash, at any point of it, is harmless.
@@ -89,4 +99,4 @@ def file_name(receipt: Receipt) -> str:
 
 
 def _stamp(wall_ns: int) -> str:
-    return datetime.fromtimestamp(wall_ns // _SECOND_NS, UTC).strftime(_STAMP)
+    return datetime.fromtimestamp(wall_ns // _SECOND_NS, UTC).strftime("%Y%m%dT%H%M%SZ")
