@@ -112,24 +112,28 @@ impl Reader {
             }
             state.expected_sequence = sequence.wrapping_add(1);
         }
-        let headers = match packet.ip().and_then(|ip| parse(ip, self.depth)) {
-            Ok(headers) if group.strict_family == 0 || (group.strict_family == 4) == headers.is_ipv4 => headers,
-            Ok(headers) => return unreadable(packet, Unreadable::Version, headers.is_ipv4, group, state, trace),
+        let ip = match packet.ip() {
+            Ok(ip) => ip,
             Err(why) => return unreadable(packet, why, false, group, state, trace),
         };
-        if !headers.length_known {
-            state.length_unknown_packets += 1;
+        // By reference: a copy of 128-bit numbers that were just written in halves makes the processor wait.
+        match &parse(ip, self.depth) {
+            Ok(headers) if group.strict_family == 0 || (group.strict_family == 4) == headers.is_ipv4 => {
+                state.length_unknown_packets += u64::from(!headers.length_known);
+                state.received_bytes = state.received_bytes.saturating_add(headers.bytes);
+                let place = Place {
+                    in_interface: packet.in_interface,
+                    out_interface: packet.out_interface,
+                    tag: if self.has_label { header.intern(packet.prefix) } else { 0 },
+                };
+                if let Some(trace) = trace.filter(|trace| trace.wants(Level::Packets)) {
+                    self.note_packet(headers, group, trace);
+                }
+                self.poster.post(headers, group.sides, &place, take);
+            }
+            Ok(headers) => unreadable(packet, Unreadable::Version, headers.is_ipv4, group, state, trace),
+            Err(why) => unreadable(packet, *why, false, group, state, trace),
         }
-        state.received_bytes = state.received_bytes.saturating_add(headers.bytes);
-        let place = Place {
-            in_interface: packet.in_interface,
-            out_interface: packet.out_interface,
-            tag: if self.has_label { header.intern(packet.prefix) } else { 0 },
-        };
-        if let Some(trace) = trace.filter(|trace| trace.wants(Level::Packets)) {
-            self.note_packet(&headers, group, trace);
-        }
-        self.poster.post(&headers, group.sides, &place, take);
     }
 
     #[cold]
