@@ -1,10 +1,13 @@
 """Captures as a source: what is counted, what is refused and in which words."""
 
+import fcntl
 import gzip
 import os
+import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -134,38 +137,57 @@ def test_a_network_that_is_none_is_refused(write: Callable[[bytes], Path]) -> No
         read(write(pcap([])), key=Key(local=("10.0.0.0/33",)))
 
 
-def test_an_interrupt_gives_what_was_read_until_then() -> None:
-    """A pipe that stays open: the process is told to stop by the signal of Ctrl-C once it has read a packet."""
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_waits_for_the_writer_of_a_pipe_and_the_second_one_does_not(times: int) -> None:
+    """A pipe that stays open: the process is sent the signal of Ctrl-C whenever it has read all there is."""
     program = (
         "from netledger.sources.pcap import *; from netledger.sources.base import Key\n"
         "import sys; print('ready', flush=True)\n"
         "capture = PcapSource(PcapConfig(path='-', key=Key())).read(lambda progress: None)\n"
         "print(capture.totals.posted_sent_packets, capture.truncated)\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=False
-    ) as process:
+    packet = pcap([Record(0, PACKET)], link=RAW)[24:]
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        process.stdin.write(pcap([Record(0, PACKET)], link=RAW))
+        assert _line(process) == "ready\n"
+        process.stdin.write(pcap([], link=RAW) + packet)
         process.stdin.flush()
-        _wait_until_blocked_in_read(process.pid)
-        process.send_signal(signal.SIGINT)
-        assert process.stdout.readline() == b"1 reading was interrupted at byte 168\n"
+        for turn in range(times):
+            _wait_until_all_is_read(process)
+            process.send_signal(signal.SIGINT)
+            if turn + 1 < times:
+                # The next packet can only be taken by a process that has gone back to reading.
+                process.stdin.write(packet)
+                process.stdin.flush()
+        if times == 1:
+            process.stdin.write(packet)
+            process.stdin.close()
+        interrupted = "None" if times == 1 else "reading was interrupted at byte 312"
+        assert _line(process) == f"2 {interrupted}\n"
         process.stdin.close()
         assert process.wait(30) == 0
 
 
-def _wait_until_blocked_in_read(pid: int) -> None:
+def _line(process: "subprocess.Popen[bytes]") -> str:
+    """The next line that the process prints; it is ended if there is none in time."""
+    assert process.stdout is not None
+    if not select.select([process.stdout], [], [], 30)[0]:
+        process.kill()
+    return process.stdout.readline().decode()
+
+
+def _wait_until_all_is_read(process: "subprocess.Popen[bytes]") -> None:
     """Returns when the pipe has been emptied and the process sleeps on it."""
+    assert process.stdin is not None
     deadline = time.monotonic() + 30
-    wchan = ""
+    wchan, waiting = "", 1
     while time.monotonic() < deadline:
-        wchan = Path(f"/proc/{pid}/wchan").read_text(encoding="ascii")
-        if "pipe" in wchan:
+        waiting = int.from_bytes(fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4)), sys.byteorder)
+        wchan = Path(f"/proc/{process.pid}/wchan").read_text(encoding="ascii")
+        if waiting == 0 and "pipe" in wchan:
             return
-    raise AssertionError(f"process {pid} never waited for its pipe: {wchan}")
+    raise AssertionError(f"process {process.pid} does not wait for its pipe: {wchan}, {waiting} bytes in it")
 
 
 ADDRESSES = st.sampled_from(["10.0.0.1", "10.0.0.2", "10.1.0.1", "192.0.2.9", "fd09::1", "fd09::2", "fd09:0:0:1::1"])

@@ -150,8 +150,8 @@ def _progress_bar() -> Iterator[Callable[["Progress"], None]]:
     task = bar.add_task("read")
 
     def show(progress: "Progress") -> None:
-        bar.update(task, completed=progress.position_bytes, total=progress.size_bytes)
         if time.monotonic() > due:
+            bar.update(task, completed=progress.position_bytes, total=progress.size_bytes)
             bar.start()
 
     try:

@@ -25,7 +25,7 @@ def write_csv(rows: Rows, file: BinaryIO) -> None:
 
 def write_json(rows: Rows, about: Mapping[str, object], file: BinaryIO) -> None:
     """Writes one object: what ``about`` holds, and ``rows``, one to a line."""
-    head = json.dumps(dict(about), ensure_ascii=False)
+    head = json.dumps(dict(about))
     file.write(f'{head[:-1]}, "rows": ['.encode())
     separator = "\n"
     for part in rows.as_text():
@@ -59,5 +59,5 @@ def write_parquet(rows: Rows, about: Mapping[str, object], path: Path) -> None:
     from pyarrow import parquet
 
     table = rows.as_values()
-    table = table.replace_schema_metadata({"netledger": json.dumps(dict(about), ensure_ascii=False)})
+    table = table.replace_schema_metadata({"netledger": json.dumps(dict(about))})
     write_atomically(path, lambda file: parquet.write_table(table, file, compression="zstd"))

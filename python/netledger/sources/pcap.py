@@ -77,19 +77,26 @@ class PcapSource:
     def read(self, progress: Callable[[Progress], None]) -> Capture:
         """Reads to the end; tells ``progress`` after each step. Blocks for the disk or the pipe.
 
-        Ctrl-C ends it early: what was read until then is given, and said to be incomplete.
+        Ctrl-C ends it early: what was read until then is given, and said to be incomplete. On a pipe only the second
+        one does: the first has reached the writer too, and what it still has to say belongs to the capture.
 
         Raises:
             UsageError: the key cannot be: a column that a capture does not have, a network that is none.
             CaptureError: no capture, of a link type that is not understood, or the system cannot read it.
         """
         reader = self._open()
+        patience = 1 if reader.size_bytes is None else 0
         interrupted = None
-        try:
-            while reader.read(_STEP_BYTES):
+        goes_on = True
+        while goes_on:
+            try:
+                goes_on = reader.read(_STEP_BYTES)
                 progress(Progress(reader.position_bytes, reader.size_bytes))
-        except KeyboardInterrupt:
-            interrupted = f"reading was interrupted at byte {reader.position_bytes}"
+            except KeyboardInterrupt:
+                patience -= 1
+                if patience < 0:
+                    interrupted = f"reading was interrupted at byte {reader.position_bytes}"
+                    break
         return Capture(
             config=self._config,
             first_ns=reader.first_ns,

@@ -48,6 +48,8 @@ pub struct PcapReader {
     input: Input,
     decoder: Decoder,
     accounts: Accounts,
+    /// Bytes that must be available before the next record, or more of it, can be told.
+    needed: usize,
     truncated: Option<String>,
     ended: bool,
 }
@@ -72,11 +74,8 @@ impl PcapReader {
     }
 
     fn start(subject: &str, mut input: Input, config: &PcapConfig) -> Result<Self, Error> {
-        while let Err(error) = input.fill(Decoder::DETECT_BYTES) {
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(failure(subject, &error));
-            }
-        }
+        // Nothing has been read yet: a signal may end it.
+        input.fill(Decoder::DETECT_BYTES).map_err(|error| failure(subject, &error))?;
         let (decoder, header_bytes) =
             Decoder::detect(input.available()).map_err(|refusal| refused(subject, refusal))?;
         input.consume(header_bytes);
@@ -86,6 +85,7 @@ impl PcapReader {
             input,
             decoder,
             accounts: Accounts::new(&config.key, config.rows_max, config.interval_ns)?,
+            needed: 0,
             truncated: None,
             ended: false,
         })
@@ -93,7 +93,7 @@ impl PcapReader {
 
     /// Reads on for about `bytes_max` bytes; false when the capture is at its end, or nothing behind can be read.
     ///
-    /// Returns early, with true, when a signal interrupts the wait for more bytes.
+    /// From a pipe it returns, with true, after each wait for more bytes, and when a signal interrupts one.
     ///
     /// # Errors
     /// The system's own; a packet of a link type that is not understood; with intervals, a packet without a time or too
@@ -101,18 +101,14 @@ impl PcapReader {
     pub fn read(&mut self, bytes_max: u64) -> Result<bool, Error> {
         let until = self.input.position_bytes().saturating_add(bytes_max);
         while !self.ended {
-            let progress = self.decode()?;
-            self.input.consume(progress.consumed);
-            match progress.next {
-                Next::Damaged(what) => self.damaged(&what),
-                Next::Needs(bytes) => match self.input.fill(bytes) {
-                    Ok(false) => self.end_of_input(bytes),
-                    Ok(true) => {}
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => break,
-                    Err(error) => return Err(failure(&self.subject, &error)),
-                },
+            match self.input.fill(self.needed) {
+                Ok(true) => self.decode()?,
+                Ok(false) => self.end_of_input(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => break,
+                Err(error) => return Err(failure(&self.subject, &error)),
             }
-            if self.input.position_bytes() >= until {
+            // A signal that comes between two waits is seen by the caller only.
+            if self.input.waits() || self.input.position_bytes() >= until {
                 break;
             }
         }
@@ -120,16 +116,24 @@ impl PcapReader {
         Ok(!self.ended)
     }
 
-    fn decode(&mut self) -> Result<Progress, Error> {
+    /// Books all whole packets that are available.
+    fn decode(&mut self) -> Result<(), Error> {
         let accounts = &mut self.accounts;
-        self.decoder
+        let Progress { consumed, next } = self
+            .decoder
             .decode(self.input.available(), |packet| accounts.book(&packet))
-            .map_err(|refusal| refused(&self.subject, refusal))
+            .map_err(|refusal| refused(&self.subject, refusal))?;
+        self.input.consume(consumed);
+        match next {
+            Next::Needs(bytes) => self.needed = bytes,
+            Next::Damaged(what) => self.damaged(&what),
+        }
+        Ok(())
     }
 
-    fn end_of_input(&mut self, needed: usize) {
+    fn end_of_input(&mut self) {
         self.ended = true;
-        let there = self.input.available().len();
+        let (there, needed) = (self.input.available().len(), self.needed);
         if there > 0 {
             let at = self.input.position_bytes();
             self.truncated =

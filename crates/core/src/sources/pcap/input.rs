@@ -27,6 +27,7 @@ pub(super) struct Input {
     end: usize,
     position_bytes: u64,
     size_bytes: Option<u64>,
+    waits: bool,
     ended: bool,
 }
 
@@ -40,7 +41,7 @@ impl Input {
         };
         let metadata = file.metadata()?;
         let size_bytes = metadata.is_file().then_some(metadata.len());
-        Ok(Self { size_bytes, ..Self::new(Box::new(file)) })
+        Ok(Self { size_bytes, waits: size_bytes.is_none(), ..Self::new(Box::new(file)) })
     }
 
     pub(super) fn new(origin: Box<dyn Origin>) -> Self {
@@ -51,6 +52,7 @@ impl Input {
             end: 0,
             position_bytes: 0,
             size_bytes: None,
+            waits: false,
             ended: false,
         }
     }
@@ -94,6 +96,11 @@ impl Input {
     /// Bytes consumed so far.
     pub(super) fn position_bytes(&self) -> u64 {
         self.position_bytes
+    }
+
+    /// Whether a read may wait for someone who writes: a pipe, a terminal.
+    pub(super) fn waits(&self) -> bool {
+        self.waits
     }
 
     /// Size of a regular file when it was opened; None for a pipe.
