@@ -94,6 +94,10 @@ class Generation:
     def recovered(self) -> bool:
         """Whether it was found after a crash; its journal has been replayed."""
 
+    @property
+    def last_received_ns(self) -> int | None:
+        """When the last datagram came, nanoseconds of CLOCK_BOOTTIME; None if none did."""
+
     def batch(self, interface_names: Mapping[int, str]) -> Batch:
         """The rows as Arrow columns; an interface index without a name becomes ``if17``."""
 

@@ -68,6 +68,7 @@ pub(crate) struct Generation {
     totals: GroupState,
     other: Sums,
     recovered: bool,
+    last_received_ns: u64,
     /// None once it is released.
     closed: Mutex<Option<Closed>>,
 }
@@ -79,6 +80,7 @@ impl Generation {
             totals: closed.totals,
             other: closed.other,
             recovered: closed.recovered,
+            last_received_ns: closed.last_received_ns,
             closed: Mutex::new(Some(closed)),
         }
     }
@@ -115,6 +117,11 @@ impl Generation {
     #[getter]
     fn recovered(&self) -> bool {
         self.recovered
+    }
+
+    #[getter]
+    fn last_received_ns(&self) -> Option<u64> {
+        Some(self.last_received_ns).filter(|&time| time != 0)
     }
 
     fn batch(&self, py: Python<'_>, interface_names: HashMap<u32, String>) -> PyResult<Batch> {

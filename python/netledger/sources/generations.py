@@ -152,7 +152,7 @@ class Generations:
             self._accounted(generation.totals),
             kernel=kernel,
             interrupted=facts.interrupted,
-            silence=self._silence(facts) if generation.recovered else None,
+            silence=self._silence(facts, generation) if generation.recovered else None,
         )
         frozen = replace(facts, closing=Closing(end=end, observed=observed, interface_names=dict(self._names)))
         self.state.freeze(frozen)
@@ -164,9 +164,10 @@ class Generations:
             # The monotonic clock of another boot means nothing here: the wall clock has to do.
             elapsed_ns = max(0, end.wall_ns - facts.start.wall_ns)
             end = Moment(end.wall_ns, facts.start.monotonic_ns + elapsed_ns)
-        since_ns = min(self.last_sign_ns(facts), end.wall_ns)
+        generation = self.rows_of(facts)
+        since_ns = min(self.last_sign_ns(facts, generation), end.wall_ns)
         noted = facts.disturbed(f"{between(since_ns, end.wall_ns)} nobody counted: {why}")
-        return self.freeze(noted, end, self.rows_of(facts), kernel=None)
+        return self.freeze(noted, end, generation, kernel=None)
 
     def rows_of(self, facts: Facts) -> Generation:
         """The rows of a generation of a dead process.
@@ -180,18 +181,21 @@ class Generations:
             hint = f"move gen-{facts.seq:08d}.* out of {self._config.runtime}: this interval is lost, counting goes on"
             raise TableError(error.subject, error.operation, error.cause, error.hint or hint) from error
 
-    def last_sign_ns(self, facts: Facts) -> int:
-        """About when the process was last seen at work on a generation, UTC nanoseconds."""
-        return self.state.last_sign_ns(facts.seq) or facts.start.wall_ns
+    @staticmethod
+    def last_sign_ns(facts: Facts, generation: Generation) -> int:
+        """When a generation last received anything, UTC nanoseconds: until then somebody listened."""
+        elapsed_ns = (generation.last_received_ns or 0) - facts.start.monotonic_ns
+        return facts.start.wall_ns + max(0, elapsed_ns)
 
     def learn_names(self) -> None:
         """Notes the names of the interfaces. Those of interfaces that went away are kept."""
         self._names.update(socket.if_nameindex())
 
-    def _silence(self, facts: Facts) -> str:
+    def _silence(self, facts: Facts, generation: Generation) -> str:
         if facts.stopped is not None:
             return f"nobody listened: the process was stopped at {rfc3339(facts.stopped.wall_ns)}"
-        return f"nobody listened: the process ended at about {rfc3339(self.last_sign_ns(facts))}"
+        last = rfc3339(self.last_sign_ns(facts, generation))
+        return f"nobody listened: the process was killed, and last received at {last}"
 
     def _closed(self, facts: Facts, generation: Generation) -> Closed:
         if facts.closing is None:

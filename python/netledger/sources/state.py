@@ -168,14 +168,6 @@ class State:
         """The number of the next generation."""
         return max(self._newest_closed(), *self._numbers("json"), 0) + 1
 
-    def last_sign_ns(self, seq: int) -> int | None:
-        """When the files of a generation were last written, UTC nanoseconds; None when they are not there.
-
-        The table is written through a mapping, which not every file system tells: the true time may be later.
-        """
-        found = [path.stat().st_mtime_ns for path in (self._facts(seq), self.table(seq)) if path.exists()]
-        return max(found, default=None)
-
     def _newest_closed(self) -> int:
         try:
             text = self._newest.read_text()

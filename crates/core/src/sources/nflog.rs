@@ -132,7 +132,13 @@ impl Reader {
                 self.poster.post(headers, group.sides, &place, take);
             }
             Ok(headers) => unreadable(packet, Unreadable::Version, headers.is_ipv4, group, state, trace),
-            Err(why) => unreadable(packet, *why, false, group, state, trace),
+            Err(why) => {
+                // Cut too short for its own header, it is still of the other version: that is what is wrong with it here.
+                let version = ip.first().map_or(0, |first| first >> 4);
+                let is_other = group.strict_family != 0 && version != group.strict_family && matches!(version, 4 | 6);
+                let why = if is_other { Unreadable::Version } else { *why };
+                unreadable(packet, why, version == 4, group, state, trace);
+            }
         }
     }
 
@@ -248,6 +254,17 @@ mod tests {
         assert!(read(&datagram(7, 0, 3), &group, &mut state).is_empty());
         assert_eq!(state.unreadable.get(Unreadable::Version.index()), Some(&3));
         assert_eq!(state.received_packets, 3);
+    }
+
+    #[test]
+    fn a_packet_of_the_other_family_that_is_cut_short_is_of_the_other_family() {
+        let mut state = GroupState::default();
+        let mut bytes = datagram(7, 0, 1);
+        let at = bytes.windows(2).position(|two| two == [0x45, 0]).unwrap();
+        bytes[at] = 0x65;
+        let group = GroupSpec { strict_family: 4, ..GROUP };
+        assert!(read(&bytes, &group, &mut state).is_empty());
+        assert_eq!(state.unreadable.get(Unreadable::Version.index()), Some(&1));
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub(crate) enum Word {
     PendingGroup = 11,
     PendingEpoch = 12,
     Labels = 13,
+    /// `CLOCK_BOOTTIME`, nanoseconds.
+    LastReceived = 14,
 }
 
 /// One NFLOG group as asked for.

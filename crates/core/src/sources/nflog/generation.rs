@@ -9,10 +9,11 @@ use crate::error::{Error, Kind};
 use crate::flow::{Posting, Sums};
 use crate::netlink::ConfigAttribute;
 use crate::posting::KeySpec;
+use crate::sys::clock::boottime_ns;
 use crate::sys::netlink_socket::Received;
 use crate::sys::poll::wait;
 use crate::table::file::{GATHER_BYTES, TableFile};
-use crate::table::header::{GroupSpec, GroupState, Header};
+use crate::table::header::{GroupSpec, GroupState, Header, Word};
 use crate::table::journal;
 use crate::trace::{Event, Level, Trace};
 
@@ -130,6 +131,7 @@ impl Generation {
         }
         if filled > 0 || state.overruns != overruns_before {
             self.file.close_batch(number, &state);
+            self.file.header().set(Word::LastReceived, boottime_ns());
         }
         Ok(turn)
     }
@@ -214,12 +216,15 @@ pub struct Closed {
     /// Found after a crash, and finished from its journal.
     pub recovered: bool,
     pub other: Sums,
+    /// When the last datagram came, by `CLOCK_BOOTTIME` in nanoseconds; 0: none did.
+    pub last_received_ns: u64,
 }
 
 impl Closed {
     fn new(mut file: TableFile, recovered: bool) -> Self {
         file.table.freeze();
-        Self { totals: file.totals(), other: file.table.other(), file, recovered }
+        let last_received_ns = file.header().get(Word::LastReceived);
+        Self { totals: file.totals(), other: file.table.other(), file, recovered, last_received_ns }
     }
 
     /// Opens the table file of a dead process and finishes what it had received.
