@@ -1,0 +1,193 @@
+"""``netledger report``: totals of a period out of the ledger."""
+
+# ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from netledger.cli.options import ConfigFile, Json, Store, load_config
+from netledger.errors import UsageError
+
+if TYPE_CHECKING:
+    from netledger.config import Config
+    from netledger.reports.totals import Answer
+    from netledger.reports.units import Unit
+    from netledger.reports.written import Prefixes
+    from netledger.reports.zones import Zone
+
+_EXIT_DOUBTFUL: Final = 3
+# More rows than this are for programs.
+_TABLE_ROWS: Final = 100
+
+_Period = Annotated[
+    str,
+    typer.Option(
+        metavar="PERIOD",
+        help="today, yesterday, this-week, last-month, 2026, 2026-11, 2026-W47, 2026-11-20, or START..END without END.",
+    ),
+]
+_BillingDay = Annotated[
+    int, typer.Option(metavar="DAY", help="Months begin on this day, 1 to 31; in a shorter month on its last day.")
+]
+_Timezone = Annotated[
+    str | None, typer.Option(metavar="ZONE", help="Whose days, as in Europe/Berlin or UTC. Default: the machine's.")
+]
+_By = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMNS",
+        help="What totals are told apart by: interval_start, node, meter, account, host, peer, protocol, host_port, "
+        "peer_port, interface, label. Default: account,host, and meter if there are several. Empty: one total.",
+    ),
+]
+_Per = Annotated[
+    str | None, typer.Option(metavar="STEP", help="A series: totals of each hour, day, week, month, year.")
+]
+_Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CONDITION",
+        help="Only some rows, as in host=10.1.0.0/16, proto!=udp, port=80,443. Words: host, peer, address, protocol, "
+        "port, host_port, peer_port, interface, label, account, meter, node. Repeatable.",
+    ),
+]
+_Sort = Annotated[
+    str, typer.Option(metavar="COLUMN", help="bytes, packets or a column; greatest counter or least name first.")
+]
+_Top = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Only the first N totals of each step. Default: all; 100 in the table."),
+]
+_Direction = Annotated[str, typer.Option(metavar="WAY", help="Only what hosts sent or received: both, sent, received.")]
+_Unit = Annotated[
+    str, typer.Option(metavar="UNIT", help="Of bytes in the table: auto, B, KB to EB (1000s), KiB to EiB (1024s).")
+]
+_Parquet = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Parquet file, for programs.")]
+
+
+def report(
+    *,
+    period: _Period = "today",
+    billing_day: _BillingDay = 1,
+    timezone: _Timezone = None,
+    by: _By = None,
+    per: _Per = None,
+    where: _Where = None,
+    sort: _Sort = "bytes",
+    top: _Top = None,
+    direction: _Direction = "both",
+    unit: _Unit = "auto",
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for programs.")] = False,
+    json: Json = False,
+    parquet: _Parquet = None,
+    config: ConfigFile = None,
+    store: Store = None,
+) -> None:
+    """Add up what the ledger holds of a period, and say how far it is proven.
+
+    Exit code 3: an interval is lossy or was interrupted, or the ledger does not cover the period whole.
+    """
+    from netledger.intervals import SystemClock
+    from netledger.ledger.reader import Reader
+    from netledger.reports import zones
+    from netledger.reports.periods import Calendar, Step
+    from netledger.reports.question import Question
+    from netledger.reports.remarks import doubts
+    from netledger.reports.totals import answer, default_by
+    from netledger.reports.units import Unit
+    from netledger.reports.where import understand
+
+    if csv + json + (parquet is not None) > 1:
+        raise UsageError("--csv, --json, --parquet", "", "only one of them at a time")
+    is_table = not (csv or json or parquet)
+    shown_unit = Unit(_one_of("--unit", unit, [*Unit]))
+    step = None if per is None else Step(_one_of("--per", per, [*Step]))
+    calendar = Calendar(zone=zones.find(timezone), billing_day=billing_day)
+    now_ns = SystemClock().now().wall_ns
+    span = calendar.period(period, now_ns=now_ns)
+    conditions = understand(where or ())
+    settings = load_config(config, store)
+    reader = Reader(Path(settings.store))
+    snapshot = reader.snapshot(start_ns=span.start_ns, end_ns=span.end_ns)
+    question = Question(
+        period=span,
+        by=default_by(snapshot, conditions) if by is None else _columns(by),
+        where=conditions,
+        per=step,
+        sort=sort,
+        top=top or (_TABLE_ROWS if is_table else None),
+        direction=direction,
+    )
+    found = answer(reader, snapshot, question, calendar, now_ns=now_ns)
+    prefixes = _prefixes(settings, found)
+    if is_table:
+        _print_table(found, prefixes, calendar.zone, shown_unit)
+    else:
+        _print(found, prefixes, calendar.zone, json=json, parquet=parquet)
+    if doubts(found, calendar.zone):
+        raise typer.Exit(_EXIT_DOUBTFUL)
+
+
+def _one_of(option: str, text: str, known: list[str]) -> str:
+    for one in known:
+        if text.lower() == one.lower():
+            return one
+    raise UsageError(f"{option} {text}", "", "not possible here", f"there are {', '.join(known)}")
+
+
+def _columns(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _prefixes(config: "Config", answer: "Answer") -> "Prefixes":
+    """What the meters keep of an address, as far as they agree in it."""
+    from netledger.reports.written import Prefixes
+
+    meters = {one.meter for one in answer.intervals}
+    lengths = {
+        (one.prefix_length.ipv4, one.prefix_length.ipv6) for name, one in config.meters.items() if name in meters
+    }
+    if len(lengths) != 1:
+        return Prefixes()
+    ((ipv4, ipv6),) = lengths
+    return Prefixes(ipv4=ipv4, ipv6=ipv6)
+
+
+def _print_table(answer: "Answer", prefixes: "Prefixes", zone: "Zone", unit: "Unit") -> None:
+    from netledger.reports import written
+
+    with _standard_output():
+        written.print_table(answer, prefixes, zone, unit, sys.stdout)
+
+
+def _print(answer: "Answer", prefixes: "Prefixes", zone: "Zone", *, json: bool, parquet: Path | None) -> None:
+    from netledger.reports import remarks, written
+
+    for sentence in remarks.doubts(answer, zone):
+        typer.echo(f"netledger: not proven or complete: {sentence}", err=True)
+    if parquet is not None:
+        written.write_parquet(answer, prefixes, zone, parquet)
+        return
+    with _standard_output():
+        if json:
+            written.write_json(answer, prefixes, zone, sys.stdout)
+        else:
+            written.write_csv(answer, prefixes, sys.stdout)
+
+
+@contextmanager
+def _standard_output() -> Iterator[None]:
+    from netledger.exports.files import export_error
+
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # whoever read has seen enough; Typer ends quietly
+    except OSError as error:
+        raise export_error(Path("standard output"), "write", error) from error

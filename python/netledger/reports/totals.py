@@ -1,0 +1,202 @@
+"""Totals out of the ledger, and the intervals that they rest on."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, final
+
+from netledger.errors import LedgerError
+from netledger.ledger.intervals import IntervalRow
+from netledger.ledger.reader import Reader, Snapshot
+from netledger.ledger.store import day_of
+from netledger.receipt import Balance, Count
+from netledger.reports.coverage import Coverage, coverage, crossing
+from netledger.reports.periods import Calendar, Period
+from netledger.reports.question import DEFAULT_BY, Question, totals_sql, undetailed_sql
+from netledger.reports.where import Filter
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Value = str | int | bytes | None
+"""Of a cell: names, numbers, moments in UTC nanoseconds, addresses as the ledger has them, or nothing."""
+
+# An interval that begins before a period may reach into it: looked for so far back.
+_REACH_NS: Final = 2 * 86_400 * 1_000_000_000
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What was added up.
+
+    Attributes:
+        names: of the columns; the interval first where there is one, the counters last.
+        columns: the cells, as long as each other.
+        total: each counter over all rows, those left out too.
+        left_out: how many more rows there are.
+    """
+
+    names: tuple[str, ...]
+    columns: Mapping[str, Sequence[Value]]
+    total: Mapping[str, int]
+    left_out: int
+
+    def __len__(self) -> int:
+        return len(self.columns[self.names[-1]])
+
+    def rows(self) -> Iterator[tuple[Value, ...]]:
+        """Row by row."""
+        return zip(*(self.columns[name] for name in self.names), strict=True)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Totals with what they rest on.
+
+    Attributes:
+        question: what was asked.
+        totals: the answer.
+        intervals: those that the rows were looked for in.
+        balance: their receipts, added up.
+        coverage: what they cover, meter by meter.
+        crossing: how many of them reach over a border of the period, or of its pieces.
+        undetailed: of the columns that conditions ask about, how many rows have nothing there.
+        days_dropped: UTC days whose receipts are here and whose rows were removed because of their age.
+        now_ns: when it was asked.
+    """
+
+    question: Question
+    totals: Totals
+    intervals: Sequence[IntervalRow]
+    balance: Balance
+    coverage: Sequence[Coverage]
+    crossing: int
+    undetailed: Mapping[str, int]
+    days_dropped: Sequence[str]
+    now_ns: int
+
+
+def default_by(snapshot: Snapshot, where: Filter) -> tuple[str, ...]:
+    """What totals are told apart by when nobody says: also by meter where there are several."""
+    meters = {one.meter for one in snapshot.intervals if where.takes(node=one.node, meter=one.meter)}
+    return ("meter", *DEFAULT_BY) if len(meters) > 1 else DEFAULT_BY
+
+
+def answer(reader: Reader, snapshot: Snapshot, question: Question, calendar: Calendar, *, now_ns: int) -> Answer:
+    """Adds up what the ledger holds. Blocks for the disk.
+
+    ``snapshot`` is of the question's period.
+
+    Raises:
+        LedgerError: the ledger cannot be read, a sum does not fit 64 bits, or the rows do not add up to what their
+            receipts say; such numbers are not given out.
+    """
+    period = question.period
+    intervals = _taken(snapshot, question)
+    near = [
+        *_taken(reader.snapshot(start_ns=period.start_ns - _REACH_NS, end_ns=period.start_ns), question),
+        *intervals,
+    ]
+    pieces = calendar.split(period, question.per) if question.per else [period]
+    borders = [piece.start_ns for piece in pieces]
+    steps = sorted({(one.start_ns, bisect_right(borders, one.start_ns) - 1) for one in intervals})
+    kept = [one for one in intervals if day_of(one.start_ns) not in snapshot.days_dropped]
+    totals, undetailed = _nothing(question), {}
+    if any(one.rows for one in kept):
+        totals = _totals(reader.query(totals_sql(question, steps), snapshot), question, pieces)
+    _check(totals, kept, question)
+    if kept and question.where.columns:
+        (counts,) = reader.query(undetailed_sql(question), snapshot).to_pylist()
+        undetailed = {name: count for name, count in counts.items() if count}
+    return Answer(
+        question=question,
+        totals=totals,
+        intervals=intervals,
+        balance=_balance(intervals),
+        coverage=coverage(near, period, now_ns=now_ns),
+        crossing=crossing(near, [*borders, period.end_ns]),
+        undetailed=undetailed,
+        days_dropped=sorted({day_of(one.start_ns) for one in intervals} & snapshot.days_dropped),
+        now_ns=now_ns,
+    )
+
+
+def _taken(snapshot: Snapshot, question: Question) -> list[IntervalRow]:
+    return [one for one in snapshot.intervals if question.where.takes(node=one.node, meter=one.meter)]
+
+
+def _names(question: Question) -> tuple[str, ...]:
+    interval = ("interval_start", "interval_end") if question.per else ()
+    return (*interval, *question.keys, *question.counters)
+
+
+def _nothing(question: Question) -> Totals:
+    names = _names(question)
+    return Totals(
+        names=names, columns={name: [] for name in names}, total=dict.fromkeys(question.counters, 0), left_out=0
+    )
+
+
+def _totals(table: "pa.Table", question: Question, pieces: Sequence[Period]) -> Totals:
+    """The rows of the answer, and its last one, which is the total."""
+    import pyarrow as pa
+
+    last = table.num_rows - 1
+    counters = {name: _counter(table.column(name)) for name in question.counters}
+    rows = table.slice(0, last)
+    columns: dict[str, Sequence[Value]] = {}
+    if question.per:
+        held = [pieces[step] for step in rows.column("step").to_pylist()]
+        columns["interval_start"] = [piece.start_ns for piece in held]
+        columns["interval_end"] = [piece.end_ns for piece in held]
+    for name in question.keys:
+        column = rows.column(name)
+        columns[name] = (column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column).to_pylist()
+    columns |= {name: found[:last] for name, found in counters.items()}
+    return Totals(
+        names=_names(question),
+        columns=columns,
+        total={name: found[last] for name, found in counters.items()},
+        left_out=table.column("totals")[last].as_py() - last,
+    )
+
+
+def _counter(column: "pa.ChunkedArray") -> list[int]:
+    """Sums as integers of 64 bits, as counters are everywhere."""
+    import pyarrow as pa
+
+    try:
+        found: list[int] = column.cast(pa.uint64()).to_pylist()
+    except pa.ArrowInvalid as error:
+        raise LedgerError("sum", "", "it does not fit 64 bits", "ask for a shorter period") from error
+    return found
+
+
+def _check(totals: Totals, intervals: Sequence[IntervalRow], question: Question) -> None:
+    """Where every row was asked for, each direction comes to what the kernel counted.
+
+    Without a count of the kernel it does not: groups of one's own may see one direction only.
+    """
+    if question.where.is_of_rows or any(one.kernel is None for one in intervals):
+        return
+    balance = _balance(intervals)
+    told = balance.accounted + balance.lost
+    for direction in ("sent", "received"):
+        if f"{direction}_bytes" not in totals.total:
+            continue
+        found = Count(totals.total[f"{direction}_packets"], totals.total[f"{direction}_bytes"])
+        if found != told:
+            cause = (
+                f"{found.packets} packets, {found.bytes} bytes {direction} in the rows against "
+                f"{told.packets} packets, {told.bytes} bytes in their receipts"
+            )
+            raise LedgerError("ledger", "add up", cause, "netledger audit --verify says what is damaged")
+
+
+def _balance(intervals: Sequence[IntervalRow]) -> Balance:
+    try:
+        return Balance.of(intervals)
+    except OverflowError as error:
+        raise LedgerError("balance", "", "it does not fit 64 bits", "ask for a shorter period") from error
