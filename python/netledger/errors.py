@@ -10,6 +10,8 @@
     │   ├── RulesetError           nft refused, or is not there
     │   └── TableError             a table file is damaged or of another version
     ├── CaptureError               a capture file cannot be read                                 exit 1
+    ├── LedgerError                the store refuses, is damaged or of another version           exit 1
+    │   └── DamageError            what it holds cannot be what was committed                    exit 1; audit: 4
     └── ExportError                an interval could not be written                              exit 1
 
 Every error prints as ``subject: operation: cause``; the hint goes on a line of its own. The native core raises these
@@ -68,6 +70,14 @@ class TableError(SourceError):
 
 class CaptureError(NetledgerError):
     """A capture file cannot be read."""
+
+
+class LedgerError(NetledgerError):
+    """The store cannot be written or read, is damaged, or is of another version."""
+
+
+class DamageError(LedgerError):
+    """What the store holds cannot be what was committed."""
 
 
 class ExportError(NetledgerError):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Self, final
+from typing import Protocol, Self, final
 
 COUNT_MAX = 2**64 - 1
 """Counters are unsigned and have 64 bits, here as in the kernel."""
@@ -214,6 +214,26 @@ class Receipt:
         return json.dumps(self.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
+class Counted(Protocol):
+    """What a balance is made of: an interval, fresh from its source or read back."""
+
+    @property
+    def status(self) -> Status:
+        """How far it is proven."""
+
+    @property
+    def kernel(self) -> Count | None:
+        """The kernel's own count, or None."""
+
+    @property
+    def accounted(self) -> Count:
+        """What is in the rows."""
+
+    @property
+    def lost(self) -> Count:
+        """What the kernel counted and is in no row of an address."""
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
@@ -225,7 +245,7 @@ class Balance:
     lost: Count
 
     @classmethod
-    def of(cls, observed: Iterable[Observed]) -> "Balance":
+    def of(cls, observed: Iterable[Counted]) -> "Balance":
         """The sum over any number of intervals; of none, it is zero.
 
         Raises:

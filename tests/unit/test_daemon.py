@@ -205,11 +205,10 @@ def test_a_bad_reload_changes_nothing_and_says_so(run: Run, caplog: pytest.LogCa
 
 
 def test_what_was_left_behind_is_committed_first(run: Run) -> None:
-    (run.tmp_path / "store").mkdir()
-    (run.tmp_path / "store" / "exports").write_text("in the way")
+    (run.tmp_path / "store").write_text("in the way")
     assert run(lambda: wait_until(lambda: bool(run.made), "source")) == 1
     assert list(run.made["nflog"][0].left) == [1]
-    (run.tmp_path / "store" / "exports").unlink()
+    (run.tmp_path / "store").unlink()
     assert run(lambda: wait_until(run.has_intervals(1), "interval left behind")) == 0
     assert [one["seq"] for one in run.receipts()] == [1, 2]
 

@@ -10,6 +10,7 @@ from netledger.daemon.meter import RunningMeter
 from netledger.errors import RulesetError, SourceError
 from netledger.exports.directory import ExportDirectory
 from netledger.intervals import DAY_NS, Moment
+from netledger.ledger import Ledger
 from netledger.pipeline import WAITING_MAX, CommitQueue, Pipeline
 from netledger.receipt import Receipt
 from tests.unit.memory_source import MemorySource, TestClock
@@ -24,7 +25,8 @@ class Bench:
     def __init__(self, store: Path) -> None:
         self.committed: list[Receipt] = []
         self.clock = TestClock(START_NS)
-        self.queue = CommitQueue(Pipeline("gw1", ExportDirectory(store)), committed=self.committed.append)
+        pipeline = Pipeline("gw1", Ledger(store, clock=self.clock), ExportDirectory(store))
+        self.queue = CommitQueue(pipeline, committed=self.committed.append)
         self.source = MemorySource("lan")
         config = loads('[meters.lan]\ninterval = "1m"\n', file="f").meters["lan"]
         assert isinstance(config, Meter)

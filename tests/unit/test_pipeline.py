@@ -11,18 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from netledger.errors import ExportError, TableError
+from netledger.errors import LedgerError, TableError
 from netledger.exports.directory import ExportDirectory
 from netledger.intervals import Moment
+from netledger.ledger import Ledger
 from netledger.pipeline import CommitQueue, Pipeline
 from netledger.receipt import Count, Observed, Receipt, Status
-from tests.unit.rows import RECEIPT, SECOND_NS, MemoryGeneration, closed, row, wait_until
+from tests.unit.memory_source import TestClock
+from tests.unit.rows import RECEIPT, SECOND_NS, START_NS, MemoryGeneration, closed, row, wait_until
 
 ROWS = [row("host", host="10.0.0.1", sent=(1000, 10)), row("host", host="10.0.0.2", received=(1000, 10))]
 
 
 def observed(**changes: object) -> Observed:
-    return replace(RECEIPT.observed, rows=2, **changes)  # type: ignore[arg-type]  # callers know the fields
+    return replace(RECEIPT.observed, **{"rows": 2, **changes})  # type: ignore[arg-type]  # callers know the fields
 
 
 @pytest.fixture
@@ -31,8 +33,15 @@ def exports(tmp_path: Path) -> ExportDirectory:
 
 
 @pytest.fixture
-def pipeline(exports: ExportDirectory) -> Pipeline:
-    return Pipeline("gw1", exports)
+def fresh(tmp_path: Path, exports: ExportDirectory) -> Pipeline:
+    return Pipeline("gw1", Ledger(tmp_path / "store", clock=TestClock(START_NS)), exports)
+
+
+@pytest.fixture
+def pipeline(fresh: Pipeline) -> Iterator[Pipeline]:
+    fresh.open()
+    yield fresh
+    fresh.close()
 
 
 def receipts(exports: ExportDirectory, meter: str = "lan") -> list[dict[str, object]]:
@@ -41,7 +50,7 @@ def receipts(exports: ExportDirectory, meter: str = "lan") -> list[dict[str, obj
 
 def test_a_commit_writes_the_interval_and_releases_the_generation(pipeline: Pipeline, exports: ExportDirectory) -> None:
     generation = MemoryGeneration(ROWS)
-    receipt = pipeline.commit(closed(generation, observed=observed()), remarks=("it was late",))
+    receipt = pipeline.commit(closed(generation, observed=observed()), remarks=("it was late",)).receipt
     assert generation.released == 1
     assert receipt.status is Status.EXACT
     (told,) = receipts(exports)
@@ -66,27 +75,41 @@ def test_a_repeated_commit_changes_nothing(pipeline: Pipeline, exports: ExportDi
     assert len(list(exports.of("lan").iterdir())) == 2
 
 
-def test_rows_without_a_receipt_give_way_when_the_interval_comes_back(
+def test_an_interval_that_only_the_ledger_has_is_exported_from_there(
     pipeline: Pipeline, exports: ExportDirectory
 ) -> None:
-    left = closed(MemoryGeneration(ROWS), observed=observed())
-    pipeline.commit(left)
-    next(exports.of("lan").glob("*.receipt.json")).unlink()
+    left = closed(MemoryGeneration(ROWS), observed=observed(kernel=Count(12, 1300)))
+    exports.of("lan").parent.mkdir(parents=True)
+    exports.of("lan").write_text("in the way")
+    done = pipeline.commit(left)
+    assert "not a directory" in str(done.export_error)
+    exports.of("lan").unlink()
+    # As a killed process leaves it: rows, and no receipt beside them.
+    exports.of("lan").mkdir()
+    (exports.of("lan") / "20251120T100000Z_20251120T100400Z-00000001.csv").write_text("half")
     later = Moment(left.end.wall_ns + 90 * SECOND_NS, left.end.monotonic_ns + 90 * SECOND_NS)
-    pipeline.commit(replace(left, end=later), is_left=True)
-    assert sorted(path.name for path in exports.of("lan").iterdir()) == [
-        "20251120T100000Z_20251120T100630Z-00000001.csv",
-        "20251120T100000Z_20251120T100630Z-00000001.receipt.json",
-    ]
+    again = pipeline.commit(replace(left, end=later, generation=MemoryGeneration(ROWS)), is_left=True)
+    assert again.export_error is None
+    name = "20251120T100000Z_20251120T100500Z-00000001"
+    assert sorted(path.name for path in exports.of("lan").iterdir()) == [f"{name}.csv", f"{name}.receipt.json"]
+    assert (exports.of("lan") / f"{name}.receipt.json").read_text() == done.receipt.to_line()
+    # All rows are there, the one that is lost included; only their order is the store's.
+    direct = exports.of("wan")
+    pipeline.commit(replace(left, meter="wan", generation=MemoryGeneration(ROWS)))
+    lines = (exports.of("lan") / f"{name}.csv").read_text().splitlines()
+    expected = (direct / f"{name}.csv").read_text().replace(",wan,", ",lan,").splitlines()
+    assert sorted(lines) == sorted(expected)
+    assert len(lines) == 4
 
 
 def test_a_failed_commit_keeps_the_generation(pipeline: Pipeline, exports: ExportDirectory, tmp_path: Path) -> None:
-    (tmp_path / "store").write_text("in the way")
+    (tmp_path / "store" / "data").write_text("in the way")
     generation = MemoryGeneration(ROWS)
-    with pytest.raises(ExportError, match="not a directory"):
+    with pytest.raises(LedgerError, match=r"data.*: commit: not a directory"):
         pipeline.commit(closed(generation, observed=observed()))
     assert generation.released == 0
-    (tmp_path / "store").unlink()
+    assert not exports.of("lan").exists()
+    (tmp_path / "store" / "data").unlink()
     pipeline.commit(closed(generation, observed=observed()))
     assert len(receipts(exports)) == generation.released == 1
 
@@ -106,10 +129,11 @@ def test_rows_that_do_not_add_up_are_not_called_proven(pipeline: Pipeline, expor
     (told,) = receipts(exports)
     assert told["status"] == "interrupted"
     assert "add up to 10 packets (1000 bytes) sent and 0 (0) received" in str(told["reason"])
+    assert "there are 1 rows, but 2 were counted" in str(told["reason"])
 
 
 def test_without_a_count_of_the_kernel_one_side_alone_is_right(pipeline: Pipeline, exports: ExportDirectory) -> None:
-    pipeline.commit(closed(MemoryGeneration(ROWS[:1]), observed=observed(kernel=None)))
+    pipeline.commit(closed(MemoryGeneration(ROWS[:1]), observed=observed(kernel=None, rows=1)))
     (told,) = receipts(exports)
     assert (told["status"], told["reason"]) == ("unproven", None)
 
@@ -146,9 +170,9 @@ def running(pipeline: Pipeline) -> Iterator[tuple[CommitQueue, Committed]]:
         queue.close()
 
 
-def test_the_queue_commits_in_order_and_closing_drains_it(pipeline: Pipeline) -> None:
+def test_the_queue_commits_in_order_and_closing_drains_it(fresh: Pipeline) -> None:
     committed = Committed()
-    queue = CommitQueue(pipeline, committed=committed)
+    queue = CommitQueue(fresh, committed=committed)
     for seq in (1, 2, 3):
         queue.put(closed(MemoryGeneration(ROWS), seq=seq, observed=observed()))
     assert queue.waiting("lan") == 3
@@ -158,20 +182,30 @@ def test_the_queue_commits_in_order_and_closing_drains_it(pipeline: Pipeline) ->
     assert queue.waiting("lan") == queue.waiting("other") == 0
 
 
+class StuckGeneration(MemoryGeneration):
+    """A table file that cannot be removed as long as a test wants it so."""
+
+    is_stuck = True
+
+    def release(self) -> None:
+        if self.is_stuck:
+            raise TableError("gen-1.table", "remove", "operation not permitted")
+        super().release()
+
+
 def test_a_meter_that_cannot_be_written_does_not_hold_up_another(
-    pipeline: Pipeline, exports: ExportDirectory, caplog: pytest.LogCaptureFixture
+    fresh: Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
-    exports.of("lan").parent.mkdir(parents=True)
-    exports.of("lan").write_text("in the way")
-    generations = [MemoryGeneration(ROWS) for _ in range(3)]
-    with running(pipeline) as (queue, committed), caplog.at_level(logging.ERROR, "netledger"):
+    stuck = StuckGeneration(ROWS)
+    generations = [stuck, MemoryGeneration(ROWS), MemoryGeneration(ROWS)]
+    with running(fresh) as (queue, committed), caplog.at_level(logging.ERROR, "netledger"):
         queue.put(closed(generations[0], seq=1, observed=observed()))
         queue.put(closed(generations[1], seq=2, observed=observed()))
         queue.put(closed(generations[2], seq=1, meter="wan", observed=observed()))
         wait_until(lambda: committed.seqs == [("wan", 1)], "commit of the other meter")
         wait_until(lambda: bool(caplog.records), "line in the log")
         assert queue.waiting("lan") == 2
-        exports.of("lan").unlink()
+        stuck.is_stuck = False
         wait_until(lambda: len(committed.seqs) == 3, "commit when there is a way again")
         assert committed.seqs[1:] == [("lan", 1), ("lan", 2)]
     assert [generation.released for generation in generations] == [1, 1, 1]
@@ -179,16 +213,56 @@ def test_a_meter_that_cannot_be_written_does_not_hold_up_another(
     assert [record.message for record in caplog.records] == ["commit_failed"]
 
 
-def test_closing_gives_back_what_could_not_be_committed(pipeline: Pipeline, exports: ExportDirectory) -> None:
+def test_an_export_that_fails_holds_nothing_up_and_is_caught_up(
+    fresh: Pipeline, exports: ExportDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
     exports.of("lan").parent.mkdir(parents=True)
     exports.of("lan").write_text("in the way")
+    generations = [MemoryGeneration(ROWS) for _ in range(3)]
+    with running(fresh) as (queue, committed), caplog.at_level(logging.ERROR, "netledger"):
+        for seq, generation in enumerate(generations, start=1):
+            queue.put(closed(generation, seq=seq, observed=observed()))
+        wait_until(lambda: len(committed.seqs) == 3, "commits without exports")
+        assert queue.waiting("lan") == 0
+        assert [generation.released for generation in generations] == [1, 1, 1]
+        exports.of("lan").unlink()
+        wait_until(lambda: len(receipts(exports)) == 3, "exports when there is a way again")
+    assert {record.message for record in caplog.records} == {"export_failed"}
+
+
+def test_exports_that_a_process_did_not_get_to_are_written_by_the_next(
+    fresh: Pipeline, exports: ExportDirectory, tmp_path: Path
+) -> None:
+    exports.of("lan").parent.mkdir(parents=True)
+    exports.of("lan").write_text("in the way")
+    with running(fresh) as (queue, committed):
+        queue.put(closed(MemoryGeneration(ROWS), observed=observed()))
+        wait_until(lambda: len(committed.seqs) == 1, "commit without exports")
+    exports.of("lan").unlink()
+    next_one = Pipeline("gw1", Ledger(tmp_path / "store", clock=TestClock(START_NS)), exports)
+    with running(next_one):
+        wait_until(lambda: len(receipts(exports)) == 1, "export by the next process")
+
+
+def test_closing_gives_back_what_could_not_be_committed(fresh: Pipeline, tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("in the way")
     generations = [MemoryGeneration(ROWS), MemoryGeneration(ROWS)]
-    queue = CommitQueue(pipeline, committed=Committed())
+    queue = CommitQueue(fresh, committed=Committed())
     queue.open()
     for seq, generation in enumerate(generations, start=1):
         queue.put(closed(generation, seq=seq, observed=observed()))
     assert queue.close() == 2
     assert [generation.released for generation in generations] == [0, 0]
+
+
+def test_a_store_that_comes_late_gets_everything(fresh: Pipeline, tmp_path: Path, exports: ExportDirectory) -> None:
+    (tmp_path / "store").write_text("in the way")
+    with running(fresh) as (queue, committed):
+        queue.put(closed(MemoryGeneration(ROWS), observed=observed()))
+        queue.put(closed(MemoryGeneration(ROWS), seq=2, observed=observed()))
+        (tmp_path / "store").unlink()
+        wait_until(lambda: len(committed.seqs) == 2, "commits when there is a store")
+    assert len(receipts(exports)) == 2
 
 
 class BrokenGeneration(MemoryGeneration):
@@ -214,10 +288,10 @@ class BrokenGeneration(MemoryGeneration):
     ],
 )
 def test_the_thread_outlives_every_error_and_tries_again(
-    pipeline: Pipeline, exports: ExportDirectory, error: Exception
+    fresh: Pipeline, exports: ExportDirectory, error: Exception
 ) -> None:
     generation = BrokenGeneration(error)
-    with running(pipeline) as (queue, committed):
+    with running(fresh) as (queue, committed):
         queue.put(closed(generation, observed=observed()))
         wait_until(lambda: committed.seqs == [("lan", 1)], "commit at the second try")
     assert generation.released == 1

@@ -1,6 +1,7 @@
 """The ``netledger`` command: its subcommands, and errors as messages and exit codes.
 
-Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 done, but not all numbers asked for are proven or complete.
+Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 done, but not all numbers asked for are proven or complete;
+4 the store is not what was committed.
 """
 
 # ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
@@ -10,9 +11,11 @@ from typing import Annotated, Final
 
 import typer
 
+from netledger.cli.audit import audit
 from netledger.cli.compat import compat, forward
 from netledger.cli.config import config
 from netledger.cli.read import read
+from netledger.cli.report import report
 from netledger.cli.run import run
 from netledger.errors import NetledgerError, UsageError
 
@@ -28,6 +31,8 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(read)
+app.command()(audit)
+app.command()(report)
 app.add_typer(config)
 app.add_typer(compat)
 

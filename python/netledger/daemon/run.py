@@ -14,6 +14,7 @@ from netledger.daemon.wakeup import Wakeup
 from netledger.errors import ExportError, NetledgerError
 from netledger.exports.directory import ExportDirectory
 from netledger.intervals import SECOND_NS, Clock
+from netledger.ledger import Ledger
 from netledger.pipeline import CommitQueue, Pipeline
 from netledger.receipt import Receipt
 from netledger.sources.base import Source
@@ -60,7 +61,8 @@ class Daemon:
         self._keep_rules = keep_rules
         self._wakeup = Wakeup()
         self._exports = ExportDirectory(Path(config.store))
-        self._queue = CommitQueue(Pipeline(config.node, self._exports), committed=self._committed)
+        ledger = Ledger(Path(config.store), clock=clock)
+        self._queue = CommitQueue(Pipeline(config.node, ledger, self._exports), committed=self._committed)
         self._meters: dict[str, RunningMeter] = {}
         self._wanted = dict(config.meters)
         self._not_before_ns: dict[str, int] = {}

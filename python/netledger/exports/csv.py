@@ -7,7 +7,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol
 
-from netledger.receipt import ZERO, Count, Receipt, rfc3339
+from netledger.receipt import ZERO, Count, rfc3339
 from netledger.schema import BATCH_COLUMNS, INTERVAL_COLUMNS, ROW_COLUMNS, Account
 
 if TYPE_CHECKING:
@@ -30,8 +30,32 @@ class ArrowRows(Protocol):
         """The schema and the array as capsules."""
 
 
-def write_rows(file: BinaryIO, rows: ArrowRows, receipt: Receipt) -> None:
-    """Writes the header, the rows and, where something is lost, the row *unattributed*.
+class Labelled(Protocol):
+    """What all rows of an interval have in common. A receipt is one, and so is an interval of the ledger."""
+
+    @property
+    def node(self) -> str:
+        """The machine that counted."""
+
+    @property
+    def meter(self) -> str:
+        """The configured accounting."""
+
+    @property
+    def seq(self) -> int:
+        """The number of the interval."""
+
+    @property
+    def start_ns(self) -> int:
+        """Its start, UTC nanoseconds since 1970."""
+
+    @property
+    def end_ns(self) -> int:
+        """Its end, UTC nanoseconds since 1970."""
+
+
+def write_rows(file: BinaryIO, rows: ArrowRows, interval: Labelled, *, unattributed: Count = ZERO) -> None:
+    """Writes the header, the rows and, where something is ``unattributed``, a row for it.
 
     Blocks for the disk; a million rows take a few seconds.
 
@@ -45,12 +69,12 @@ def write_rows(file: BinaryIO, rows: ArrowRows, receipt: Receipt) -> None:
     batch = pa.record_batch(rows)
     file.write((",".join(column.name for column in ROW_COLUMNS) + "\n").encode())
     # Arrow quotes every text or none. Quotes cost a third of the file, and are hardly ever needed.
-    style = "needed" if _has_marks(batch, receipt) else "none"
+    style = "needed" if _has_marks(batch, interval) else "none"
     options = csv.WriteOptions(include_header=False, quoting_style=style)
     for start in range(0, batch.num_rows, _CHUNK_ROWS):
-        csv.write_csv(_as_text(batch.slice(start, _CHUNK_ROWS), receipt), file, options)
-    if receipt.observed.unattributed != ZERO:
-        csv.write_csv(_as_text(_unattributed(batch.schema, receipt.observed.unattributed), receipt), file, options)
+        csv.write_csv(_as_text(batch.slice(start, _CHUNK_ROWS), interval), file, options)
+    if unattributed != ZERO:
+        csv.write_csv(_as_text(_unattributed(batch.schema, unattributed), interval), file, options)
 
 
 def sums(rows: ArrowRows) -> tuple[Count, Count]:
@@ -73,21 +97,21 @@ def sums(rows: ArrowRows) -> tuple[Count, Count]:
     )
 
 
-def _has_marks(batch: "pa.RecordBatch", receipt: Receipt) -> bool:
+def _has_marks(batch: "pa.RecordBatch", interval: Labelled) -> bool:
     """Whether some text has a character that means something to CSV."""
     import pyarrow as pa
 
-    texts = [receipt.node, receipt.meter]
+    texts = [interval.node, interval.meter]
     for column in batch.columns:
         if pa.types.is_dictionary(column.type):
             texts += [text for text in column.dictionary.to_pylist() if text is not None]
     return any(mark in text for text in texts for mark in _MARKS)
 
 
-def _as_text(batch: "pa.RecordBatch", receipt: Receipt) -> "pa.RecordBatch":
+def _as_text(batch: "pa.RecordBatch", interval: Labelled) -> "pa.RecordBatch":
     import pyarrow as pa
 
-    values = (rfc3339(receipt.start_ns), rfc3339(receipt.end_ns), receipt.node, receipt.meter)
+    values = (rfc3339(interval.start_ns), rfc3339(interval.end_ns), interval.node, interval.meter)
     columns: list[pa.Array] = [pa.repeat(value, batch.num_rows) for value in values]
     for column in BATCH_COLUMNS:
         array = batch.column(column.name)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import final
 
 from netledger.errors import ExportError
-from netledger.exports.csv import ArrowRows, write_rows
+from netledger.exports.csv import ArrowRows, Labelled, write_rows
 from netledger.exports.files import export_error, remove_leftovers, write_atomically
 from netledger.exports.receipts import write_receipt
 from netledger.receipt import Receipt, parse_rfc3339
@@ -85,17 +85,30 @@ class ExportDirectory:
         Raises:
             ExportError: the disk is full, broken or refuses; the interval is not complete.
         """
+        lost = receipt.observed.unattributed
         path = self.of(receipt.meter) / file_name(receipt)
-        write_atomically(path.with_name(f"{path.name}.csv"), lambda file: write_rows(file, rows, receipt))
+        write_atomically(
+            path.with_name(f"{path.name}.csv"), lambda file: write_rows(file, rows, receipt, unattributed=lost)
+        )
         write_atomically(path.with_name(f"{path.name}.receipt.json"), lambda file: write_receipt(file, receipt))
+
+    def write_committed(self, interval: Labelled, rows: ArrowRows, receipt: str) -> None:
+        """Writes both files of an interval that is read back: all its rows, and its receipt as one line of JSON.
+
+        Raises:
+            ExportError: as :meth:`write`.
+        """
+        path = self.of(interval.meter) / file_name(interval)
+        write_atomically(path.with_name(f"{path.name}.csv"), lambda file: write_rows(file, rows, interval))
+        write_atomically(path.with_name(f"{path.name}.receipt.json"), lambda file: file.write(f"{receipt}\n".encode()))
 
     def _of_interval(self, meter: str, seq: int, start_ns: int, ending: str) -> list[Path]:
         return list(self.of(meter).glob(f"{_stamp(start_ns)}_*-{seq:08d}.{ending}"))
 
 
-def file_name(receipt: Receipt) -> str:
+def file_name(interval: Labelled) -> str:
     """The name of an interval's files, without what follows the dot: ``20261120T100000Z_20261120T100500Z-00000012``."""
-    return f"{_stamp(receipt.start_ns)}_{_stamp(receipt.end_ns)}-{receipt.seq:08d}"
+    return f"{_stamp(interval.start_ns)}_{_stamp(interval.end_ns)}-{interval.seq:08d}"
 
 
 def _stamp(wall_ns: int) -> str:

@@ -34,19 +34,45 @@ class _Waiting:
 
 
 @dataclass(slots=True)
-class _Line:
-    """The intervals of one meter, oldest first, and when the first may be tried again."""
+class _Attempt:
+    """When something that failed may be tried again, and whether to speak of it."""
 
-    waiting: deque[_Waiting] = field(default_factory=deque)
     due: float = 0.0
     pause_seconds: float = _PAUSE_FIRST_SECONDS
     logged: float | None = None
+
+    def failed(self) -> tuple[bool, float]:
+        """Whether that is news, and how many seconds to wait."""
+        now, pause_seconds = time.monotonic(), self.pause_seconds
+        self.due = now + pause_seconds
+        self.pause_seconds = min(2 * pause_seconds, _PAUSE_MAX_SECONDS)
+        is_news = self.logged is None or now - self.logged >= _REPEAT_LOG_SECONDS
+        if is_news:
+            self.logged = now
+        return is_news, pause_seconds
+
+
+@dataclass(slots=True)
+class _Line:
+    """The intervals of one meter, oldest first, and whether the ledger has some that were not exported."""
+
+    meter: str
+    waiting: deque[_Waiting] = field(default_factory=deque)
+    commit: _Attempt = field(default_factory=_Attempt)
+    is_export_due: bool = False
+    export: _Attempt = field(default_factory=_Attempt)
+
+    def due(self) -> float | None:
+        """When there is something to do; None when there is nothing."""
+        times = [self.commit.due] if self.waiting else []
+        return min([*times, *([self.export.due] if self.is_export_due else [])], default=None)
 
 
 @final
 class CommitQueue:
     """Commits in one thread of its own, each meter's intervals in order. Safe to use from any thread.
 
+    An export that fails holds nothing up: the interval is in the ledger by then, and is exported from there later.
     ``committed`` is called in that thread after each interval that is done.
     """
 
@@ -56,6 +82,7 @@ class CommitQueue:
         self._changed = threading.Condition()
         self._lines: dict[str, _Line] = {}
         self._closing = False
+        self._is_open = False
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
 
     def open(self) -> None:
@@ -65,8 +92,14 @@ class CommitQueue:
     def put(self, closed: Closed, *, remarks: tuple[str, ...] = (), is_left: bool = False) -> None:
         """Takes a generation over, with what :meth:`Pipeline.commit` is to know. Does not block."""
         with self._changed:
-            line = self._lines.setdefault(closed.meter, _Line())
+            line = self._lines.setdefault(closed.meter, _Line(closed.meter))
             line.waiting.append(_Waiting(closed, remarks, is_left))
+            self._changed.notify_all()
+
+    def export_due(self, meter: str) -> None:
+        """Has the intervals of a meter exported that the ledger has and nobody exported. Does not block."""
+        with self._changed:
+            self._lines.setdefault(meter, _Line(meter)).is_export_due = True
             self._changed.notify_all()
 
     def waiting(self, meter: str) -> int:
@@ -79,65 +112,97 @@ class CommitQueue:
         """Tries everything that waits once more, then ends the thread. Blocks for the disk.
 
         Returns how many intervals could not be committed. Their generations stay as they are, for the next start.
+        What could not be exported is in the ledger, for the next start too.
         """
         with self._changed:
             self._closing = True
             for line in self._lines.values():
-                line.due = 0.0
+                line.commit.due = line.export.due = 0.0
             self._changed.notify_all()
         self._thread.join()
         return sum(len(line.waiting) for line in self._lines.values())
 
     def _run(self) -> None:
+        try:
+            self._open_store()
+        except NetledgerError as error:
+            # A full disk, say. Counting goes on, and each commit tries again.
+            fields = {"error": error, "hint": error.hint or "it is tried again with each commit"}
+            _log.error("store_not_open", extra={"fields": fields})
         while (line := self._next()) is not None:
-            first = line.waiting[0]
-            closed = first.closed
-            try:
-                receipt = self._pipeline.commit(closed, remarks=first.remarks, is_left=first.is_left)
-            except (NetledgerError, OSError) as error:
-                self._failed(line, closed, error)
-            except Exception as error:  # noqa: BLE001  # the top of a thread: it outlives what nobody thought of
-                _log.exception("commit_broke", extra={"fields": {"meter": closed.meter, "seq": closed.seq}})
-                self._failed(line, closed, error)
+            # Commits come first: what is counted is safe before anything else is done.
+            if line.waiting and line.commit.due <= time.monotonic():
+                self._commit(line)
             else:
-                self._succeeded(line, receipt)
+                self._export(line)
+        self._pipeline.close()
+
+    def _open_store(self) -> None:
+        if not self._is_open:
+            for meter in self._pipeline.open():
+                self.export_due(meter)
+            self._is_open = True
 
     def _next(self) -> _Line | None:
         """Waits for a line that may be tried; None when the thread is to end."""
         with self._changed:
             while True:
                 now = time.monotonic()
-                lines = [line for line in self._lines.values() if line.waiting]
-                ready = [line for line in lines if line.due <= now]
+                lines = [(due, line) for line in self._lines.values() if (due := line.due()) is not None]
+                ready = [(due, line) for due, line in lines if due <= now]
                 if ready:
-                    return min(ready, key=lambda line: line.due)
+                    return min(ready, key=lambda one: one[0])[1]
                 if self._closing:
                     return None
-                self._changed.wait(min(line.due for line in lines) - now if lines else None)
+                self._changed.wait(min(due for due, _ in lines) - now if lines else None)
 
-    def _succeeded(self, line: _Line, receipt: Receipt) -> None:
-        with self._changed:
-            line.waiting.popleft()
-            line.due, line.pause_seconds, line.logged = 0.0, _PAUSE_FIRST_SECONDS, None
-            self._changed.notify_all()
-        self._committed(receipt)
+    def _commit(self, line: _Line) -> None:
+        first = line.waiting[0]
+        closed = first.closed
+        fields: dict[str, object] = {"meter": closed.meter, "seq": closed.seq}
+        try:
+            self._open_store()
+            done = self._pipeline.commit(closed, remarks=first.remarks, is_left=first.is_left)
+        except (NetledgerError, OSError) as error:
+            self._commit_failed(line, fields, error)
+        except Exception as error:  # noqa: BLE001  # the top of a thread: it outlives what nobody thought of
+            _log.exception("commit_broke", extra={"fields": fields})
+            self._commit_failed(line, fields, error)
+        else:
+            with self._changed:
+                line.waiting.popleft()
+                line.commit = _Attempt()
+                if done.export_error is not None:
+                    line.is_export_due = True
+                self._changed.notify_all()
+            if done.export_error is not None:
+                self._export_failed(line, done.export_error)
+            self._committed(done.receipt)
 
-    def _failed(self, line: _Line, closed: Closed, error: Exception) -> None:
-        now = time.monotonic()
+    def _export(self, line: _Line) -> None:
+        try:
+            self._pipeline.export_due(line.meter)
+        except (NetledgerError, OSError) as error:
+            self._export_failed(line, error)
+        except Exception as error:  # noqa: BLE001  # the top of a thread: it outlives what nobody thought of
+            _log.exception("export_broke", extra={"fields": {"meter": line.meter}})
+            self._export_failed(line, error)
+        else:
+            with self._changed:
+                line.is_export_due = False
+                line.export = _Attempt()
+
+    def _commit_failed(self, line: _Line, fields: dict[str, object], error: Exception) -> None:
         with self._changed:
+            is_news, pause_seconds = line.commit.failed()
             waiting = len(line.waiting)
-            line.due = now + line.pause_seconds
-            pause_seconds = line.pause_seconds
-            line.pause_seconds = min(2 * line.pause_seconds, _PAUSE_MAX_SECONDS)
-            is_news = line.logged is None or now - line.logged >= _REPEAT_LOG_SECONDS
-            if is_news:
-                line.logged = now
         if is_news:
-            fields = {
-                "meter": closed.meter,
-                "seq": closed.seq,
-                "waiting": waiting,
-                "again_seconds": round(pause_seconds),
-                "error": str(error),
-            }
-            _log.error("commit_failed", extra={"fields": fields})
+            more: dict[str, object] = {"waiting": waiting, "again_seconds": round(pause_seconds), "error": str(error)}
+            _log.error("commit_failed", extra={"fields": fields | more})
+
+    def _export_failed(self, line: _Line, error: Exception) -> None:
+        with self._changed:
+            is_news, pause_seconds = line.export.failed()
+        if is_news:
+            fields = {"meter": line.meter, "again_seconds": round(pause_seconds), "error": str(error)}
+            _log.error("export_failed", extra={"fields": fields})

@@ -1,0 +1,185 @@
+"""``ledger.sqlite``: which files and intervals count. Its tables, and how an older one is brought to this version.
+
+What changes what was counted is refused by the database itself: an interval is added once, and never changed or taken
+out. That guards against mistakes; against intent there is the chain (:mod:`netledger.ledger.digest`).
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from netledger.errors import LedgerError
+
+NAME: Final = "ledger.sqlite"
+MODE: Final = 0o640
+_BUSY_SECONDS: Final = 30.0
+
+_VERSION_1: Final = """
+CREATE TABLE files (
+    id             INTEGER PRIMARY KEY,
+    tab            TEXT    NOT NULL,            -- what kind of rows: traffic, or the name of a rollup
+    day            TEXT    NOT NULL,            -- UTC day in which its intervals begin, 2026-11-20
+    path           TEXT    NOT NULL UNIQUE,     -- below the store
+    rows           INTEGER NOT NULL,
+    octets         INTEGER NOT NULL,
+    sha256         BLOB    NOT NULL,            -- of the whole file
+    interval_start INTEGER NOT NULL,            -- the least of its rows, UTC nanoseconds since 1970
+    interval_end   INTEGER NOT NULL,            -- the greatest of its rows
+    committed_at   INTEGER NOT NULL,
+    dropped_at     INTEGER                      -- it does not count any more: compacted, or too old
+);
+CREATE INDEX files_live ON files (tab, day) WHERE dropped_at IS NULL;
+CREATE INDEX files_dropped ON files (dropped_at) WHERE dropped_at IS NOT NULL;
+
+CREATE TABLE intervals (
+    node           TEXT    NOT NULL,
+    meter          TEXT    NOT NULL,
+    seq            INTEGER NOT NULL,
+    interval_start INTEGER NOT NULL,            -- UTC nanoseconds since 1970; belongs to the interval
+    interval_end   INTEGER NOT NULL,            -- belongs to the next one
+    status         TEXT    NOT NULL,
+    rows           INTEGER NOT NULL,
+    receipt        TEXT    NOT NULL,            -- the whole receipt as JSON; counters have 64 bits without a sign
+    digest         BLOB    NOT NULL,            -- SHA-256 of the rows
+    position       INTEGER NOT NULL,            -- in the chain of its node, from 1
+    previous       BLOB    NOT NULL,            -- chain of the node's interval before
+    chain          BLOB    NOT NULL,            -- SHA-256 of previous, receipt and digest
+    committed_at   INTEGER NOT NULL,
+    PRIMARY KEY (node, meter, seq),
+    UNIQUE (node, position)
+) WITHOUT ROWID;
+CREATE INDEX intervals_start ON intervals (interval_start);
+
+CREATE TABLE chains (                           -- where each node's chain ends
+    node           TEXT    PRIMARY KEY,
+    position       INTEGER NOT NULL,
+    chain          BLOB    NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE exports_due (                      -- committed, and not exported yet
+    node           TEXT    NOT NULL,
+    meter          TEXT    NOT NULL,
+    seq            INTEGER NOT NULL,
+    PRIMARY KEY (node, meter, seq)
+) WITHOUT ROWID;
+
+CREATE TABLE days_dropped (                     -- whose rows retention has removed; their receipts stay
+    tab            TEXT    NOT NULL,
+    day            TEXT    NOT NULL,
+    dropped_at     INTEGER NOT NULL,
+    PRIMARY KEY (tab, day)
+) WITHOUT ROWID;
+
+CREATE TRIGGER intervals_stay BEFORE DELETE ON intervals
+    BEGIN SELECT raise(ABORT, 'an interval is never taken out'); END;
+CREATE TRIGGER intervals_are_final BEFORE UPDATE ON intervals
+    BEGIN SELECT raise(ABORT, 'an interval is never changed'); END;
+"""
+
+MIGRATIONS: Final = (_VERSION_1,)
+"""What each version adds to the one before; never edited after a release."""
+
+
+def connect_writer(store: Path) -> sqlite3.Connection:
+    """Opens the ledger for writing; makes it, or brings it to this version. Blocks for the disk.
+
+    The connection commits by itself but for what stands in :func:`transaction`. It may be used from one thread at a
+    time, and passed on.
+
+    Raises:
+        LedgerError: it is of a later version.
+        OSError, sqlite3.Error: it cannot be opened.
+    """
+    path = store / NAME
+    # Made here and not by SQLite, whose files would get the mode that the process happens to have.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE))
+    path.chmod(MODE)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # With less, SQLite acknowledges commits that a power cut takes back.
+        connection.execute("PRAGMA synchronous = FULL")
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing; waits for another writer first.
+
+    Raises:
+        sqlite3.Error: nothing was changed, as far as this process can see.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # Where COMMIT itself failed SQLite may have rolled back already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """The version that the ledger has now."""
+    row = connection.execute("PRAGMA user_version").fetchone()
+    return int(row[0])
+
+
+def refuse_later(found: int, path: Path) -> None:
+    """Refuses a ledger that a later version of this program has written.
+
+    Raises:
+        LedgerError: so it is.
+    """
+    if found > len(MIGRATIONS):
+        raise LedgerError(
+            str(path), "open", f"it has version {found}, and this program knows {len(MIGRATIONS)}", "upgrade netledger"
+        )
+
+
+def refuse_other(found: int, path: Path) -> None:
+    """Refuses a ledger of another version: who only reads cannot bring it to this one.
+
+    Raises:
+        LedgerError: so it is.
+    """
+    refuse_later(found, path)
+    if found < len(MIGRATIONS):
+        raise LedgerError(
+            str(path),
+            "open",
+            f"it has version {found}, and this program reads {len(MIGRATIONS)}",
+            "netledger run, or netledger maintain, brings it to this version",
+        )
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    refuse_later(version_of(connection), path)
+    if version_of(connection) == len(MIGRATIONS):
+        return
+    with transaction(connection):
+        # Looked at again: another process may have come first.
+        found = version_of(connection)
+        refuse_later(found, path)
+        for script in MIGRATIONS[found:]:
+            for statement in _statements(script):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Statements one by one: ``executescript`` would commit what stands open."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

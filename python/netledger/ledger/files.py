@@ -1,0 +1,116 @@
+"""Directories, locks and durable files of the store."""
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, final
+
+from netledger.errors import DamageError, LedgerError
+
+FILE_MODE: Final = 0o640
+DIRECTORY_MODE: Final = 0o750
+TEMPORARY: Final = ".tmp"
+_LOCK: Final = "lock"
+_DAMAGED: Final = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
+
+
+def make_directory(path: Path) -> None:
+    """Makes a directory with its parents, each durable before the next.
+
+    Raises:
+        OSError: as ``mkdir`` has it.
+    """
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir()
+        path.chmod(DIRECTORY_MODE)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Makes the names in a directory durable. Blocks for the disk.
+
+    Raises:
+        OSError: as ``fsync`` has it.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Makes what is in a file durable. Blocks for the disk.
+
+    Raises:
+        OSError: as ``fsync`` has it.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def explained(path: Path, operation: str) -> Iterator[None]:
+    """What the system or SQLite says, as an error of the ledger.
+
+    Raises:
+        LedgerError: in place of ``OSError`` and ``sqlite3.Error``.
+    """
+    try:
+        yield
+    except OSError as error:
+        subject = str(path) if error.filename is None else os.fsdecode(error.filename)
+        raise LedgerError(subject, operation, (error.strerror or str(error)).lower()) from error
+    except sqlite3.DatabaseError as error:
+        # Errors of the interface are faults of this program, and are not caught.
+        kind = DamageError if error.sqlite_errorcode in _DAMAGED else LedgerError
+        raise kind(str(path), operation, str(error).lower()) from error
+
+
+@final
+class StoreLock:
+    """``STORE/lock``: shared by all writers, exclusive for who removes files that no ledger knows.
+
+    Between the renaming of a file and the commit that names it only its writer knows it; so nobody may take it for
+    an orphan while any other writer lives. The kernel drops the lock when the process ends, however.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self._path = store / _LOCK
+        self._descriptor = -1
+
+    def open(self) -> bool:
+        """Takes the lock, exclusive if nobody else has it, and says whether that is so.
+
+        Otherwise it is shared; blocks as long as another process removes orphans.
+
+        Raises:
+            OSError: the file cannot be made or locked.
+        """
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        os.fchmod(self._descriptor, FILE_MODE)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+            return False
+        return True
+
+    def share(self) -> None:
+        """Lets other writers in."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
+    def close(self) -> None:
+        """Gives the lock back. May be called twice."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

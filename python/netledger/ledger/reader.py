@@ -1,0 +1,230 @@
+"""The store as others see it: what counts at one moment, and questions about it in SQL.
+
+A reader takes no lock and changes nothing. It works while a writer runs, after it has ended, and as another user who
+may only read.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self, TypeVar, final
+
+from netledger.errors import LedgerError
+from netledger.ledger import database
+from netledger.ledger.files import explained
+from netledger.ledger.intervals import TRAFFIC, IntervalRow, intervals_of
+from netledger.ledger.rows import STORED_COLUMNS
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+VIEW: Final = "traffic"
+"""What a question calls the rows."""
+
+_MEMORY: Final = "512MB"
+_THREADS: Final = 2
+_TRIES: Final = 20
+_BUSY_SECONDS: Final = 10.0
+_Parameter = str | int | bytes | None
+_T = TypeVar("_T")
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What counted at one moment, for a period.
+
+    Its files stay readable for the grace of the store, a quarter of an hour, whatever is compacted meanwhile.
+
+    Attributes:
+        files: every row of the period is in one of them, once; there are other rows beside them, so a question says
+            which it wants by ``interval_start``.
+        intervals: those that begin in the period, by node, meter and number.
+        days_dropped: UTC days whose rows were removed because of their age; their receipts are still here.
+    """
+
+    files: tuple[Path, ...]
+    intervals: tuple[IntervalRow, ...]
+    days_dropped: frozenset[str] = frozenset()
+
+
+@final
+class Reader:
+    """Reads a store; cheap to make. Safe to use from several threads.
+
+    Args:
+        store: its directory.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self.store = store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing stays open between two questions."""
+
+    def snapshot(self, start_ns: int | None = None, end_ns: int | None = None) -> Snapshot:
+        """What counts now and begins in [start, end), UTC nanoseconds; None leaves that side open.
+
+        Raises:
+            LedgerError: there is no store, it cannot be read, or is of another version.
+        """
+
+        def ask(connection: sqlite3.Connection) -> Snapshot:
+            paths = connection.execute(
+                "SELECT path FROM files WHERE tab = ?1 AND dropped_at IS NULL "
+                "AND (?2 IS NULL OR interval_end > ?2) AND (?3 IS NULL OR interval_start < ?3) ORDER BY day, id",
+                (TRAFFIC, start_ns, end_ns),
+            ).fetchall()
+            days = connection.execute("SELECT day FROM days_dropped WHERE tab = ?", (TRAFFIC,)).fetchall()
+            return Snapshot(
+                files=tuple(self.store / path for (path,) in paths),
+                intervals=tuple(intervals_of(connection, self.store, start_ns=start_ns, end_ns=end_ns)),
+                days_dropped=frozenset(day for (day,) in days),
+            )
+
+        return self.read(ask)
+
+    def last_seq(self, *, node: str, meter: str) -> int:
+        """The greatest number that an interval of a meter has; 0 without one.
+
+        Raises:
+            LedgerError: as :meth:`snapshot`.
+        """
+
+        def ask(connection: sqlite3.Connection) -> int:
+            (found,) = connection.execute(
+                "SELECT coalesce(max(seq), 0) FROM intervals WHERE node = ? AND meter = ?", (node, meter)
+            ).fetchone()
+            return int(found)
+
+        return self.read(ask)
+
+    def read(self, ask: Callable[[sqlite3.Connection], _T]) -> _T:
+        """What ``ask`` gets to know within one transaction, so that all of it is of one moment.
+
+        ``ask`` may be called more than once.
+
+        Raises:
+            LedgerError: as :meth:`snapshot`.
+        """
+        path = self.store / database.NAME
+        if not path.exists():
+            raise LedgerError(str(self.store), "open", "there is no ledger", "is this the store? see --store")
+        for _ in range(_TRIES):
+            with explained(self.store, "read"):
+                before = _state(path)
+                with _connected(path) as (connection, is_frozen):
+                    database.refuse_other(database.version_of(connection), path)
+                    connection.execute("BEGIN")
+                    answer = ask(connection)
+                # A writer that came meanwhile may have changed what was read as if it never changed.
+                if not is_frozen or (_state(path) == before and not _wal(path).exists()):
+                    return answer
+        raise LedgerError(str(self.store), "read", "it changes faster than it can be read")
+
+    def query(
+        self, sql: str, snapshot: Snapshot, parameters: Sequence[_Parameter] | Mapping[str, _Parameter] = ()
+    ) -> "pa.Table":
+        """The answer to a question about the rows of a snapshot, which are the view ``traffic``. Blocks for the disk.
+
+        Memory and threads are bounded; what does not fit goes to a directory inside the store, if this user may
+        write there.
+
+        Raises:
+            LedgerError: a file cannot be read, or the question is none.
+        """
+        with self.rows(snapshot.files) as connection:
+            return connection.execute(sql, parameters).to_arrow_table()
+
+    @contextlib.contextmanager
+    def rows(self, files: Sequence[Path]) -> Iterator["duckdb.DuckDBPyConnection"]:
+        """A DuckDB connection with the rows of the files as the view ``traffic``.
+
+        Raises:
+            LedgerError: a file cannot be read, or what is asked meanwhile fails.
+        """
+        import duckdb
+
+        try:
+            with duckdb.connect(":memory:", config=self._settings()) as connection:
+                connection.execute(f"CREATE VIEW {VIEW} AS {_select(files)}")
+                yield connection
+        except duckdb.Error as error:
+            text = " ".join(str(error).split())
+            raise LedgerError(str(self.store), "query", text, "netledger audit --verify") from error
+
+    def _settings(self) -> dict[str, str | bool | int | float | list[str]]:
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            # Nothing may be downloaded to answer a question.
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "memory_limit": _MEMORY,
+            "threads": _THREADS,
+        }
+        if os.access(self.store, os.W_OK):
+            settings["temp_directory"] = str(self.store / "tmp")
+        return settings
+
+
+def _select(files: Sequence[Path]) -> str:
+    if files:
+        return f"SELECT * FROM {read_parquet(files)}"  # noqa: S608  # quoted there
+    kinds = {"node": "VARCHAR", "meter": "VARCHAR", "account": "VARCHAR", "interface": "VARCHAR", "label": "VARCHAR"}
+    kinds |= {"interval_start": "BIGINT", "interval_end": "BIGINT", "host": "BLOB", "peer": "BLOB"}
+    kinds |= {"protocol": "UTINYINT", "host_port": "USMALLINT", "peer_port": "USMALLINT"}
+    columns = ", ".join(f"NULL::{kinds.get(name, 'UBIGINT')} AS {name}" for name in STORED_COLUMNS)
+    return f"SELECT {columns} WHERE false"  # our own words
+
+
+def read_parquet(files: Sequence[Path]) -> str:
+    """The files as what stands behind FROM in DuckDB's SQL."""
+    names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
+    # The directories are named day=…, which DuckDB would take for a column of its own.
+    return f"read_parquet([{names}], hive_partitioning = false)"
+
+
+@contextlib.contextmanager
+def _connected(path: Path) -> Iterator[tuple[sqlite3.Connection, bool]]:
+    """A connection that only reads, and whether it takes the file for one that never changes.
+
+    While a writer has the ledger open its ``-wal`` and ``-shm`` are there, and anybody who may read them can take
+    part. After it has ended they are gone, and SQLite would have to make them: a user who may not write here is
+    refused. Then the file itself is all there is, and nobody writes to it, so it can be read as what never changes.
+    """
+    quoted = "file:" + str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    is_frozen = False
+    try:
+        connection = sqlite3.connect(f"{quoted}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.OperationalError:
+        if _wal(path).exists():
+            raise
+        connection = sqlite3.connect(f"{quoted}?immutable=1", uri=True, isolation_level=None)
+        is_frozen = True
+    try:
+        yield connection, is_frozen
+    finally:
+        connection.close()
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
