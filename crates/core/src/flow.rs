@@ -205,6 +205,18 @@ impl Sums {
         *bytes = bytes.saturating_add(posting.bytes);
     }
 
+    /// Adds packets that were posted on these sides.
+    pub fn add_packets(&mut self, sides: Sides, packets: u64, bytes: u64) {
+        if sides.sent() {
+            self.sent_packets = self.sent_packets.saturating_add(packets);
+            self.sent_bytes = self.sent_bytes.saturating_add(bytes);
+        }
+        if sides.received() {
+            self.received_packets = self.received_packets.saturating_add(packets);
+            self.received_bytes = self.received_bytes.saturating_add(bytes);
+        }
+    }
+
     pub fn merge(&mut self, other: &Self) {
         self.sent_packets = self.sent_packets.saturating_add(other.sent_packets);
         self.sent_bytes = self.sent_bytes.saturating_add(other.sent_bytes);

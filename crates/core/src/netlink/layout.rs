@@ -111,20 +111,24 @@ impl Layout {
         difference == 0
     }
 
-    /// The packet of a message that [`Self::is_of`] this layout.
+    /// The packet of a message that [`Self::is_of`] this layout. Interfaces and prefix are read only if they are wanted.
     #[allow(clippy::inline_always, reason = "as for `Messages::next_alike`")]
     #[inline(always)]
-    fn read<'a>(&self, body: &'a [u8]) -> Option<NflogPacket<'a>> {
+    fn read<'a>(&self, body: &'a [u8], wants_place: bool) -> Option<NflogPacket<'a>> {
         let &[family, _version, group_high, group_low] = body.first_chunk()?;
         let number = |span: Span| if span.start == 0 { Some(0) } else { span.number(body) };
-        let prefix = self.prefix.of(body);
+        let (in_interface, out_interface, prefix) = if wants_place {
+            (number(self.in_interface)?, number(self.out_interface)?, self.prefix.of(body))
+        } else {
+            (0, 0, [].as_slice())
+        };
         Some(NflogPacket {
             group: u16::from_be_bytes([group_high, group_low]),
             family,
             hw_protocol: u16::try_from(number(self.hw_protocol)? >> 16).unwrap_or(0),
             sequence: if self.sequence.start == 0 { None } else { self.sequence.number(body) },
-            in_interface: number(self.in_interface)?,
-            out_interface: number(self.out_interface)?,
+            in_interface,
+            out_interface,
             prefix: prefix.strip_suffix(&[0]).unwrap_or(prefix),
             payload: if self.payload.start == 0 { None } else { Some(self.payload.of(body)) },
         })
@@ -144,12 +148,12 @@ impl Layouts {
     /// The packet, if its message is laid out like one before.
     #[allow(clippy::inline_always, reason = "as for `Messages::next_alike`")]
     #[inline(always)]
-    pub(super) fn read<'a>(&self, body: &'a [u8]) -> Option<NflogPacket<'a>> {
+    pub(super) fn read<'a>(&self, body: &'a [u8], wants_place: bool) -> Option<NflogPacket<'a>> {
         let layout = self.0.get(Self::place(body.len()))?;
         if layout.words == 0 || layout.length != body.len() || !layout.is_of(body) {
             return None;
         }
-        layout.read(body)
+        layout.read(body, wants_place)
     }
 
     /// Remembers a message that was read by walking.
@@ -196,7 +200,7 @@ mod tests {
             let mut layouts = Layouts::default();
             for body in &bodies {
                 let walked = packet(body);
-                if let Some(read) = layouts.read(body) {
+                if let Some(read) = layouts.read(body, true) {
                     prop_assert_eq!(Some(read), walked);
                 } else if walked.is_some() {
                     layouts.learn(body);
@@ -211,7 +215,7 @@ mod tests {
         let second = body(&[(1, vec![8, 0, 1, 0]), (12, vec![0, 0, 0, 2]), (9, vec![2; 20])]);
         let mut layouts = Layouts::default();
         layouts.learn(&first);
-        assert_eq!(layouts.read(&second), packet(&second));
-        assert_eq!(layouts.read(&second).unwrap().sequence, Some(2));
+        assert_eq!(layouts.read(&second, true), packet(&second));
+        assert_eq!(layouts.read(&second, true).unwrap().sequence, Some(2));
     }
 }
