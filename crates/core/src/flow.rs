@@ -107,6 +107,13 @@ impl Key {
         Self { words: [(host >> 64) as u64, host as u64, meta, place, (peer >> 64) as u64, peer as u64] }
     }
 
+    /// An accounted address, and nothing else.
+    #[must_use]
+    #[inline]
+    pub fn host_only(Address(host): Address) -> Self {
+        Self { words: [(host >> 64) as u64, host as u64, 0, 0, 0, 0] }
+    }
+
     /// The row of `account` that has no address; one per tag.
     #[must_use]
     #[inline]

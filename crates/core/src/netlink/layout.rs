@@ -12,6 +12,8 @@ use super::{
 /// The header of the last attribute, usually the payload's, ends below this. Otherwise nothing is remembered.
 const COMPARED_BYTES_MAX: usize = WORDS * WORD_BYTES;
 const WORDS: usize = 32;
+/// Words that are compared at once: two vectors of what every 64-bit x86 and ARM has.
+const LANES: usize = 4;
 const WORD_BYTES: usize = size_of::<u64>();
 /// Lengths that are remembered at once: IPv4 and IPv6, with and without an interface.
 const LAYOUTS: usize = 4;
@@ -63,7 +65,7 @@ impl Layout {
             let length = u16::from_ne_bytes([length_0, length_1]);
             let start = at + usize::from(ATTRIBUTE_HEADER_BYTES);
             masks.get_mut(at..start)?.fill(u8::MAX);
-            layout.words = start.div_ceil(WORD_BYTES);
+            layout.words = start.div_ceil(WORD_BYTES).next_multiple_of(LANES);
             let kind = u16::from_ne_bytes([kind_0, kind_1]) & NLA_TYPE_MASK;
             if let Some(span) = layout.span(kind) {
                 let bytes = length.checked_sub(ATTRIBUTE_HEADER_BYTES)?;
@@ -98,17 +100,17 @@ impl Layout {
     #[allow(clippy::inline_always, reason = "as for `Messages::next_alike`")]
     #[inline(always)]
     fn is_of(&self, body: &[u8]) -> bool {
-        let (words, _) = body.as_chunks();
-        let (Some(words), Some(headers), Some(masks)) =
-            (words.get(..self.words), self.headers.get(..self.words), self.masks.get(..self.words))
-        else {
-            return false;
-        };
-        let mut difference = 0;
-        for ((word, header), mask) in words.iter().zip(headers).zip(masks) {
-            difference |= (u64::from_ne_bytes(*word) & mask) ^ header;
+        let (blocks, _) = body.as_chunks::<{ LANES * WORD_BYTES }>();
+        let (headers, _) = self.headers.as_chunks::<LANES>();
+        let (masks, _) = self.masks.as_chunks::<LANES>();
+        let mut differences = [0; LANES];
+        for ((block, headers), masks) in blocks.iter().zip(headers).zip(masks).take(self.words / LANES) {
+            let (words, _) = block.as_chunks::<WORD_BYTES>();
+            for (((difference, word), header), mask) in differences.iter_mut().zip(words).zip(headers).zip(masks) {
+                *difference |= (u64::from_ne_bytes(*word) & mask) ^ header;
+            }
         }
-        difference == 0
+        differences == [0; LANES]
     }
 
     /// The packet of a message that [`Self::is_of`] this layout. Interfaces and prefix are read only if they are wanted.
