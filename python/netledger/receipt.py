@@ -77,6 +77,7 @@ class Observed:
         accounted: what is in the rows.
         other: the part of ``accounted`` that has no detail because ``rows_max`` was reached.
         lost_by_sequence_packets: packets that the kernel numbered and that never came.
+        unreadable_packets: IP packets that came and could not be read, so that they are in no row.
         errors: how often things went wrong, by name.
         rows: rows of the generation.
         interrupted: None, or from when to when nobody counted, and why.
@@ -89,6 +90,7 @@ class Observed:
     accounted: Count
     other: Count = ZERO
     lost_by_sequence_packets: int = 0
+    unreadable_packets: int = 0
     errors: Mapping[str, int] = field(default_factory=dict)
     rows: int
     interrupted: str | None = None
@@ -98,12 +100,14 @@ class Observed:
 
     @property
     def lost(self) -> Count:
-        """What the kernel counted and is in no row; without a kernel count, what the sequence numbers admit.
+        """What the kernel counted and is in no row.
+
+        Without a kernel count: what the sequence numbers admit, and what came and could not be read.
 
         When the kernel's count was reset by someone else it is taken number by number, never below zero.
         """
         if self.kernel is None:
-            return Count(self.lost_by_sequence_packets, 0)
+            return Count(self.lost_by_sequence_packets + self.unreadable_packets, 0)
         return Count(
             max(0, self.kernel.packets - self.accounted.packets), max(0, self.kernel.bytes - self.accounted.bytes)
         )
@@ -200,7 +204,10 @@ class Receipt:
             "reason": self.reason,
             "lost": {
                 "sequence_gap_packets": seen.lost_by_sequence_packets,
-                "unexplained_packets": max(0, self.lost.packets - seen.lost_by_sequence_packets),
+                "unreadable_packets": seen.unreadable_packets,
+                "unexplained_packets": max(
+                    0, self.lost.packets - seen.lost_by_sequence_packets - seen.unreadable_packets
+                ),
             },
             "errors": dict(sorted(seen.errors.items())),
             "wall_seconds": seconds(self.end_ns - self.start_ns),

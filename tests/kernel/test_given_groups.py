@@ -38,9 +38,10 @@ class Groups:
     source: GivenGroupsSource | None = None
 
     @classmethod
-    def on(cls, lab: Lab, *accounts: Account, threshold: int = 50) -> "Groups":
+    def on(cls, lab: Lab, *accounts: Account, threshold: int = 50, snap_bytes: int = 64) -> "Groups":
         """One group per account, from 4 on; all forwarded packets are logged to each."""
-        logs = " ".join(f"log group {4 + i} snaplen 64 queue-threshold {threshold};" for i in range(len(accounts)))
+        options = f"snaplen {snap_bytes} queue-threshold {threshold}"
+        logs = " ".join(f"log group {4 + i} {options};" for i in range(len(accounts)))
         lab.nft(lab.gw, f"table inet user {{ chain f {{ type filter hook forward priority 0; {logs} }}; }}")
         lab.witness(lab.gw)
         config = GivenGroupsConfig(
@@ -143,6 +144,17 @@ def test_packets_the_sequence_misses_are_told(gateway: Lab) -> None:
     assert lost > 0
     assert meter.accounted().packets + lost == meter.forwarded().packets
     assert any("missing in the sequence" in (interval.observed.why_lost or "") for interval in meter.intervals)
+
+
+def test_packets_of_which_the_rule_copies_too_little_are_lost(gateway: Lab) -> None:
+    meter = Groups.on(gateway, "source", snap_bytes=10)
+    meter.open()
+    meter.send()
+    (interval,) = meter.close()
+    assert interval.observed.accounted == ZERO
+    assert (interval.observed.status, interval.observed.lost) == ("unproven", Count(1000, 0))
+    assert interval.observed.why_lost == "1000 packets not readable"
+    assert interval.observed.errors == {"unreadable_short": 1000}
 
 
 def wait_for_more(meter: Groups) -> None:

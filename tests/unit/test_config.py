@@ -40,6 +40,7 @@ groups = [{group = 4, account = "destination"}, {group = 5, account = "both", fa
 
 NODE_HINT = 'hint: as in "gw1"; leave it out to take the host name'
 EMPTY_HINT = "hint: leave it out to take the default"
+KEY_HINT = 'hint: "host", "peer", "protocol", "host_port", "peer_port", "interface" or "label"'
 LONG_HINT = "hint: interface names have at most 15"
 
 
@@ -101,6 +102,7 @@ def test_what_is_shown_can_be_read_again(text: str) -> None:
         ("[meters.a.conntrack]", ["f:1: meters.a.conntrack: not in this version"]),
         ("[meters.a.nflog]\ngroups = [{account = \"both\"}]", ["f:2: meters.a.nflog.groups[0].group: is missing"]),
         ("[meters.a.nflog]\nhooks = []", ["f:2: meters.a.nflog.hooks: is empty", EMPTY_HINT]),
+        ('[meters.a]\nkey = ["hst"]', ['f:2: meters.a.key[0]: "hst" is not possible here', KEY_HINT]),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_line_and_a_hint(text: str, said: list[str]) -> None:

@@ -129,6 +129,19 @@ def test_a_cut_that_fails_is_tried_again_with_growing_pauses(bench: Bench) -> No
     assert bench.meter.wait_ns() < MINUTE_NS
 
 
+def test_a_cut_that_was_not_due_and_failed_is_tried_again_soon(bench: Bench) -> None:
+    bench.meter.open()
+    bench.clock.advance(10 * SECOND_NS)
+    bench.source.cut_error = RulesetError("nft", "apply", "device or resource busy")
+    bench.meter.cut()
+    bench.source.cut_error = None
+    assert bench.meter.wait_ns() == SECOND_NS
+    bench.clock.advance(SECOND_NS)
+    bench.meter.cut_if_due()
+    assert bench.meter.wait_ns() == MINUTE_NS - 11 * SECOND_NS
+    assert bench.ends() == [11]
+
+
 def test_a_full_disk_below_the_source_is_a_failed_cut(bench: Bench) -> None:
     bench.meter.open()
     bench.source.cut_error = OSError(28, "No space left on device", "/store/meters/lan.seq")
@@ -166,6 +179,19 @@ def test_with_too_many_intervals_waiting_the_open_one_grows(bench: Bench) -> Non
     assert len(receipts) == WAITING_MAX + 2
     assert receipts[-1].end_ns - receipts[-1].start_ns == 2 * MINUTE_NS
     assert receipts[-1].reason == f"{WAITING_MAX + 1} intervals waited for the store, so this one was not cut in time"
+
+
+def test_a_failed_cut_is_not_tried_while_too_many_intervals_wait(bench: Bench) -> None:
+    bench.meter.open()
+    for _ in range(WAITING_MAX + 1):
+        bench.clock.advance(MINUTE_NS)
+        bench.meter.cut_if_due()
+    bench.source.cut_error = RulesetError("nft", "apply", "device or resource busy")
+    bench.meter.cut()
+    bench.clock.advance(SECOND_NS)
+    bench.meter.cut_if_due()
+    assert bench.source.calls.count("cut") == WAITING_MAX + 2
+    assert bench.meter.wait_ns() == MINUTE_NS - SECOND_NS
 
 
 def test_a_source_that_cannot_be_opened_says_why(bench: Bench) -> None:

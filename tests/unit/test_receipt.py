@@ -32,6 +32,13 @@ RECEIPT = Receipt(
         ({"accounted": Count(10, 900)}, Status.LOSSY, Count(0, 100), Count(0, 100)),
         ({"kernel": None}, Status.UNPROVEN, Count(0, 0), Count(0, 0)),
         ({"kernel": None, "lost_by_sequence_packets": 4}, Status.UNPROVEN, Count(4, 0), Count(0, 0)),
+        (
+            {"kernel": None, "lost_by_sequence_packets": 4, "unreadable_packets": 3},
+            Status.UNPROVEN,
+            Count(7, 0),
+            Count(0, 0),
+        ),
+        ({"accounted": Count(7, 900), "unreadable_packets": 3}, Status.LOSSY, Count(3, 100), Count(3, 100)),
         ({"accounted": Count(11, 900)}, Status.INTERRUPTED, Count(0, 100), Count(0, 100)),
         ({"accounted": Count(9, 1001)}, Status.INTERRUPTED, Count(1, 0), Count(1, 0)),
         ({"interrupted": "nobody counted"}, Status.INTERRUPTED, Count(0, 0), Count(0, 0)),
@@ -55,7 +62,13 @@ def test_a_count_is_checked() -> None:
 
 
 def test_a_receipt_is_one_line_of_json_with_plain_numbers() -> None:
-    observed = replace(EXACT, accounted=Count(7, 900), lost_by_sequence_packets=2, errors={"overruns": 1, "a": 0})
+    observed = replace(
+        EXACT,
+        accounted=Count(4, 900),
+        lost_by_sequence_packets=2,
+        unreadable_packets=1,
+        errors={"overruns": 1, "a": 0},
+    )
     line = replace(RECEIPT, observed=observed).to_line()
     assert line.endswith("}\n")
     assert json.loads(line) == {
@@ -67,15 +80,15 @@ def test_a_receipt_is_one_line_of_json_with_plain_numbers() -> None:
         "status": "lossy",
         "kernel_packets": 10,
         "kernel_bytes": 1000,
-        "accounted_packets": 7,
+        "accounted_packets": 4,
         "accounted_bytes": 900,
-        "lost_packets": 3,
+        "lost_packets": 6,
         "lost_bytes": 100,
         "other_packets": 0,
         "other_bytes": 0,
         "rows": 3,
         "reason": None,
-        "lost": {"sequence_gap_packets": 2, "unexplained_packets": 1},
+        "lost": {"sequence_gap_packets": 2, "unreadable_packets": 1, "unexplained_packets": 3},
         "errors": {"a": 0, "overruns": 1},
         "wall_seconds": 300,
         "monotonic_seconds": 300,

@@ -56,7 +56,22 @@ def test_each_reason_for_loss_is_told_with_its_number() -> None:
         "3 packets unexplained: the kernel could not allocate, or had no listener"
     )
     assert seen.errors == {"overruns": 2, "truncated_datagrams": 1, "unreadable_short": 1, "unreadable_version": 2}
-    assert seen.lost_by_sequence_packets == 4
+    assert (seen.lost_by_sequence_packets, seen.unreadable_packets) == (4, 3)
+
+
+def test_one_is_no_plural() -> None:
+    seen = observed(Numbers(sequence_gap_packets=1, overruns=1, unreadable={"short": 1}), Count(13, 1300))
+    assert seen.why_lost == (
+        "1 packet missing in the sequence (1 overrun of the receive buffer); 1 packet not readable; "
+        "1 packet unexplained: the kernel could not allocate, or had no listener"
+    )
+
+
+def test_what_came_and_could_not_be_read_is_lost_without_a_kernel_count_too() -> None:
+    numbers = Numbers(sequence_gap_packets=4, overruns=1, unreadable={"empty": 2, "short": 1, "not_ip": 7})
+    seen = observed(numbers, None)
+    assert (seen.status, seen.lost) == (Status.UNPROVEN, Count(4 + 3, 0))
+    assert seen.errors["unreadable_not_ip"] == 7
 
 
 def test_silence_is_the_reason_for_what_is_not_explained() -> None:
@@ -72,7 +87,7 @@ def test_nothing_lost_means_nothing_to_explain_even_after_a_crash() -> None:
 def test_bytes_that_no_header_tells_are_explained() -> None:
     seen = observed(Numbers(length_unknown_packets=1, posted_sent_bytes=900), Count(10, 1000))
     assert seen.status is Status.LOSSY
-    assert seen.why_lost == "1 super-packets without a length in their header"
+    assert seen.why_lost == "1 super-packet without a length in the header"
 
 
 @pytest.mark.parametrize(

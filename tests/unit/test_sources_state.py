@@ -114,7 +114,7 @@ def test_a_second_one_is_refused_until_the_first_has_closed(state: State, tmp_pa
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SourceError, match=r"file.*: open: Not a directory"):
+    with pytest.raises(SourceError, match=r"file.*: open: not a directory"):
         State(tmp_path / "file" / "run", tmp_path, "lan").open()
 
 

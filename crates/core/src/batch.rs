@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    FixedSizeBinaryBuilder, Int64Builder, StringDictionaryBuilder, UInt8Builder, UInt16Builder, UInt64Builder,
+    FixedSizeBinaryBuilder, Int64Builder, UInt8Builder, UInt16Builder, UInt32Builder, UInt64Builder,
 };
-use arrow_array::types::{UInt8Type, UInt32Type};
-use arrow_array::{ArrayRef, StructArray};
+use arrow_array::{ArrayRef, DictionaryArray, StringArray, StructArray};
 use arrow_schema::{ArrowError, DataType, Field, Fields};
 
 use crate::error::{Error, Kind};
@@ -32,29 +31,58 @@ pub struct Intervals {
 
 struct Columns {
     interval: Int64Builder,
-    account: StringDictionaryBuilder<UInt8Type>,
+    account: UInt8Builder,
     host: FixedSizeBinaryBuilder,
     peer: FixedSizeBinaryBuilder,
     protocol: UInt8Builder,
     host_port: UInt16Builder,
     peer_port: UInt16Builder,
-    interface: StringDictionaryBuilder<UInt32Type>,
-    label: StringDictionaryBuilder<UInt32Type>,
+    interface: Coded,
+    label: Coded,
     counters: [UInt64Builder; 4],
+}
+
+/// A column of few different texts. A number is looked up once per row, its text once per batch.
+#[derive(Default)]
+struct Coded {
+    codes: HashMap<u32, u32>,
+    texts: Vec<String>,
+    column: UInt32Builder,
+}
+
+impl Coded {
+    fn push(&mut self, number: Option<u32>, text: impl FnOnce(u32) -> String) {
+        let code = number.map(|number| {
+            *self.codes.entry(number).or_insert_with(|| {
+                self.texts.push(text(number));
+                u32::try_from(self.texts.len() - 1).unwrap_or(u32::MAX)
+            })
+        });
+        self.column.append_option(code);
+    }
+
+    fn finish(mut self) -> Result<ArrayRef, ArrowError> {
+        let texts = Arc::new(StringArray::from(self.texts));
+        Ok(Arc::new(DictionaryArray::try_new(self.column.finish(), texts)?))
+    }
+}
+
+fn account_names() -> ArrayRef {
+    Arc::new(StringArray::from(Account::ALL.map(Account::name).to_vec()))
 }
 
 impl Columns {
     fn new(rows: usize) -> Self {
         Self {
             interval: Int64Builder::new(),
-            account: StringDictionaryBuilder::new(),
+            account: UInt8Builder::with_capacity(rows),
             host: FixedSizeBinaryBuilder::with_capacity(rows, ADDRESS_BYTES),
             peer: FixedSizeBinaryBuilder::with_capacity(rows, ADDRESS_BYTES),
             protocol: UInt8Builder::with_capacity(rows),
             host_port: UInt16Builder::with_capacity(rows),
             peer_port: UInt16Builder::with_capacity(rows),
-            interface: StringDictionaryBuilder::new(),
-            label: StringDictionaryBuilder::new(),
+            interface: Coded::default(),
+            label: Coded::default(),
             counters: std::array::from_fn(|_| UInt64Builder::with_capacity(rows)),
         }
     }
@@ -69,22 +97,17 @@ impl Columns {
     ) -> Result<(), ArrowError> {
         let fields = key.fields();
         let is_host = fields.account == Account::Host;
-        self.account.append_value(fields.account.name());
+        self.account.append_value(fields.account as u8);
         append_address(&mut self.host, is_host && spec.has_host(), fields.host)?;
         append_address(&mut self.peer, is_host && spec.has_peer(), fields.peer)?;
         self.protocol.append_option((is_host && spec.has_protocol()).then_some(fields.protocol));
         self.host_port.append_option((is_host && spec.has_host_port()).then_some(fields.host_port));
         self.peer_port.append_option((is_host && spec.has_peer_port()).then_some(fields.peer_port));
-        if is_host && spec.has_interface() && fields.interface != 0 {
-            match names.interfaces.get(&fields.interface) {
-                Some(name) => self.interface.append_value(name),
-                None => self.interface.append_value(format!("if{}", fields.interface)),
-            }
-        } else {
-            self.interface.append_null();
-        }
-        let label = names.labels.get(fields.tag as usize).filter(|_| is_host && spec.has_label());
-        self.label.append_option(label.filter(|text| !text.is_empty()));
+        let interface = Some(fields.interface).filter(|&number| is_host && spec.has_interface() && number != 0);
+        self.interface
+            .push(interface, |number| names.interfaces.get(&number).cloned().unwrap_or_else(|| format!("if{number}")));
+        let label = Some(fields.tag).filter(|&number| is_host && spec.has_label() && number != 0);
+        self.label.push(label, |number| names.labels.get(number as usize).cloned().unwrap_or_default());
         if let Some(intervals) = intervals {
             let offset = i64::from(fields.tag).saturating_mul(intervals.length_ns);
             self.interval.append_value(intervals.origin_ns.saturating_add(offset));
@@ -99,14 +122,14 @@ impl Columns {
     fn finish(mut self, has_intervals: bool) -> Result<StructArray, ArrowError> {
         let [sent_bytes, sent_packets, received_bytes, received_packets] = &mut self.counters;
         let mut columns: Vec<(&str, bool, ArrayRef)> = vec![
-            ("account", false, Arc::new(self.account.finish())),
+            ("account", false, Arc::new(DictionaryArray::try_new(self.account.finish(), account_names())?)),
             ("host", true, Arc::new(self.host.finish())),
             ("peer", true, Arc::new(self.peer.finish())),
             ("protocol", true, Arc::new(self.protocol.finish())),
             ("host_port", true, Arc::new(self.host_port.finish())),
             ("peer_port", true, Arc::new(self.peer_port.finish())),
-            ("interface", true, Arc::new(self.interface.finish())),
-            ("label", true, Arc::new(self.label.finish())),
+            ("interface", true, self.interface.finish()?),
+            ("label", true, self.label.finish()?),
             ("sent_bytes", false, Arc::new(sent_bytes.finish())),
             ("sent_packets", false, Arc::new(sent_packets.finish())),
             ("received_bytes", false, Arc::new(received_bytes.finish())),

@@ -107,6 +107,13 @@ impl Key {
         Self { words: [(host >> 64) as u64, host as u64, meta, place, (peer >> 64) as u64, peer as u64] }
     }
 
+    /// An accounted address, and nothing else.
+    #[must_use]
+    #[inline]
+    pub fn host_only(Address(host): Address) -> Self {
+        Self { words: [(host >> 64) as u64, host as u64, 0, 0, 0, 0] }
+    }
+
     /// The row of `account` that has no address; one per tag.
     #[must_use]
     #[inline]
@@ -203,6 +210,18 @@ impl Sums {
         };
         *packets = packets.saturating_add(1);
         *bytes = bytes.saturating_add(posting.bytes);
+    }
+
+    /// Adds packets that were posted on these sides.
+    pub fn add_packets(&mut self, sides: Sides, packets: u64, bytes: u64) {
+        if sides.sent() {
+            self.sent_packets = self.sent_packets.saturating_add(packets);
+            self.sent_bytes = self.sent_bytes.saturating_add(bytes);
+        }
+        if sides.received() {
+            self.received_packets = self.received_packets.saturating_add(packets);
+            self.received_bytes = self.received_bytes.saturating_add(bytes);
+        }
     }
 
     pub fn merge(&mut self, other: &Self) {

@@ -37,8 +37,8 @@ pub struct Config {
 
 enum Command {
     Add(Box<Generation>),
-    Roll(Box<TableFile>, Sender<Result<Closed, Error>>),
-    End(Sender<Result<Closed, Error>>),
+    Roll(Box<TableFile>, Sender<Result<TableFile, Error>>),
+    End(Sender<Result<TableFile, Error>>),
     Stats(Sender<Result<GroupState, Error>>),
     Stop,
 }
@@ -110,8 +110,8 @@ impl Meter {
         self.closed(Command::End)
     }
 
-    fn closed(&self, command: impl FnOnce(Sender<Result<Closed, Error>>) -> Command) -> Result<Closed, Error> {
-        let closed = self.ask(command)?;
+    fn closed(&self, command: impl FnOnce(Sender<Result<TableFile, Error>>) -> Command) -> Result<Closed, Error> {
+        let closed = Closed::new(self.ask(command)?, false);
         self.rows_expected.store(closed.file.table.rows_to_expect(), Relaxed);
         Ok(closed)
     }
@@ -237,12 +237,12 @@ impl Worker {
         true
     }
 
-    fn roll(&mut self, file: TableFile) -> Result<Closed, Error> {
+    fn roll(&mut self, file: TableFile) -> Result<TableFile, Error> {
         match self.generations.pop() {
             Some(generation) if self.generations.is_empty() && generation.groups() == file.groups => {
                 let (next, closed) = generation.roll(file);
                 self.generations.push(next);
-                self.closed.merge(&closed.totals);
+                self.closed.merge(&closed.totals());
                 Ok(closed)
             }
             other => {
@@ -253,12 +253,12 @@ impl Worker {
         }
     }
 
-    fn end(&mut self) -> Result<Closed, Error> {
+    fn end(&mut self) -> Result<TableFile, Error> {
         if self.generations.is_empty() {
             return Err(Error::new(Kind::Source, "meter", "end", "it has no generation"));
         }
         let (closed, result) = self.generations.remove(0).end();
-        self.closed.merge(&closed.totals);
+        self.closed.merge(&closed.totals());
         result.map(|()| closed)
     }
 

@@ -103,6 +103,8 @@ pub struct Poster {
     meta: u64,
     place: u64,
     special_tag: u32,
+    /// Nothing but the host tells rows apart: most of a key need not be made.
+    is_host_only: bool,
     local: Networks,
 }
 
@@ -137,6 +139,7 @@ impl Poster {
             meta: full.words[2],
             place: full.words[3],
             special_tag: if keep_tag { u32::MAX } else { 0 },
+            is_host_only: !spec.has_peer() && full.words[2] == 0 && full.words[3] == 0,
             local: Networks::new(&networks),
         }
     }
@@ -182,6 +185,9 @@ impl Poster {
         }
         let (host_mask, peer_mask) =
             if headers.is_ipv4 { (self.host_v4, self.peer_v4) } else { (self.host_v6, self.peer_v6) };
+        if self.is_host_only {
+            return Key::host_only(Address(host.0 & host_mask));
+        }
         let mut key = Key::new(&Fields {
             account: Account::Host,
             host: Address(host.0 & host_mask),

@@ -136,8 +136,11 @@ impl Generation {
     }
 
     fn release(&self) -> PyResult<()> {
-        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        closed.ok_or_else(|| self.released("release"))?.file.remove().map_err(raise)
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        // Kept until its file is gone: who commits it again after a failure reads its rows again.
+        closed.as_ref().ok_or_else(|| self.released("release"))?.file.remove().map_err(raise)?;
+        *closed = None;
+        Ok(())
     }
 }
 

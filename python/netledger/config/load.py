@@ -75,11 +75,17 @@ def loads(text: str, *, file: str) -> Config:
     try:
         config = Config.model_validate(document)
     except ValidationError as error:
-        found += [_translated(details) for details in error.errors(include_url=False)]
+        found += [_translated(details) for details in _told(error)]
     if config is None or found:
         lines = lines_of(text.replace("\r\n", "\n"))
         raise ConfigError(file, [Problem(path, line_for(lines, path), cause, hint) for path, cause, hint in found])
     return _resolved(config)
+
+
+def _told(error: ValidationError) -> list[ErrorDetails]:
+    """What pydantic found, without lists that it calls empty only because it refused all that stands in them."""
+    found = error.errors(include_url=False)
+    return [one for one in found if one["type"] != "too_short" or one["input"] in ([], ())]
 
 
 def _resolved(config: Config) -> Config:

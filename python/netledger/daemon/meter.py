@@ -31,6 +31,7 @@ class RunningMeter:
         self._queue = queue
         self._clock = clock
         self._schedule: Schedule | None = None
+        self._has_failed = False
         self._again_ns = 0
         self._pause_ns = _PAUSE_FIRST_NS
         self._is_behind = False
@@ -57,7 +58,9 @@ class RunningMeter:
     def wait_ns(self) -> int:
         """How long until there is something to do, by the present clocks."""
         now = self._clock.now()
-        return max(self._opened().wait_ns(now), self._again_ns - now.monotonic_ns)
+        if self._has_failed:
+            return max(0, self._again_ns - now.monotonic_ns)
+        return self._opened().wait_ns(now)
 
     def cut_if_due(self) -> None:
         """Closes the interval if its time has come. Blocks for tens of milliseconds.
@@ -67,13 +70,17 @@ class RunningMeter:
         schedule = self._opened()
         now = self._clock.now()
         self._tell_if_behind(schedule.wait_ns(now))
-        if not schedule.is_due(now) or now.monotonic_ns < self._again_ns:
+        # One that failed is tried again even if it was not due, as after USR1: it may have come half way.
+        is_due = now.monotonic_ns >= self._again_ns if self._has_failed else schedule.is_due(now)
+        if not is_due:
             return
         waiting = self._queue.waiting(self.name)
         if waiting > WAITING_MAX:
             self._remark(f"{waiting} intervals waited for the store, so this one was not cut in time")
             _log.warning("not_cut", extra={"fields": {"meter": self.name, "waiting": waiting}})
-            schedule.postpone(now)
+            self._has_failed = False
+            if schedule.is_due(now):
+                schedule.postpone(now)
             return
         self.cut()
 
@@ -87,7 +94,7 @@ class RunningMeter:
         except NetledgerError as error:
             self._failed(error, now)
             return
-        self._again_ns, self._pause_ns = 0, _PAUSE_FIRST_NS
+        self._has_failed, self._pause_ns = False, _PAUSE_FIRST_NS
         # The end is the source's to tell: it may be that of an earlier try that came half way.
         schedule.advance(closed.end.wall_ns)
         self._queue.put(closed, remarks=self._taken_remarks())
@@ -121,7 +128,7 @@ class RunningMeter:
         if error.hint is not None:
             fields["hint"] = error.hint
         _log.error("cut_failed", extra={"fields": fields})
-        self._again_ns = now.monotonic_ns + self._pause_ns
+        self._has_failed, self._again_ns = True, now.monotonic_ns + self._pause_ns
         self._pause_ns = min(2 * self._pause_ns, _PAUSE_MAX_NS)
 
     def what_broke(self) -> NetledgerError | None:

@@ -6,6 +6,7 @@ from typing import Protocol
 from netledger._core import Totals
 from netledger.receipt import Count, Observed, rfc3339
 
+_NOT_IP = "not_ip"  # ARP and the like, which rules of a bridge log too: no part of an account of IP
 MEANING = "merged super-packets"  # netfilter sees packets before segmentation and after merging (GSO, GRO)
 
 
@@ -36,6 +37,11 @@ def readable(totals: Totals) -> Count:
     return Count(totals.received_packets - sum(totals.unreadable.values()), totals.received_bytes)
 
 
+def unreadable(totals: Totals) -> int:
+    """IP packets that arrived and are in no row, as they could not be read."""
+    return sum(number for reason, number in totals.unreadable.items() if reason != _NOT_IP)
+
+
 def observe(
     generation: Counted, accounted: Count, *, kernel: Count | None, interrupted: str | None, silence: str | None
 ) -> Observed:
@@ -49,6 +55,7 @@ def observe(
         accounted=accounted,
         other=Count(totals.other_packets, totals.other_bytes),
         lost_by_sequence_packets=totals.sequence_gap_packets,
+        unreadable_packets=unreadable(totals),
         errors=_errors(totals),
         rows=generation.rows,
         interrupted=interrupted,
@@ -75,17 +82,23 @@ def _errors(totals: Totals) -> Mapping[str, int]:
 
 
 def _why_lost(totals: Totals, accounted: Count, kernel: Count | None, silence: str | None) -> str | None:
-    gap, unreadable = totals.sequence_gap_packets, sum(totals.unreadable.values())
+    gap, unread = totals.sequence_gap_packets, unreadable(totals)
     reasons = []
     if gap:
-        reasons.append(f"{gap} packets missing in the sequence ({totals.overruns} overruns of the receive buffer)")
-    if unreadable:
-        reasons.append(f"{unreadable} packets not readable")
+        overruns = _counted(totals.overruns, "overrun")
+        reasons.append(f"{_counted(gap, 'packet')} missing in the sequence ({overruns} of the receive buffer)")
+    if unread:
+        reasons.append(f"{_counted(unread, 'packet')} not readable")
     if kernel is not None and kernel.packets > accounted.packets:
-        rest = kernel.packets - accounted.packets - gap - unreadable
+        rest = kernel.packets - accounted.packets - gap - unread
         if rest > 0:
             unexplained = "unexplained: the kernel could not allocate, or had no listener"
-            reasons.append(f"{rest} packets while {silence}" if silence else f"{rest} packets {unexplained}")
+            reasons.append(f"{_counted(rest, 'packet')} {f'while {silence}' if silence else unexplained}")
     if totals.length_unknown_packets:
-        reasons.append(f"{totals.length_unknown_packets} super-packets without a length in their header")
+        told = _counted(totals.length_unknown_packets, "super-packet")
+        reasons.append(f"{told} without a length in the header")
     return "; ".join(reasons) or None
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -114,7 +114,7 @@ class State:
             lock = os.open(self._runtime / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         except OSError as error:
             subject = str(error.filename or self._runtime)
-            raise SourceError(subject, "open", error.strerror or str(error)) from error
+            raise SourceError(subject, "open", (error.strerror or str(error)).lower()) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

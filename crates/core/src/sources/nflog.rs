@@ -3,7 +3,7 @@
 pub mod generation;
 pub mod port;
 
-use crate::flow::{Posting, Sides, Sums};
+use crate::flow::{Posting, Sides};
 use crate::netlink::{Message, Messages, NflogPacket};
 use crate::packet::{Depth, Headers, Unreadable, parse};
 use crate::posting::{KeySpec, Place, Poster};
@@ -22,11 +22,17 @@ pub(crate) struct Reader {
     poster: Poster,
     depth: Depth,
     has_label: bool,
+    wants_place: bool,
 }
 
 impl Reader {
     pub(crate) fn new(spec: &KeySpec) -> Self {
-        Self { poster: Poster::new(spec, false), depth: spec.depth(), has_label: spec.has_label() }
+        Self {
+            poster: Poster::new(spec, false),
+            depth: spec.depth(),
+            has_label: spec.has_label(),
+            wants_place: spec.has_label() || spec.has_interface(),
+        }
     }
 
     /// Reads all messages of `bytes`; see [`crate::table::journal`] for `tail`. Returns the last answer among them.
@@ -46,16 +52,11 @@ impl Reader {
     ) -> Option<Answer> {
         let mut answer = None;
         let before = state.received_packets;
-        // In registers or at least in one place while the batch is read; the state gets the sums at its end.
-        let mut posted = Sums::default();
+        let readable_before = state.readable();
         let mut messages = Messages::new(bytes);
-        let mut post = |posting: Posting| {
-            posted.add(&posting);
-            take(posting);
-        };
         loop {
-            while let Some(packet) = if tail { None } else { messages.next_alike() } {
-                self.packet(&packet, group, header, state, trace, &mut post);
+            while let Some(packet) = if tail { None } else { messages.next_alike(self.wants_place) } {
+                self.packet(&packet, group, header, state, trace, &mut take);
             }
             let Some(message) = messages.next() else { break };
             match message {
@@ -63,7 +64,7 @@ impl Reader {
                     if tail && !is_fresh(&packet, group, state, state.received_packets > before) {
                         break;
                     }
-                    self.unlike(&packet, group, header, state, trace, &mut post);
+                    self.unlike(&packet, group, header, state, trace, &mut take);
                 }
                 Ok(Message::Error { sequence, errno }) => answer = Some((sequence, errno)),
                 Ok(Message::Done) if tail => break,
@@ -72,7 +73,13 @@ impl Reader {
                 Err(_) => state.malformed_messages += u64::from(!tail),
             }
         }
-        state.posted.merge(&posted);
+        // Each packet that could be read was posted, on each side that is asked for.
+        let (packets, bytes) = state.readable();
+        state.posted.add_packets(
+            group.sides,
+            packets.saturating_sub(readable_before.0),
+            bytes.saturating_sub(readable_before.1),
+        );
         let packets = state.received_packets - before;
         if let Some(trace) = trace.filter(|trace| packets > 0 && trace.wants(Level::Batches)) {
             trace.note(group.number, Event::Batch { packets });

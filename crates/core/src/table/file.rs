@@ -1,6 +1,7 @@
 //! A table in a file: header, receive buffer, rows. It survives the process; a restart opens it again.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -206,12 +207,15 @@ impl TableFile {
         self.header().labels()
     }
 
-    /// Removes the file: its interval has been committed.
+    /// Removes the file: its interval has been committed. One that somebody else has removed is gone as well.
     ///
     /// # Errors
     /// The file system's.
-    pub fn remove(self) -> Result<(), Error> {
-        fs::remove_file(self.path()).map_err(|e| fail(self.path(), "remove", reason(&e)))
+    pub fn remove(&self) -> Result<(), Error> {
+        match fs::remove_file(self.path()) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(fail(self.path(), "remove", reason(&e))),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -135,6 +135,12 @@ impl GroupState {
         }
     }
 
+    /// Packets that could be read, and their bytes.
+    pub(crate) fn readable(&self) -> (u64, u64) {
+        let unreadable = self.unreadable.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
+        (self.received_packets.saturating_sub(unreadable), self.received_bytes)
+    }
+
     /// Adds what another group or generation has got.
     pub fn merge(&mut self, other: &Self) {
         let sum = |a: &mut u64, b: u64| *a = a.saturating_add(b);

@@ -176,6 +176,14 @@ fn rows_that_do_not_add_up_are_refused() {
 }
 
 #[test]
+fn a_file_that_somebody_else_has_removed_is_gone_as_well() {
+    let path = scratch();
+    let file = begun(&path, 1000);
+    std::fs::remove_file(&path).unwrap();
+    file.remove().unwrap();
+}
+
+#[test]
 fn a_file_in_use_is_refused() {
     let path = scratch();
     let file = begun(&path, 1000);

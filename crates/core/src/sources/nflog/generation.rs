@@ -186,21 +186,21 @@ impl Generation {
     ///
     /// # Errors
     /// The kernel does not answer; what was received is in the file all the same.
-    pub fn end(mut self) -> (Closed, Result<(), Error>) {
+    pub fn end(mut self) -> (TableFile, Result<(), Error>) {
         let mut result = Ok(());
         for number in 0..self.ports.len() {
             result = result.and(self.ask(number, ConfigAttribute::Unbind, "unbind"));
         }
-        (Closed::new(self.file, false), result)
+        (self.file, result)
     }
 
     /// Goes on in `file`, from here on; what was received so far is closed.
-    pub(crate) fn roll(self, file: TableFile) -> (Self, Closed) {
+    pub(crate) fn roll(self, file: TableFile) -> (Self, TableFile) {
         for number in 0..self.ports.len() {
             let expected_sequence = self.file.state(number).expected_sequence;
             file.close_batch(number, &GroupState { expected_sequence, ..GroupState::default() });
         }
-        (Self::with(file, self.ports, self.trace), Closed::new(self.file, false))
+        (Self::with(file, self.ports, self.trace), self.file)
     }
 
     pub(crate) fn groups(&self) -> &[GroupSpec] {
@@ -221,7 +221,9 @@ pub struct Closed {
 }
 
 impl Closed {
-    fn new(mut file: TableFile, recovered: bool) -> Self {
+    /// Reads all rows: not a thing for the thread that receives.
+    #[must_use]
+    pub fn new(mut file: TableFile, recovered: bool) -> Self {
         file.table.freeze();
         let last_received_ns = file.header().get(Word::LastReceived);
         Self { totals: file.totals(), other: file.table.other(), file, recovered, last_received_ns }

@@ -1,1 +1,0 @@
-"""One suite for every source and one for every export."""
