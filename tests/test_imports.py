@@ -57,6 +57,25 @@ def test_an_import_upward_or_sideways_is_caught(house: Path, importer: str, impo
     assert f"netledger.{importer} -> netledger.{imported}" in answer.stdout
 
 
+@pytest.mark.parametrize(("room", "module"), [("reports", "duckdb"), ("cli", "sqlite3")])
+def test_only_the_ledger_knows_what_the_store_is_made_of(house: Path, room: str, module: str) -> None:
+    (house / f"{room}.py").write_text(f"import {module}\n")
+    answer = _lint_imports(house.parent)
+    assert answer.returncode == 1
+    assert f"netledger.{room} -> {module}" in answer.stdout
+
+
+def test_no_room_is_forgotten_of_those_that_do_not_know_it() -> None:
+    contract = tomllib.loads(PYPROJECT.read_text())["tool"]["importlinter"]["contracts"][1]
+    assert sorted(contract["source_modules"]) == sorted(f"netledger.{room}" for room in ROOMS if room != "ledger")
+
+
+def test_the_ledger_may_know_what_the_store_is_made_of(house: Path) -> None:
+    (house / "ledger.py").write_text("import duckdb\nimport sqlite3\n")
+    answer = _lint_imports(house.parent)
+    assert answer.returncode == 0, answer.stdout
+
+
 def test_a_new_file_has_to_choose_its_floor(house: Path) -> None:
     (house / "attic.py").write_text("")
     answer = _lint_imports(house.parent)

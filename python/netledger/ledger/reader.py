@@ -144,7 +144,8 @@ class Reader:
             LedgerError: a file cannot be read, or the question is none.
         """
         with self.rows(snapshot.files) as connection:
-            return connection.execute(sql, parameters).to_arrow_table()
+            # By `sql`: `execute` may hand over rows in another order than was asked for.
+            return connection.sql(sql, params=parameters or None).to_arrow_table()
 
     @contextlib.contextmanager
     def rows(self, files: Sequence[Path]) -> Iterator["duckdb.DuckDBPyConnection"]:
