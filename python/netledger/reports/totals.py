@@ -3,20 +3,18 @@
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, final
+from decimal import Decimal
+from typing import Final, final
 
 from netledger.errors import LedgerError
 from netledger.ledger.intervals import IntervalRow
 from netledger.ledger.reader import Reader, Snapshot
 from netledger.ledger.store import day_of
-from netledger.receipt import Balance, Count
+from netledger.receipt import COUNT_MAX, Balance, Count
 from netledger.reports.coverage import Coverage, coverage, crossing
 from netledger.reports.periods import Calendar, Period
 from netledger.reports.question import DEFAULT_BY, Question, totals_sql, undetailed_sql
 from netledger.reports.where import Filter
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Value = str | int | bytes | None
 """Of a cell: names, numbers, moments in UTC nanoseconds, addresses as the ledger has them, or nothing."""
@@ -105,11 +103,14 @@ def answer(reader: Reader, snapshot: Snapshot, question: Question, calendar: Cal
     kept = [one for one in intervals if day_of(one.start_ns) not in snapshot.days_dropped]
     totals, undetailed = _nothing(question), {}
     if any(one.rows for one in kept):
-        totals = _totals(reader.query(totals_sql(question, steps), snapshot), question, pieces)
+        # Rows and not Arrow: to load what reads that takes longer than most answers.
+        with reader.rows(snapshot.files) as connection:
+            totals = _totals(connection.sql(totals_sql(question, steps)).fetchall(), question, pieces)
     _check(totals, kept, question)
     if kept and question.where.columns:
-        (counts,) = reader.query(undetailed_sql(question), snapshot).to_pylist()
-        undetailed = {name: count for name, count in counts.items() if count}
+        with reader.rows(snapshot.files) as connection:
+            (counts,) = connection.sql(undetailed_sql(question)).fetchall()
+        undetailed = {name: count for name, count in zip(question.where.columns, counts, strict=True) if count}
     return Answer(
         question=question,
         totals=totals,
@@ -139,38 +140,33 @@ def _nothing(question: Question) -> Totals:
     )
 
 
-def _totals(table: "pa.Table", question: Question, pieces: Sequence[Period]) -> Totals:
+def _totals(lines: Sequence[tuple[Value, ...]], question: Question, pieces: Sequence[Period]) -> Totals:
     """The rows of the answer, and its last one, which is the total."""
-    import pyarrow as pa
-
-    last = table.num_rows - 1
-    counters = {name: _counter(table.column(name)) for name in question.counters}
-    rows = table.slice(0, last)
+    *rows, last = lines
     columns: dict[str, Sequence[Value]] = {}
+    names = ("is_total", "step", *question.keys, *question.counters)
+    answered = dict(zip(names, zip(*lines, strict=True), strict=False))
     if question.per:
-        held = [pieces[step] for step in rows.column("step").to_pylist()]
+        held = [pieces[step] for step in answered["step"][:-1] if isinstance(step, int)]
         columns["interval_start"] = [piece.start_ns for piece in held]
         columns["interval_end"] = [piece.end_ns for piece in held]
-    for name in question.keys:
-        column = rows.column(name)
-        columns[name] = (column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column).to_pylist()
-    columns |= {name: found[:last] for name, found in counters.items()}
+    columns |= {name: answered[name][:-1] for name in question.keys}
+    counters = {name: _counters(answered[name]) for name in question.counters}
+    columns |= {name: found[:-1] for name, found in counters.items()}
+    count = last[-1]
     return Totals(
         names=_names(question),
         columns=columns,
-        total={name: found[last] for name, found in counters.items()},
-        left_out=table.column("totals")[last].as_py() - last,
+        total={name: found[-1] for name, found in counters.items()},
+        left_out=(count if isinstance(count, int) else 0) - len(rows),
     )
 
 
-def _counter(column: "pa.ChunkedArray") -> list[int]:
+def _counters(sums: Sequence[object]) -> list[int]:
     """Sums as integers of 64 bits, as counters are everywhere."""
-    import pyarrow as pa
-
-    try:
-        found: list[int] = column.cast(pa.uint64()).to_pylist()
-    except pa.ArrowInvalid as error:
-        raise LedgerError("sum", "", "it does not fit 64 bits", "ask for a shorter period") from error
+    found = [int(one) for one in sums if isinstance(one, int | Decimal)]
+    if found and max(found) > COUNT_MAX:
+        raise LedgerError("sum", "", "it does not fit 64 bits", "ask for a shorter period")
     return found
 
 
