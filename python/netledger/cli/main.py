@@ -14,6 +14,8 @@ import typer
 from netledger.cli.audit import audit
 from netledger.cli.compat import compat, forward
 from netledger.cli.config import config
+from netledger.cli.files import files
+from netledger.cli.maintain import maintain
 from netledger.cli.read import read
 from netledger.cli.report import report
 from netledger.cli.run import run
@@ -32,6 +34,8 @@ app = typer.Typer(
 app.command()(run)
 app.command()(read)
 app.command()(audit)
+app.command()(files)
+app.command()(maintain)
 app.command()(report)
 app.add_typer(config)
 app.add_typer(compat)

@@ -98,7 +98,7 @@ class Ledger:
     def __init__(self, store: Path, *, clock: Clock, at_step: Step = no_step) -> None:
         self.store = store
         self._clock = clock
-        self._at_step = at_step
+        self.at_step = at_step
         self._lock = StoreLock(store)
         self._connection: sqlite3.Connection | None = None
         # Of intervals that may or may not be in the ledger, for their transaction failed: see _path.
@@ -159,9 +159,9 @@ class Ledger:
                 known = self._known(receipt)
                 if known is None:
                     self._insert(receipt, proof, new, is_exported=is_exported)
-                self._at_step("inserted")
+                self.at_step("inserted")
             self._undecided.pop(_identity(receipt), None)
-            self._at_step("committed")
+            self.at_step("committed")
             return known or Committed(new.path if new else None)
 
     def exported(self, *, node: str, meter: str, seq: int) -> None:
@@ -261,16 +261,16 @@ class Ledger:
             temporary.touch(FILE_MODE)
             temporary.chmod(FILE_MODE)
             yield temporary
-            self._at_step("written")
+            self.at_step("written")
             sync_file(temporary)
-            self._at_step("synced")
+            self.at_step("synced")
             temporary.rename(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        self._at_step("renamed")
+        self.at_step("renamed")
         sync_directory(path.parent)
-        self._at_step("named")
+        self.at_step("named")
 
     def _path(self, receipt: Receipt) -> Path:
         """Where the rows of an interval go: to the same file when it is tried again.

@@ -175,41 +175,44 @@ def _row_problems(reader: Reader, books: _Books, damaged: Mapping[str, str]) -> 
     """Intervals whose rows are not those that were committed, day by day."""
     wanted: dict[str, dict[_Identity, IntervalRow]] = defaultdict(dict)
     for interval in books.intervals:
-        day = day_of(interval.start_ns)
-        if day not in books.days_dropped:
-            wanted[day][interval.node, interval.meter, interval.seq] = interval
+        wanted[day_of(interval.start_ns)][interval.node, interval.meter, interval.seq] = interval
     files: dict[str, list[_File]] = defaultdict(list)
     for file in books.files:
         files[file.day].append(file)
     for day in sorted(wanted.keys() | files.keys()):
         bad = [file.path for file in files[day] if file.path in damaged]
         sound = [reader.store / file.path for file in files[day] if file.path not in damaged]
-        yield from _day_problems(reader, wanted[day], sound, bad)
+        for problem, is_absence in _day_problems(reader, wanted[day], sound, bad):
+            # What came late for a day whose rows were dropped is checked as well.
+            if not (is_absence and day in books.days_dropped):
+                yield problem
 
 
 def _day_problems(
     reader: Reader, wanted: dict[_Identity, IntervalRow], files: Sequence[Path], bad: Sequence[str]
-) -> Iterator[Problem]:
+) -> Iterator[tuple[Problem, bool]]:
+    """What is wrong with the rows of a day, and whether it is that they are not there."""
     left = dict(wanted)
     try:
         for identity, rows in _by_interval(reader, files):
             interval = left.pop(identity, None)
             name = " ".join(str(part) for part in identity)
             if interval is None:
-                yield Problem(name, "the store has rows of it, but no interval")
+                yield Problem(name, "the store has rows of it, but no interval"), False
             elif rows.num_rows != interval.rows:
-                yield Problem(name, f"it has {rows.num_rows} rows, and {interval.rows} were committed")
+                why = f"it has {rows.num_rows} rows, and {interval.rows} were committed"
+                yield Problem(name, why), False
             elif digest(canonical(rows)) != interval.digest:
-                yield Problem(name, "its rows are not those that were committed")
+                yield Problem(name, "its rows are not those that were committed"), False
     except LedgerError as error:
-        yield Problem(str(files[0].parent.relative_to(reader.store)), str(error))
+        yield Problem(str(files[0].parent.relative_to(reader.store)), str(error)), False
         return
     because = f" (damaged: {', '.join(bad)})" if bad else ""
     for interval in left.values():
         if interval.rows:
-            yield Problem(_named(interval), f"its rows are gone{because}")
+            yield Problem(_named(interval), f"its rows are gone{because}"), True
         elif digest(canonical(_nothing())) != interval.digest:
-            yield Problem(_named(interval), "its digest is not that of an interval without rows")
+            yield Problem(_named(interval), "its digest is not that of an interval without rows"), False
 
 
 def _by_interval(reader: Reader, files: Sequence[Path]) -> Iterator[tuple[_Identity, "pa.Table"]]:
