@@ -3,6 +3,12 @@
 import csv
 import io
 import json
+import os
+import pty
+import subprocess
+import sys
+import termios
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -43,7 +49,7 @@ def config(store: Path) -> Path:
 def test_the_table_has_a_total_the_balance_and_the_period(config: Path) -> None:
     done = netledger("report", "--config", config, "--period", HOUR, "--timezone", "Europe/Berlin")
     assert (done.returncode, done.stderr) == (0, "")
-    assert [line.rstrip() for line in done.stdout.splitlines()] == [
+    assert done.stdout.splitlines() == [
         "account   host             sent bytes  sent packets  received bytes  received packets",
         "external                     5.000 GB     4,000,020        1.235 MB             1,001",
         "host      2001:db8:1::/48        70 B             1        5.000 GB         4,000,000",
@@ -178,3 +184,22 @@ def test_without_a_store_it_fails(tmp_path: Path) -> None:
     done = netledger("report", "--config", config, "--store", tmp_path / "nothing")
     assert (done.returncode, done.stdout) == (1, "")
     assert "there is no ledger" in done.stderr
+
+
+def test_a_terminal_that_is_too_narrow_folds_and_cuts_nothing_off(config: Path) -> None:
+    controller, terminal = pty.openpty()
+    try:
+        termios.tcsetwinsize(terminal, (24, 40))
+        arguments = [sys.executable, "-m", "netledger", "report", "--config", str(config), "--period", HOUR]
+        environment = os.environ | {"NO_COLOR": "1", "TERM": "dumb", "TZ": "UTC"}
+        environment.pop("COLUMNS", None)
+        done = subprocess.run(arguments, stdout=terminal, env=environment, check=False)
+        shown = os.read(controller, 65_536).decode()
+    finally:
+        os.close(terminal)
+        os.close(controller)
+    assert done.returncode == 0
+    table = shown.split("\r\n\r\n")[0]
+    assert max(map(len, table.splitlines())) <= 40
+    whole = netledger(*arguments[3:]).stdout.split("\n\n")[0]
+    assert Counter("".join(table.split())) == Counter("".join(whole.split()))
