@@ -15,7 +15,8 @@ import pytest
 from netledger.errors import LedgerError
 from netledger.ledger.reader import Reader, Snapshot, read_parquet
 from netledger.ledger.rows import STORED_COLUMNS
-from tests.unit.rows import SECOND_NS, START_NS
+from netledger.receipt import COUNT_MAX
+from tests.unit.rows import ARROW, SECOND_NS, START_NS, batch, row
 from tests.unit.store import HOSTS, add, filled, opened
 
 NOBODY = 65_534
@@ -155,3 +156,20 @@ def test_the_greatest_number_is_that_of_the_meter(tmp_path: Path) -> None:
     reader = Reader(filled(tmp_path, 3))
     assert reader.last_seq(node="gw1", meter="lan") == 3
     assert reader.last_seq(node="gw2", meter="lan") == reader.last_seq(node="gw1", meter="dmz") == 0
+
+
+def test_duckdb_reads_every_value_as_it_was(tmp_path: Path) -> None:
+    most = (COUNT_MAX, COUNT_MAX)
+    rows = [
+        row("host", host="255.255.255.255", peer="::", protocol=255, host_port=65_535, sent=most, received=(0, 1)),
+        row("host", host="2001:db8::1", label='é, "x"', interface="eth0", received=most),
+        row("host", host="0.0.0.1", peer="ffff::", peer_port=0, sent=(1, COUNT_MAX - 1)),
+        row("external", sent=(0, COUNT_MAX)),
+    ]
+    with opened(tmp_path) as ledger:
+        add(ledger, 1, rows)
+    reader = Reader(tmp_path)
+    found = reader.query(f"SELECT {', '.join(ARROW.names)} FROM traffic", reader.snapshot()).to_pylist()  # noqa: S608  # ours
+    by_host = {(one["account"], one["host"]): one for one in found}
+    expected = batch(rows).to_pylist()
+    assert [by_host[one["account"], one["host"]] for one in expected] == expected
