@@ -106,7 +106,6 @@ def report(
         raise UsageError("--csv, --json, --parquet", "", "only one of them at a time")
     is_table = not (csv or json or parquet)
     shown_unit = Unit(_one_of("--unit", unit, [*Unit]))
-    step = None if per is None else Step(_one_of("--per", per, [*Step]))
     calendar = Calendar(zone=zones.find(timezone), billing_day=billing_day)
     now_ns = SystemClock().now().wall_ns
     span = calendar.period(period, now_ns=now_ns)
@@ -118,7 +117,7 @@ def report(
         period=span,
         by=default_by(snapshot, conditions) if by is None else _columns(by),
         where=conditions,
-        per=step,
+        per=None if per is None else Step(_one_of("--per", per, [*Step])),
         sort=sort,
         top=top or (_TABLE_ROWS if is_table else None),
         direction=direction,
