@@ -213,6 +213,14 @@ def test_what_was_left_behind_is_committed_first(run: Run) -> None:
     assert [one["seq"] for one in run.receipts()] == [1, 2]
 
 
+def test_numbers_go_on_where_the_ledger_is(run: Run) -> None:
+    assert run(lambda: wait_until(lambda: bool(run.made), "source")) == 0
+    number = run.tmp_path / "store" / "meters" / "nflog.seq"
+    assert not number.exists()
+    assert run(lambda: wait_until(lambda: len(run.made["nflog"]) == 2, "second source")) == 0
+    assert number.read_text() == "1\n"
+
+
 def test_a_source_that_does_not_start_ends_the_others_properly(run: Run) -> None:
     run.text = "[meters.good]\n[meters.bad]\n"
     broken = SourceError("nflog group 5", "bind", "operation not permitted", "run with CAP_NET_ADMIN")

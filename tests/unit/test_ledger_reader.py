@@ -144,6 +144,14 @@ def test_no_store_is_said_so(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_store_that_is_being_made_has_no_version(tmp_path: Path) -> None:
+    assert Reader(tmp_path).version() == 0
+    (tmp_path / "ledger.sqlite").touch()
+    assert Reader(tmp_path).version() == 0
+    with opened(tmp_path):
+        assert Reader(tmp_path).version() == 1
+
+
 def test_an_odd_path_is_only_a_path(tmp_path: Path) -> None:
     store = filled(tmp_path / "it's 100% #1?", 1)
     snapshot = Reader(store).snapshot()

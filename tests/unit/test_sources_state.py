@@ -121,3 +121,19 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_the_boot_id_stays_while_the_machine_runs() -> None:
     assert boot_id() == boot_id()
     assert len(boot_id()) == 36
+
+
+def test_numbers_that_are_used_are_skipped(tmp_path: Path) -> None:
+    state = State(tmp_path / "run", tmp_path / "store", "lan")
+    state.skip_to(7)
+    state.skip_to(3)
+    state.open()
+    assert state.next_seq() == 8
+    assert (tmp_path / "store" / "lan.seq").read_text() == "7\n"
+    state.close()
+
+
+def test_a_number_that_cannot_be_kept_is_an_error_of_the_source(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("in the way")
+    with pytest.raises(SourceError, match=r"lan\.seq: write: not a directory"):
+        State(tmp_path / "run", tmp_path / "store", "lan").skip_to(7)

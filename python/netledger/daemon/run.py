@@ -15,9 +15,11 @@ from netledger.errors import ExportError, NetledgerError
 from netledger.exports.directory import ExportDirectory
 from netledger.intervals import SECOND_NS, Clock
 from netledger.ledger import Ledger
+from netledger.ledger.reader import Reader
 from netledger.pipeline import CommitQueue, Pipeline
 from netledger.receipt import Receipt
 from netledger.sources.base import Source
+from netledger.sources.state import State
 
 # The kernel does not wake a sleeper when the wall clock is stepped, so look at it from time to time.
 _LOOK_AT_CLOCK_NS: Final = 10_000_000_000
@@ -135,11 +137,23 @@ class Daemon:
             _log.info("source_chosen", extra={"fields": fields})
         for path in self._exports.remove_leftovers(name):
             _log.info("leftover_removed", extra={"fields": {"meter": name, "file": path}})
+        self._skip_used_numbers(name)
         source = self._make_source(name, wanted, self._config)
         meter = RunningMeter(name, wanted, source, queue=self._queue, clock=self._clock)
         meter.open(last_end_ns=self._last_end_ns(name))
         self._meters[name] = meter
         _log.info("counting", extra={"fields": {"meter": name, "interval_seconds": wanted.interval_seconds}})
+
+    def _skip_used_numbers(self, name: str) -> None:
+        """Numbers go on where the ledger is, even if the file that holds the newest one was lost."""
+        store = Path(self._config.store)
+        reader = Reader(store)
+        try:
+            seq = reader.last_seq(node=self._config.node, meter=name) if reader.version() else 0
+            State(Path(self._config.runtime) / name, store / "meters", name).skip_to(seq)
+        except NetledgerError as error:
+            # Should a number be used twice the ledger refuses it, and keeps both.
+            _log_error("last_number_unknown", error, meter=name)
 
     def _last_end_ns(self, name: str) -> int | None:
         try:

@@ -64,6 +64,18 @@ class Reader:
     def __init__(self, store: Path) -> None:
         self.store = store
 
+    def version(self) -> int:
+        """The version of the ledger; 0 where there is none, or a first writer is just making it.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        path = self.store / database.NAME
+        if not path.exists():
+            return 0
+        with explained(self.store, "read"), _connected(path) as (connection, _):
+            return database.version_of(connection)
+
     def __enter__(self) -> Self:
         return self
 

@@ -155,6 +155,21 @@ class State:
         if facts.seq > self._newest_closed():
             self._replace(self._newest, f"{facts.seq}\n", lasting=True)
 
+    def skip_to(self, seq: int) -> None:
+        """Takes a number, and all below it, for used: the next generation gets a greater one.
+
+        To be called before the source is opened; the store may know more than the file of the newest number.
+
+        Raises:
+            SourceError: that file cannot be written, or holds no number.
+        """
+        try:
+            if seq > self._newest_closed():
+                self._newest.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+                self._replace(self._newest, f"{seq}\n", lasting=True)
+        except OSError as error:
+            raise SourceError(str(self._newest), "write", (error.strerror or str(error)).lower()) from error
+
     def forget(self, seq: int) -> None:
         """Removes the facts of a generation."""
         self._facts(seq).unlink(missing_ok=True)
