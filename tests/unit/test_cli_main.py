@@ -110,13 +110,15 @@ def test_the_arguments_of_an_old_command_arrive_as_they_are() -> None:
     assert "flag provided but not defined: -nonsense" in done.stderr
 
 
-def test_a_failure_is_one_line_and_a_hint(config: Path, tmp_path: Path) -> None:
+def test_a_failed_start_is_a_line_of_the_log_and_one_for_people_with_a_hint(config: Path, tmp_path: Path) -> None:
     lock = RuntimeLock(tmp_path / "run")
     lock.open()
     done = netledger("run", "--config", config)
     lock.close()
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
+        f'level=error event=start_failed error="{tmp_path}/run: lock: in use by pid {os.getpid()}" '
+        'hint="stop it, or set another runtime directory"\n'
         f"netledger: {tmp_path}/run: lock: in use by pid {os.getpid()}\n"
         "hint: stop it, or set another runtime directory\n"
     )

@@ -200,7 +200,12 @@ def test_a_bad_reload_changes_nothing_and_says_so(run: Run, caplog: pytest.LogCa
     with caplog.at_level(logging.INFO, "netledger"):
         assert run(meanwhile) == 0
     told = [KeyValueFormatter().format(record) for record in caplog.records if record.message == "reload_refused"]
-    assert 'level=error event=reload_refused problem="f:4: interval: 7 minutes do not divide a day"' in told
+    assert told == [
+        'level=error event=reload_refused problem="f:4: interval: 7 minutes do not divide a day" '
+        'hint="\\"6m\\" or \\"8m\\" would"',
+        'level=error event=reload_refused problem="f:5: rows: unknown key" '
+        'hint="possible are node, interval, store, runtime, meters"',
+    ]
     assert run.made["nflog"][0].calls == ["open", "close"]
 
 
@@ -214,7 +219,7 @@ def test_what_was_left_behind_is_committed_first(run: Run) -> None:
     assert [one["seq"] for one in run.receipts()] == [1, 2]
 
 
-def test_a_source_that_does_not_start_ends_the_others_properly(run: Run) -> None:
+def test_a_source_that_does_not_start_ends_the_others_properly(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     run.text = "[meters.good]\n[meters.bad]\n"
     broken = SourceError("nflog group 5", "bind", "operation not permitted", "run with CAP_NET_ADMIN")
     make = maker(run.made)
@@ -226,8 +231,15 @@ def test_a_source_that_does_not_start_ends_the_others_properly(run: Run) -> None
         ),
         reload=run.config,
     )
-    with pytest.raises(SourceError, match="nflog group 5: bind"):
+    with caplog.at_level(logging.INFO, "netledger"), pytest.raises(SourceError, match="nflog group 5: bind"):
         daemon.run()
+    last = KeyValueFormatter().format(caplog.records[-1])
+    assert last == (
+        'level=error event=start_failed error="nflog group 5: bind: operation not permitted" '
+        'hint="run with CAP_NET_ADMIN"'
+    )
+    assert events(caplog).count("start_failed") == 1
+    assert {"started", "stopped"}.isdisjoint(events(caplog))
     assert run.made["good"][0].calls == ["open", "close"]
     assert len(run.receipts("good")) == 1
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -278,6 +290,21 @@ def test_a_runtime_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(RuntimeDirectoryError, match="open: not a directory"):
         RuntimeLock(tmp_path / "file" / "run").open()
+
+
+def test_who_may_not_make_the_runtime_directory_is_told_what_to_set(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    code = (
+        "import os, pathlib; from netledger.daemon.runtime import RuntimeDirectoryError, RuntimeLock\n"
+        "if os.geteuid() == 0: os.seteuid(65534)\n"
+        f"try: RuntimeLock(pathlib.Path({str(tmp_path / 'run')!r})).open()\n"
+        "except RuntimeDirectoryError as error: print(error, error.hint, sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == (
+        f"{tmp_path}/run: open: permission denied\n"
+        "run as root, or set `runtime = …` and `store = …` in the configuration\n"
+    )
 
 
 MOUNTS = """\

@@ -64,6 +64,7 @@ class Daemon:
         self._meters: dict[str, RunningMeter] = {}
         self._wanted = dict(config.meters)
         self._not_before_ns: dict[str, int] = {}
+        self._has_started = False
         self._is_stopping = False
 
     def run(self) -> int:
@@ -74,6 +75,15 @@ class Daemon:
         Raises:
             NetledgerError: it could not start. What was counted until then is committed, or kept for the next start.
         """
+        try:
+            return self._run_locked()
+        except NetledgerError as error:
+            # Said last of all, behind what the meters that did start had to say while they were closed.
+            if not self._has_started:
+                _log_error("start_failed", error)
+            raise
+
+    def _run_locked(self) -> int:
         lock = RuntimeLock(Path(self._config.runtime))
         lock.open()
         try:
@@ -93,6 +103,7 @@ class Daemon:
     def _start(self) -> None:
         for name in self._config.meters:
             self._open(name)
+        self._has_started = True
         notify.tell("READY=1")
         _log.info("started", extra={"fields": {"node": self._config.node, "meters": ",".join(self._meters)}})
 
@@ -123,7 +134,8 @@ class Daemon:
         if kept:
             fields = {"intervals": kept, "hint": f"they are kept in {self._config.runtime} and committed at next start"}
             _log.error("not_committed", extra={"fields": fields})
-        _log.info("stopped")
+        if self._has_started:
+            _log.info("stopped")
         return kept + failed
 
     def _open(self, name: str) -> None:
@@ -159,8 +171,9 @@ class Daemon:
         try:
             config = self._reload()
         except ConfigError as error:
-            for line in str(error).splitlines():
-                _log.error("reload_refused", extra={"fields": {"problem": line}})
+            for problem in error.problems:
+                fields = {"problem": problem.at(error.file)} | ({"hint": problem.hint} if problem.hint else {})
+                _log.error("reload_refused", extra={"fields": fields})
             return
         for key in ("node", "store", "runtime"):
             if getattr(config, key) != getattr(self._config, key):
