@@ -16,7 +16,9 @@ from typer.testing import CliRunner, Result
 
 from netledger.cli import read as read_module
 from netledger.cli.read import read
+from netledger.config import ConfigError, loads
 from netledger.errors import UsageError
+from netledger.receipt import parse_rfc3339
 from netledger.reports.rows import arrange
 from netledger.sources.base import Key
 from netledger.sources.pcap import PcapConfig, PcapSource, Progress
@@ -43,11 +45,15 @@ def program(*arguments: str, standard_input: bytes = b"") -> "subprocess.Complet
     [
         (("--csv", "--json"), "--csv, --json, --parquet: only one of them at a time"),
         (("--csv", "--parquet", "x"), "--csv, --json, --parquet: only one of them at a time"),
-        (("--interval", "5"), "--interval 5: not a duration"),
-        (("--interval", "0s"), "--interval 0s: not a duration"),
+        (("--interval", "5"), '--interval: "5" is no duration'),
+        (("--interval", "0s"), '--interval: "0s" is no duration'),
+        (("--interval", "7m"), "--interval: 7 minutes do not divide a day"),
+        (("--interval", "32d"), "--interval: 32 days are too long"),
         (("--sort", "peer"), "--sort peer: not among the columns; there are bytes, packets"),
         (("--key", "host,label"), "key label: a capture has none"),
-        (("--local", "lan"), 'key: "lan" is no network'),
+        (("--local", "lan"), '--local: "lan" is no network'),
+        (("--local", "10.0.0.0/8", "--local", "10.0.0.1/8"), '--local: "10.0.0.1/8" has host bits set'),
+        (("--local", "10.0.0.0/8", "--local", "10.0.0.0/8"), '--local: "10.0.0.0/8" stands twice'),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_capture_is_read(arguments: Sequence[str], message: str) -> None:
@@ -83,7 +89,7 @@ def test_parquet_has_the_same_rows_and_the_balance(tmp_path: Path) -> None:
 def test_json_is_one_object_with_period_balance_and_rows() -> None:
     printed = json.loads(run(MIXED, "--json").stdout)
     assert list(printed) == ["period", "balance", "capture", "rows"]
-    assert printed["period"] == {"start": "2025-11-20T10:00:00Z", "end": "2025-11-20T10:06:40Z"}
+    assert printed["period"] == {"start": "2025-11-20T10:00:00Z", "end": "2025-11-20T10:06:40.000000001Z"}
     balance = printed["balance"]
     assert (balance["intervals"], balance["unproven"], balance["kernel_packets"]) == (1, 1, None)
     for side in ("sent", "received"):
@@ -150,13 +156,68 @@ def test_a_capture_that_is_none_fails_with_code_1(tmp_path: Path) -> None:
     )
 
 
-def test_a_wrong_option_fails_with_code_2() -> None:
-    failed = program(MIXED, "--interval", "often")
+@pytest.mark.parametrize(
+    ("option", "value", "cause", "hint"),
+    [
+        ("--interval", "7m", "7 minutes do not divide a day", '"6m" or "8m" would'),
+        ("--local", "10.0.0.1/8", '"10.0.0.1/8" has host bits set', 'the network is "10.0.0.0/8"'),
+    ],
+)
+def test_a_wrong_option_fails_with_code_2_and_the_words_of_the_configuration(
+    option: str, value: str, cause: str, hint: str
+) -> None:
+    failed = program(MIXED, option, value)
     assert failed.returncode == 2
+    assert failed.stderr.decode().splitlines() == [f"netledger: {option}: {cause}", f"hint: {hint}"]
+    key = f'interval = "{value}"' if option == "--interval" else f'[meters.a]\nlocal = ["{value}"]'
+    with pytest.raises(ConfigError) as refused:
+        loads(key, file="f")
+    assert (refused.value.problems[0].cause, refused.value.problems[0].hint) == (cause, hint)
+
+
+def test_no_directory_is_made_for_a_parquet_file(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "rows.parquet"
+    failed = program(MIXED, "--parquet", str(path))
+    assert failed.returncode == 1
     assert failed.stderr.decode().splitlines() == [
-        "netledger: --interval often: not a duration",
-        "hint: write it as 90s, 5m, 1h or 1d",
+        f"netledger: {path}: write: no such directory",
+        f"hint: make it: mkdir -p {path.parent}",
     ]
+    assert not path.parent.exists()
+
+
+def test_packets_cut_within_their_header_are_told_with_code_3(tmp_path: Path) -> None:
+    path = tmp_path / "cut.pcap"
+    whole = ip("10.0.0.1", "10.0.0.2", UDP, udp(1, 2, 100))
+    path.write_bytes(pcap([Record(0, whole), Record(1, whole[:19]), Record(2, whole[:19]), Record(3, b"")], link=RAW))
+    result = run(str(path), "--csv")
+    assert result.exit_code == 3
+    assert result.stderr.splitlines()[-2:] == [
+        f"netledger: {path}: read: 3 packets are not accounted: "
+        "1 without an IP header, 2 cut before the end of the IP header",
+        "hint: capture more of each packet, as with tcpdump -s 128",
+    ]
+    path.write_bytes(pcap([Record(0, whole[:20])], link=RAW))
+    assert run(str(path), "--csv").exit_code == 0
+
+
+def test_a_time_that_cannot_be_shifts_no_packet_and_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "odd.pcap"
+    capture = bytearray(pcap([Record(0, ip("10.0.0.1", "10.0.0.2", UDP, udp(1, 2, 100)))], link=RAW))
+    capture[24 + 4 : 24 + 8] = b"\xff" * 4
+    path.write_bytes(capture)
+    result = run(str(path), "--json", "--interval", "1m")
+    printed = json.loads(result.stdout)
+    assert printed["capture"]["time_invalid_packets"] == 1
+    assert printed["period"]["start"] == printed["rows"][0]["interval_start"] == "2025-11-20T10:00:00Z"
+    assert "1 frame with an impossible time (time_invalid)" in result.stderr
+
+
+def test_the_period_ends_behind_its_last_packet(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcap"
+    path.write_bytes(pcap([Record(0, ip("10.0.0.1", "10.0.0.2", UDP, udp(1, 2, 100)))], link=RAW))
+    period = json.loads(run(str(path), "--json").stdout)["period"]
+    assert parse_rfc3339(period["end"]) == parse_rfc3339(period["start"]) + 1
 
 
 @pytest.mark.parametrize("option", ["--csv", "--json", "--top=1"])

@@ -63,9 +63,11 @@ def read(
 ) -> None:
     """Account the packets of a capture, each by the length in its IP header.
 
-    Exit code 3: the capture ends in the middle of a packet, or is damaged; what comes before is accounted.
+    Exit code 3: the capture ends in the middle of a packet or is damaged, and what comes before is accounted; or it
+    has packets that are cut before the end of their IP header.
     """
-    from netledger.reports.capture import report
+    from netledger.reports.capture import report as reported
+    from netledger.reports.files import require_directory
     from netledger.sources.base import Key
     from netledger.sources.pcap import PcapConfig, PcapSource
 
@@ -75,20 +77,28 @@ def read(
         columns=tuple(dict.fromkeys(key.split(","))),
         ipv4_prefix_length=prefix_length_ipv4,
         ipv6_prefix_length=prefix_length_ipv6,
-        local=tuple(local or ()),
+        local=_networks(local),
     )
     _check_sort(sort, spec)
     config = PcapConfig(path=file, key=spec, rows_max=rows_max, interval_ns=_interval_ns(interval))
+    if parquet is not None:
+        require_directory(parquet)  # before a long capture is read in vain
     with _progress_bar() as progress:
         capture = PcapSource(config).read(progress)
     is_table = not (csv or json or parquet)
-    _print(
-        report(capture, sort=sort, top=top or (_TABLE_ROWS if is_table else None)), csv=csv, json=json, parquet=parquet
-    )
+    report = reported(capture, sort=sort, top=top or (_TABLE_ROWS if is_table else None))
+    _print(report, csv=csv, json=json, parquet=parquet)
     if capture.truncated is not None:
-        typer.echo(f"netledger: {file}: read: {capture.truncated}", err=True)
-        typer.echo("hint: all whole packets before that are accounted", err=True)
+        _note(f"{file}: read: {capture.truncated}", "all whole packets before that are accounted")
+    if report.cut is not None:
+        _note(f"{file}: read: {report.cut}", "capture more of each packet, as with tcpdump -s 128")
+    if capture.truncated is not None or report.cut is not None:
         raise typer.Exit(_EXIT_INCOMPLETE)
+
+
+def _note(what: str, hint: str) -> None:
+    typer.echo(f"netledger: {what}", err=True)
+    typer.echo(f"hint: {hint}", err=True)
 
 
 def _print(report: "CaptureReport", *, csv: bool, json: bool, parquet: Path | None) -> None:
@@ -126,12 +136,17 @@ def _check_sort(sort: str, key: "Key") -> None:
 def _interval_ns(text: str | None) -> int:
     if text is None:
         return 0
-    from netledger.config.durations import parse
+    from netledger.config.options import interval_seconds
 
-    seconds = parse(text)
-    if seconds is None:
-        raise UsageError(f"--interval {text}", "", "not a duration", "write it as 90s, 5m, 1h or 1d")
-    return seconds * 1_000_000_000
+    return interval_seconds("--interval", text) * 1_000_000_000
+
+
+def _networks(local: list[str] | None) -> tuple[str, ...]:
+    if not local:
+        return ()
+    from netledger.config.options import networks
+
+    return networks("--local", local)
 
 
 @contextmanager
