@@ -198,8 +198,30 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert str(caught.value) == f"{path}:2: not UTF-8"
+    path.write_bytes("node = 'gw1'".encode("utf-16"))
+    with pytest.raises(ConfigError, match="1: not UTF-8"):
+        load(path)
     with pytest.raises(ConfigError, match="is a directory"):
         load(tmp_path)
+
+
+def test_a_byte_order_mark_is_no_mistake_and_moves_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "f.toml"
+    path.write_bytes(b'\xef\xbb\xbfnode = "gw1"\n')
+    assert load(path).node == "gw1"
+    path.write_bytes(b'\xef\xbb\xbf# a\nnode = "\xff"\n')
+    with pytest.raises(ConfigError, match="2: not UTF-8"):
+        load(path)
+
+
+def test_columns_that_stand_twice_are_told_together_with_unknown_ones() -> None:
+    assert mistakes('[meters.a]\nkey = ["host", "hst", "host", "peer", "peer"]') == [
+        'f:2: meters.a.key: "host" stands twice',
+        'f:2: meters.a.key: "peer" stands twice',
+        'f:2: meters.a.key[1]: "hst" is not possible here',
+        KEY_HINT,
+    ]
+    assert mistakes('[meters.a]\nkey = ["host", "host"]') == ['f:2: meters.a.key: "host" stands twice']
 
 
 def test_lines_are_found_in_every_way_to_write_a_key() -> None:

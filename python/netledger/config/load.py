@@ -53,7 +53,7 @@ def load(path: Path | None) -> Config:
     except OSError as error:
         raise ConfigError(str(file), [Problem((), None, (error.strerror or str(error)).lower())]) from error
     try:
-        text = raw.decode()
+        text = raw.decode("utf-8-sig")  # editors of another system put a byte order mark in front
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError(str(file), [Problem((), line, "not UTF-8")]) from error
