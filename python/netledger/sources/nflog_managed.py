@@ -18,6 +18,7 @@ from netledger.receipt import ZERO, Count
 from netledger.sources.base import Closed, Step, no_step
 from netledger.sources.bound import bound_groups, holder, two_free_groups
 from netledger.sources.generations import Generations, Left, ListeningConfig
+from netledger.sources.interfaces import warn_of_missing
 from netledger.sources.kernel_rules import Disturbance, KernelRules, list_table, passed, wait_for_packets_under_way
 from netledger.sources.listing import Listing
 from netledger.sources.nft import Nft
@@ -105,6 +106,7 @@ class ManagedNflogSource:
         except BaseException:
             self._generations.close()
             raise
+        warn_of_missing(self._config.meter, self._config.interfaces)
         return sorted(closed, key=lambda each: each.seq)
 
     def cut(self, *, label_end_ns: int, now: Moment) -> Closed:
