@@ -72,6 +72,12 @@ def test_a_good_configuration_is_called_ok(config: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{config}: ok, 2 meters\n", "")
 
 
+def test_only_one_configuration_is_taken(config: Path) -> None:
+    done = netledger("config", "check", config, "--config", config)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"netledger: {config}, --config {config}: only one file at a time\n"
+
+
 @pytest.mark.skipif(DEFAULT_PATH.exists(), reason="this machine has a configuration")
 def test_without_a_file_the_defaults_hold() -> None:
     done = netledger("config", "check")
@@ -80,8 +86,9 @@ def test_without_a_file_the_defaults_hold() -> None:
 
 def test_mistakes_begin_with_their_place_and_end_with_2(config: Path) -> None:
     config.write_text('interval = "7m"\n\nnodee = 1\n')
-    for command in (["config", "check"], ["config", "show"], ["run"]):
-        done = netledger(*command, "--config", config)
+    commands = [[*words, "--config"] for words in (["config", "check"], ["config", "show"], ["run"])]
+    for command in (*commands, ["config", "check"], ["config", "show"]):
+        done = netledger(*command, config)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == (
             f'{config}:1: interval: 7 minutes do not divide a day\nhint: "6m" or "8m" would\n'
@@ -144,3 +151,15 @@ def test_an_error_becomes_its_exit_code(
         cli.main()
     assert caught.value.code == code
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(("command", "is_ignored"), [("run", True), ("read", False)])
+def test_signals_of_the_daemon_do_not_kill_it_while_it_is_loaded(command: str, is_ignored: bool) -> None:
+    code = (
+        f"import sys; sys.argv = ['netledger', {command!r}]\n"
+        "import netledger.cli, signal\n"
+        "ignored = [signal.getsignal(one) is signal.SIG_IGN for one in (signal.SIGHUP, signal.SIGUSR1)]\n"
+        "print(*ignored, 'typer' in sys.modules)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert told.split() == [str(is_ignored), str(is_ignored), "False"]

@@ -16,7 +16,7 @@ from netledger.exports.directory import ExportDirectory
 from netledger.intervals import SECOND_NS, Clock
 from netledger.pipeline import CommitQueue, Pipeline
 from netledger.receipt import Receipt
-from netledger.sources.base import Source
+from netledger.sources.base import Past, Source
 
 # The kernel does not wake a sleeper when the wall clock is stepped, so look at it from time to time.
 _LOOK_AT_CLOCK_NS: Final = 10_000_000_000
@@ -147,17 +147,18 @@ class Daemon:
             _log.info("leftover_removed", extra={"fields": {"meter": name, "file": path}})
         source = self._make_source(name, wanted, self._config)
         meter = RunningMeter(name, wanted, source, queue=self._queue, clock=self._clock)
-        meter.open(last_end_ns=self._last_end_ns(name))
+        meter.open(self._past(name))
         self._meters[name] = meter
         _log.info("counting", extra={"fields": {"meter": name, "interval_seconds": wanted.interval_seconds}})
 
-    def _last_end_ns(self, name: str) -> int | None:
+    def _past(self, name: str) -> Past:
         try:
-            return self._exports.last_end_ns(name)
+            newest = self._exports.newest(name, node=self._config.node)
         except ExportError as error:
-            # Only a stepped clock makes this matter; not to count would be worse.
+            # Only a stepped clock or a lost state makes its end matter; not to count would be worse.
             _log_error("last_interval_unknown", error, meter=name)
-            return None
+            return Past(seq=self._exports.newest_seq(name))
+        return Past() if newest is None else Past(seq=newest.seq, end_ns=newest.end_ns)
 
     def _close(self, name: str, *, keep_rules: bool) -> bool:
         try:
