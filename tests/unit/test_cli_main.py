@@ -64,7 +64,15 @@ def test_help_names_the_commands() -> None:
     done = netledger("--help")
     assert done.returncode == 0
     for name in ("run", "read", "config", "compat"):
-        assert f"\n│ {name} " in done.stdout
+        assert f"\n  {name} " in done.stdout
+
+
+@pytest.mark.parametrize("words", [[], ["run"], ["read"], ["config", "check"], ["config", "show"], ["compat"]])
+def test_help_is_short_too_and_knows_no_types_of_python(words: list[str]) -> None:
+    done = netledger(*words, "-h")
+    assert done.returncode == 0
+    assert done.stdout == netledger(*words, "--help").stdout
+    assert [name for name in ("<bool>", "<int", "<str>") if name in done.stdout] == []
 
 
 def test_a_good_configuration_is_called_ok(config: Path) -> None:

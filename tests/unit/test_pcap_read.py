@@ -1,7 +1,9 @@
 """``netledger read``: what its options do, what it refuses, and what programs get from it."""
 
+import contextlib
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -115,6 +117,8 @@ def test_the_table_shows_a_hundred_rows_and_says_how_many_there_are(tmp_path: Pa
     lines = run(str(path)).stdout.splitlines()
     assert lines[101:104] == ["", "shown: 100 of 301 rows (--top N shows more)", lines[103]]
     assert lines[1].startswith("10.9.9.9")
+    fewer = run(str(path), "--top", "3").stdout.splitlines()
+    assert fewer[4:6] == ["", "shown: 3 of 301 rows (a greater --top shows more)"]
     assert len(run(str(path), "--csv").stdout.splitlines()) == 302
     assert len(run(str(path), "--top", "301").stdout.splitlines()) == 302 + 3
 
@@ -229,18 +233,36 @@ def test_a_full_disk_is_an_error_and_no_traceback(option: str) -> None:
     assert failed.stderr.decode().splitlines()[-1] == "netledger: standard output: write: no space left on device"
 
 
-def test_a_reader_that_has_seen_enough_is_no_matter(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--csv", "--json", "--top=20000"])
+def test_a_reader_that_has_seen_enough_is_no_matter(tmp_path: Path, option: str) -> None:
     path = tmp_path / "many.pcap"
     packets = (ip(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", "192.0.2.1", UDP, b"") for n in range(20_000))
     path.write_bytes(pcap([Record(0, packet) for packet in packets], link=RAW))
-    command = [sys.executable, "-m", "netledger", "read", str(path), "--csv"]
+    command = [sys.executable, "-m", "netledger", "read", str(path), option]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert process.stdout.readline().startswith(b"account,")
+        assert process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
-        process.wait(60)
+        assert process.wait(60) == 0
+
+
+def test_a_narrow_terminal_breaks_no_address_and_no_time() -> None:
+    reader, terminal = pty.openpty()
+    command = [sys.executable, "-m", "netledger", "read", MIXED, "--interval", "5m", "--key"]
+    wide = [*command, "host,peer,protocol,host_port,peer_port"]
+    done = subprocess.run(wide, check=True, stdout=terminal, env=os.environ | {"COLUMNS": "40", "TERM": "xterm"})
+    os.close(terminal)
+    with open(reader, "rb", closefd=True) as file, contextlib.suppress(OSError):  # noqa: PTH123  # a descriptor
+        printed = b""
+        while part := os.read(file.fileno(), 65_536):
+            printed += part
+    assert done.returncode == 0
+    assert b"2025-11-20T10:00:00Z to 2025-11-20T10:05:00Z\r\n" in printed
+    rows = run(MIXED, "--interval", "5m", "--csv", "--key", "host,peer,protocol,host_port,peer_port").stdout
+    hosts = {line.split(",")[3] for line in rows.splitlines()[1:]}
+    assert [host for host in hosts if host.encode() not in printed] == []
 
 
 def test_a_cut_capture_ends_with_code_3_and_its_whole_packets() -> None:

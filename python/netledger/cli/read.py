@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,9 +26,11 @@ _PATIENCE_SECONDS: Final = 0.5
 # More rows than this are for programs.
 _TABLE_ROWS: Final = 100
 
-_Ipv4Bits = Annotated[int, typer.Option(min=0, max=32, help="Bits of an IPv4 address that are kept.")]
-_Ipv6Bits = Annotated[int, typer.Option(min=0, max=128, help="Bits of an IPv6 address that are kept.")]
-_RowsMax = Annotated[int, typer.Option(min=1, max=1_000_000_000, help="Rows beyond this are added up as other.")]
+_Ipv4Bits = Annotated[int, typer.Option(metavar="BITS", min=0, max=32, help="Bits of an IPv4 address that are kept.")]
+_Ipv6Bits = Annotated[int, typer.Option(metavar="BITS", min=0, max=128, help="Bits of an IPv6 address that are kept.")]
+_RowsMax = Annotated[
+    int, typer.Option(metavar="N", min=1, max=1_000_000_000, help="Rows beyond this are added up as other.")
+]
 _Sort = Annotated[
     str, typer.Option(metavar="COLUMN", help="bytes, packets or a column; greatest counter or least key first.")
 ]
@@ -38,7 +41,9 @@ _Top = Annotated[
 
 
 def read(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Capture in pcap or pcapng format; - is standard input.")],
+    capture_file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Capture in pcap or pcapng format; - is standard input.")
+    ],
     *,
     key: Annotated[
         str,
@@ -71,6 +76,7 @@ def read(
     from netledger.sources.base import Key
     from netledger.sources.pcap import PcapConfig, PcapSource
 
+    file = str(capture_file)
     if csv + json + (parquet is not None) > 1:
         raise UsageError("--csv, --json, --parquet", "", "only one of them at a time")
     spec = Key(
@@ -87,7 +93,7 @@ def read(
         capture = PcapSource(config).read(progress)
     is_table = not (csv or json or parquet)
     report = reported(capture, sort=sort, top=top or (_TABLE_ROWS if is_table else None))
-    _print(report, csv=csv, json=json, parquet=parquet)
+    _print(report, csv=csv, json=json, parquet=parquet, is_top_given=top is not None)
     if capture.truncated is not None:
         _note(f"{file}: read: {capture.truncated}", "all whole packets before that are accounted")
     if report.cut is not None:
@@ -101,7 +107,7 @@ def _note(what: str, hint: str) -> None:
     typer.echo(f"hint: {hint}", err=True)
 
 
-def _print(report: "CaptureReport", *, csv: bool, json: bool, parquet: Path | None) -> None:
+def _print(report: "CaptureReport", *, csv: bool, json: bool, parquet: Path | None, is_top_given: bool) -> None:
     from netledger.exports.files import export_error
     from netledger.reports import files, tables
 
@@ -110,7 +116,7 @@ def _print(report: "CaptureReport", *, csv: bool, json: bool, parquet: Path | No
         typer.echo(f"netledger: {report.capture.config.path}: {warning}", err=True)
     try:
         if is_table:
-            tables.print_table(report.rows, [*report.lines, *report.warnings], sys.stdout)
+            tables.print_table(report.rows, [*report.lines, *report.warnings], sys.stdout, is_top_given=is_top_given)
         elif parquet is not None:
             files.write_parquet(report.rows, report.to_json(), parquet)
         elif json:
@@ -119,7 +125,8 @@ def _print(report: "CaptureReport", *, csv: bool, json: bool, parquet: Path | No
             files.write_csv(report.rows, sys.stdout.buffer)
         sys.stdout.flush()
     except BrokenPipeError:
-        raise  # whoever read has seen enough; Typer ends quietly
+        # Whoever read has seen enough, as `head` does. What is still buffered must not fail when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         raise export_error(Path("standard output"), "write", error) from error
 
