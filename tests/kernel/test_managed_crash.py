@@ -3,6 +3,7 @@
 import shutil
 import signal
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -158,7 +159,7 @@ def test_a_crash_while_replacing_rules_without_state(gateway: Lab, step: str) ->
     assert bench.statuses() == ["interrupted", "exact", "exact"][: 3 if step == "installed" else 2]
     assert bench.intervals[-1].observed.kernel == bench.sum("accounted") == Count(500, 50_000)
     if step in {"cleared", "installed"}:
-        bench.check_chain()
+        assert all(before.end == after.start for before, after in pairwise(bench.intervals))
 
 
 def test_frozen_generations_that_were_not_committed_come_back_the_same(gateway: Lab) -> None:
