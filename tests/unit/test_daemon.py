@@ -21,6 +21,7 @@ from netledger.daemon.logs import KeyValueFormatter
 from netledger.daemon.runtime import RuntimeDirectoryError, RuntimeLock, file_system
 from netledger.errors import SourceError
 from netledger.intervals import SystemClock
+from netledger.receipt import rfc3339
 from tests.unit.memory_source import MemorySource, maker
 from tests.unit.rows import wait_until
 
@@ -350,3 +351,11 @@ def test_a_log_line_is_one_line_of_keys_and_values(message: str, fields: dict[st
     if fields is not None:
         record.fields = fields
     assert KeyValueFormatter().format(record) == line
+
+
+def test_a_source_is_told_the_newest_number_and_end_of_the_exports(run: Run) -> None:
+    for _ in range(2):
+        assert run(lambda: wait_until(lambda: "nflog" in run.made, "source")) == 0
+    first, second = (one.past for one in run.made["nflog"])
+    assert (first.seq, first.end_ns) == (0, None)
+    assert (second.seq, rfc3339(second.end_ns or 0)) == (1, run.receipts()[0]["interval_end"])
