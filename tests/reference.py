@@ -83,7 +83,8 @@ def configuration_page(root: Schema, defaults: Value) -> str:
     Raises:
         ValueError: a key or a table says nothing about itself.
     """
-    sections = ["# Configuration\n"]
+    how = "How values are written, and how a file is checked: [netledger config](config-check.md).\n"
+    sections = ["# Configuration\n", how]
     sections.extend(_model(root, root, defaults, "netledger.toml"))
     return "\n".join(sections)
 

@@ -207,6 +207,10 @@ class PcapReader:
         """What is wrong with the end of the file, or None when it is whole."""
 
     @property
+    def time_invalid_packets(self) -> int:
+        """Frames whose fraction of a second is a second or more; they have the time of their second."""
+
+    @property
     def totals(self) -> Totals: ...
     @property
     def link_types(self) -> list[str]: ...

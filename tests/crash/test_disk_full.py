@@ -1,8 +1,10 @@
 """A full disk delays commits; it loses nothing, and it stops nothing."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from signal import SIGUSR1
 
 import pytest
 
@@ -35,6 +37,16 @@ def fill(disk: Path) -> Path:
                 file.write(bytes(4096))
         except OSError:
             return ballast
+
+
+def wait_for_frozen(gateway: Gateway, number: int) -> None:
+    """Until so many generations are closed and wait for the disk."""
+
+    def are_frozen() -> bool:
+        facts = [json.loads(path.read_text()) for path in gateway.generations()]
+        return sum(each["closing"] is not None for each in facts) == number
+
+    wait_for(are_frozen, 10, f"{number} closed generations")
 
 
 def counted(lab: Lab) -> Count:
@@ -87,6 +99,52 @@ def test_a_stop_with_a_full_disk_fails_and_the_next_start_commits(small_disk: Pa
     books = gateway.books()
     assert books.problems(gaps_max=1) == []
     assert books.intervals[0].status == "exact"
+    assert books.sent == books.received == counted(lab)
+
+
+def test_cuts_go_on_while_the_disk_is_full_and_a_start_does_not_wait_for_it(small_disk: Path, lab: Lab) -> None:
+    lab.witness(lab.gw)
+    gateway = Gateway(lab, lab.gw, interval="1h", store=small_disk / "store")
+    gateway.start_counting()
+    sender = senders.start_udp(lab, lab.left, LOAD)
+    ballast = fill(small_disk)
+    for number in range(1, 5):
+        wait_for_packets(lab, 1000)
+        gateway.child.signal(SIGUSR1)
+        wait_for_frozen(gateway, number)
+    gateway.child.kill()
+    gateway.start_counting()
+    assert gateway.books().intervals == ()
+    assert "cut_failed" not in gateway.log()
+    ballast.unlink()
+    gateway.wait_for_intervals(5, seconds=60)
+    lab.silence(lab.gw)
+    assert gateway.stop() == 0
+    senders.stop_udp(sender)
+    books = gateway.books()
+    assert books.problems() == []
+    assert [one.seq for one in books.intervals] == [1, 2, 3, 4, 5, 6]
+    assert books.sent == books.received == counted(lab)
+
+
+def test_at_most_thirteen_intervals_wait_for_a_full_disk_and_the_next_one_grows(small_disk: Path, lab: Lab) -> None:
+    lab.witness(lab.gw)
+    gateway = Gateway(lab, lab.gw, interval="1s", store=small_disk / "store")
+    gateway.start_counting()
+    ballast = fill(small_disk)
+    sender = senders.start_udp(lab, lab.left, LOAD)
+    gateway.wait_for_log("event=not_cut", seconds=40)
+    assert 13 <= len(gateway.generations()) <= 14
+    assert "cut_failed" not in gateway.log()
+    ballast.unlink()
+    wait_for(lambda: len(gateway.generations()) <= 2, 70, "room")
+    lab.silence(lab.gw)
+    assert gateway.stop() == 0
+    senders.stop_udp(sender)
+    books = gateway.books()
+    assert books.problems() == []
+    assert books.statuses == {"exact": len(books.intervals)}
+    assert any("intervals waited for the store" in one.reason for one in books.intervals)
     assert books.sent == books.received == counted(lab)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from netledger.errors import GroupBusyError, TableError
+from netledger.errors import GroupBusyError
 from netledger.receipt import ZERO, Count
 from netledger.sources.base import Closed, Step, no_step
 from netledger.sources.nflog_groups import Account, GivenGroup, GivenGroupsConfig, GivenGroupsSource
@@ -214,20 +214,19 @@ def test_a_table_file_that_was_only_half_made_is_swept_up(gateway: Lab) -> None:
     assert meter.numbers() == [1, 2]
 
 
-def test_a_damaged_table_file_is_refused_with_a_way_out(gateway: Lab) -> None:
+def test_a_damaged_table_file_costs_its_interval_and_is_set_aside(gateway: Lab) -> None:
     meter = Groups.on(gateway, "both")
     assert dies_after(meter, "noted") == -signal.SIGKILL
     (meter.config.runtime / "gen-00000001.table").write_bytes(b"half")
-    with pytest.raises(TableError) as refusal:
-        meter.open()
-    assert refusal.value.hint == (
-        f"move gen-00000001.* out of {meter.config.runtime}: this interval is lost, counting goes on"
-    )
-    for path in meter.config.runtime.glob("gen-00000001.*"):
-        path.unlink()
-    meter.open()
+    (lost,) = meter.open()
+    assert lost.observed.status == "interrupted"
+    assert "its rows are lost: table" in (lost.observed.interrupted or "")
+    meter.send()
     meter.close()
-    assert leftovers(meter.config.runtime) == []
+    assert meter.intervals[-1].observed.accounted == Count(1000, 100_000)
+    assert meter.numbers() == [1, 2]
+    assert meter.intervals[0].end == meter.intervals[1].start
+    assert leftovers(meter.config.runtime) == ["gen-00000001.damaged.table"]
 
 
 def test_a_group_in_use_names_its_holder(gateway: Lab) -> None:

@@ -10,7 +10,7 @@ from netledger.config import Config, Meter
 from netledger.errors import SourceError
 from netledger.intervals import Moment
 from netledger.receipt import Count, Observed
-from netledger.sources.base import Closed
+from netledger.sources.base import NO_PAST, Closed, Past
 from tests.unit.rows import MemoryGeneration, row
 
 # The header of a pcap file of raw IP, and no packet.
@@ -56,12 +56,13 @@ class MemorySource:
     calls: list[str] = field(default_factory=list)
     start: Moment = field(default_factory=lambda: Moment(0, 0))
     seq: int = 1
+    past: Past = NO_PAST
 
-    def open(self, now: Moment) -> list[Closed]:
+    def open(self, now: Moment, past: Past = NO_PAST) -> list[Closed]:
         self.calls.append("open")
         if self.open_error is not None:
             raise self.open_error
-        self.start = now
+        self.start, self.past = now, past
         left = [self.left[seq] for seq in sorted(self.left)]
         self.seq = max(self.seq, *(seq + 1 for seq in self.left), 1)
         return left

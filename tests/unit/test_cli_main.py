@@ -64,12 +64,26 @@ def test_help_names_the_commands() -> None:
     done = netledger("--help")
     assert done.returncode == 0
     for name in ("run", "read", "config", "compat"):
-        assert f"\n│ {name} " in done.stdout
+        assert f"\n  {name} " in done.stdout
+
+
+@pytest.mark.parametrize("words", [[], ["run"], ["read"], ["config", "check"], ["config", "show"], ["compat"]])
+def test_help_is_short_too_and_knows_no_types_of_python(words: list[str]) -> None:
+    done = netledger(*words, "-h")
+    assert done.returncode == 0
+    assert done.stdout == netledger(*words, "--help").stdout
+    assert [name for name in ("<bool>", "<int", "<str>") if name in done.stdout] == []
 
 
 def test_a_good_configuration_is_called_ok(config: Path) -> None:
     done = netledger("config", "check", "--config", config)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{config}: ok, 2 meters\n", "")
+
+
+def test_only_one_configuration_is_taken(config: Path) -> None:
+    done = netledger("config", "check", config, "--config", config)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"netledger: {config}, --config {config}: only one file at a time\n"
 
 
 @pytest.mark.skipif(DEFAULT_PATH.exists(), reason="this machine has a configuration")
@@ -80,8 +94,9 @@ def test_without_a_file_the_defaults_hold() -> None:
 
 def test_mistakes_begin_with_their_place_and_end_with_2(config: Path) -> None:
     config.write_text('interval = "7m"\n\nnodee = 1\n')
-    for command in (["config", "check"], ["config", "show"], ["run"]):
-        done = netledger(*command, "--config", config)
+    commands = [[*words, "--config"] for words in (["config", "check"], ["config", "show"], ["run"])]
+    for command in (*commands, ["config", "check"], ["config", "show"]):
+        done = netledger(*command, config)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == (
             f'{config}:1: interval: 7 minutes do not divide a day\nhint: "6m" or "8m" would\n'
@@ -110,13 +125,15 @@ def test_the_arguments_of_an_old_command_arrive_as_they_are() -> None:
     assert "flag provided but not defined: -nonsense" in done.stderr
 
 
-def test_a_failure_is_one_line_and_a_hint(config: Path, tmp_path: Path) -> None:
+def test_a_failed_start_is_a_line_of_the_log_and_one_for_people_with_a_hint(config: Path, tmp_path: Path) -> None:
     lock = RuntimeLock(tmp_path / "run")
     lock.open()
     done = netledger("run", "--config", config)
     lock.close()
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
+        f'level=error event=start_failed error="{tmp_path}/run: lock: in use by pid {os.getpid()}" '
+        'hint="stop it, or set another runtime directory"\n'
         f"netledger: {tmp_path}/run: lock: in use by pid {os.getpid()}\n"
         "hint: stop it, or set another runtime directory\n"
     )
@@ -142,3 +159,15 @@ def test_an_error_becomes_its_exit_code(
         cli.main()
     assert caught.value.code == code
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(("command", "is_ignored"), [("run", True), ("read", False)])
+def test_signals_of_the_daemon_do_not_kill_it_while_it_is_loaded(command: str, is_ignored: bool) -> None:
+    code = (
+        f"import sys; sys.argv = ['netledger', {command!r}]\n"
+        "import netledger.cli, signal\n"
+        "ignored = [signal.getsignal(one) is signal.SIG_IGN for one in (signal.SIGHUP, signal.SIGUSR1)]\n"
+        "print(*ignored, 'typer' in sys.modules)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert told.split() == [str(is_ignored), str(is_ignored), "False"]

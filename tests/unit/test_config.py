@@ -40,6 +40,10 @@ groups = [{group = 4, account = "destination"}, {group = 5, account = "both", fa
 
 NODE_HINT = 'hint: as in "gw1"; leave it out to take the host name'
 EMPTY_HINT = "hint: leave it out to take the default"
+GROUP_HINT = (
+    'hint: as in [[meters.lan.nflog.groups]] with group = 5 and account = "destination", '
+    'or in one line: groups = [{ group = 5, account = "destination" }]'
+)
 KEY_HINT = 'hint: "host", "peer", "protocol", "host_port", "peer_port", "interface" or "label"'
 LONG_HINT = "hint: interface names have at most 15"
 
@@ -96,13 +100,15 @@ def test_what_is_shown_can_be_read_again(text: str) -> None:
         ('store = "/a/../b"', ['f:1: store: "/a/../b" is no absolute directory', 'hint: as in "/var/lib/netledger"']),
         ("stor = 1", ["f:1: stor: unknown key", "hint: did you mean store?"]),
         ("zzz = 1", ["f:1: zzz: unknown key", "hint: possible are node, interval, store, runtime, meters"]),
-        ("meters = 3", ["f:1: meters: 3 is no table", "hint: as in [meters]"]),
+        ("meters = 3", ["f:1: meters: 3 is no table", "hint: as in [meters.NAME]"]),
+        ("[[meters]]", ["f:1: meters: [{}] is no table", "hint: as in [meters.NAME]"]),
+        ("[[meters.lan]]", ["f:1: meters.lan: [{}] is no table", "hint: as in [meters.lan]"]),
         ("meters.lan = 3", ["f:1: meters.lan: 3 is no table", "hint: as in [meters.lan]"]),
         ("[attribution.isp]", ["f:1: attribution: not in this version"]),
         ("[meters.a.conntrack]", ["f:1: meters.a.conntrack: not in this version"]),
         ("[meters.a.nflog]\ngroups = [{account = \"both\"}]", ["f:2: meters.a.nflog.groups[0].group: is missing"]),
         ("[meters.a.nflog]\nhooks = []", ["f:2: meters.a.nflog.hooks: is empty", EMPTY_HINT]),
-        ('[meters.a]\nkey = ["hst"]', ['f:2: meters.a.key[0]: "hst" is not possible here', KEY_HINT]),
+        ('[meters.a]\nkey = ["vlan"]', ['f:2: meters.a.key[0]: "vlan" is not possible here', KEY_HINT]),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_line_and_a_hint(text: str, said: list[str]) -> None:
@@ -113,7 +119,7 @@ def test_a_mistake_is_told_with_its_line_and_a_hint(text: str, said: list[str]) 
     ("line", "said"),
     [
         ('source = "bpf"', ['"bpf" is not in this version', 'hint: "auto" and "nflog" are']),
-        ('source = "nflg"', ['"nflg" is not possible here', 'hint: "auto" or "nflog"']),
+        ('source = "nflg"', ['"nflg" is not possible here', 'hint: did you mean "nflog"?']),
         ('local = ["10.0.0.1/24"]', ['"10.0.0.1/24" has host bits set', 'hint: the network is "10.0.0.0/24"']),
         ('local = ["ten"]', ['"ten" is no network', 'hint: as in "192.168.0.0/24" or "2001:db8:1::/48"']),
         ('local = ["10.0.0.0/8", "10.0.0.0/8"]', ['"10.0.0.0/8" stands twice']),
@@ -127,6 +133,13 @@ def test_a_mistake_is_told_with_its_line_and_a_hint(text: str, said: list[str]) 
         ("rows_max = true", ["true is no whole number"]),
         ("rows_max = 1.5", ["1.5 is no whole number"]),
         ("rows_max = 0", ["0 is too small", "hint: at least 1"]),
+        ('key = ["hosts"]', ['"hosts" is not possible here', 'hint: did you mean "host"?']),
+        ("prefix_length = 24", ["24 is no table", "hint: as in { ipv4 = 24, ipv6 = 64 }"]),
+        ("prefix_length = 56", ["56 is no table", "hint: as in { ipv4 = 32, ipv6 = 56 }"]),
+        ("prefix_length = true", ["true is no table", "hint: as in { ipv4 = 32, ipv6 = 64 }"]),
+        ("nflog.groups = [5]", ["5 is no table", GROUP_HINT]),
+        ("nflog.groups = 5", ["5 is no list", GROUP_HINT]),
+        ("nflog.groups.group = 5", ["{ group = 5 } is no list", GROUP_HINT]),
         ("prefix_length = {ipv4 = 33}", ["33 is too big", "hint: at most 32"]),
         ("prefix_length.ipv6 = -1", ["-1 is too small", "hint: at least 0"]),
         ("nflog.groups = [{group = 65536, account = \"both\"}]", ["65536 is too big", "hint: at most 65535"]),
@@ -142,6 +155,13 @@ def test_a_mistake_in_a_meter_is_told(line: str, said: list[str | None] | None) 
     assert told[0].startswith("f:3: meters.lan.")
     assert told[0].endswith(f": {said[0]}")
     assert said[1:] in ([None], told[1:])
+
+
+@pytest.mark.parametrize("key", ["prefix_length", "nflog.groups"])
+def test_what_a_hint_gives_as_an_example_is_accepted(key: str) -> None:
+    hint = mistakes(f"meters.lan.{key} = 5")[1]
+    example = hint[hint.index(" {" if key == "prefix_length" else "[{") :]
+    assert list(loads(f"meters.lan.{key} = {example}", file="f").meters) == ["lan"]
 
 
 @pytest.mark.parametrize("name", ["Lan", "a-b", "a b", "", "a" * 17])
@@ -198,8 +218,30 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert str(caught.value) == f"{path}:2: not UTF-8"
+    path.write_bytes("node = 'gw1'".encode("utf-16"))
+    with pytest.raises(ConfigError, match="1: not UTF-8"):
+        load(path)
     with pytest.raises(ConfigError, match="is a directory"):
         load(tmp_path)
+
+
+def test_a_byte_order_mark_is_no_mistake_and_moves_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "f.toml"
+    path.write_bytes(b'\xef\xbb\xbfnode = "gw1"\n')
+    assert load(path).node == "gw1"
+    path.write_bytes(b'\xef\xbb\xbf# a\nnode = "\xff"\n')
+    with pytest.raises(ConfigError, match="2: not UTF-8"):
+        load(path)
+
+
+def test_columns_that_stand_twice_are_told_together_with_unknown_ones() -> None:
+    assert mistakes('[meters.a]\nkey = ["host", "hst", "host", "peer", "peer"]') == [
+        'f:2: meters.a.key: "host" stands twice',
+        'f:2: meters.a.key: "peer" stands twice',
+        'f:2: meters.a.key[1]: "hst" is not possible here',
+        'hint: did you mean "host"?',
+    ]
+    assert mistakes('[meters.a]\nkey = ["host", "host"]') == ['f:2: meters.a.key: "host" stands twice']
 
 
 def test_lines_are_found_in_every_way_to_write_a_key() -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from netledger.daemon.logs import KeyValueFormatter
 from netledger.daemon.runtime import RuntimeDirectoryError, RuntimeLock, file_system
 from netledger.errors import SourceError
 from netledger.intervals import SystemClock
+from netledger.receipt import rfc3339
 from tests.unit.memory_source import MemorySource, maker
 from tests.unit.rows import wait_until
 
@@ -200,7 +202,12 @@ def test_a_bad_reload_changes_nothing_and_says_so(run: Run, caplog: pytest.LogCa
     with caplog.at_level(logging.INFO, "netledger"):
         assert run(meanwhile) == 0
     told = [KeyValueFormatter().format(record) for record in caplog.records if record.message == "reload_refused"]
-    assert 'level=error event=reload_refused problem="f:4: interval: 7 minutes do not divide a day"' in told
+    assert told == [
+        'level=error event=reload_refused problem="f:4: interval: 7 minutes do not divide a day" '
+        'hint="\\"6m\\" or \\"8m\\" would"',
+        'level=error event=reload_refused problem="f:5: rows: unknown key" '
+        'hint="possible are node, interval, store, runtime, meters"',
+    ]
     assert run.made["nflog"][0].calls == ["open", "close"]
 
 
@@ -215,13 +222,13 @@ def test_what_was_left_behind_is_committed_first(run: Run) -> None:
 
 def test_numbers_go_on_where_the_ledger_is(run: Run) -> None:
     assert run(lambda: wait_until(lambda: bool(run.made), "source")) == 0
-    number = run.tmp_path / "store" / "meters" / "nflog.seq"
-    assert not number.exists()
+    shutil.rmtree(run.tmp_path / "store" / "exports")
     assert run(lambda: wait_until(lambda: len(run.made["nflog"]) == 2, "second source")) == 0
-    assert number.read_text() == "1\n"
+    assert run.made["nflog"][1].past.seq == 1
+    assert run.made["nflog"][1].past.end_ns is not None
 
 
-def test_a_source_that_does_not_start_ends_the_others_properly(run: Run) -> None:
+def test_a_source_that_does_not_start_ends_the_others_properly(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     run.text = "[meters.good]\n[meters.bad]\n"
     broken = SourceError("nflog group 5", "bind", "operation not permitted", "run with CAP_NET_ADMIN")
     make = maker(run.made)
@@ -233,8 +240,15 @@ def test_a_source_that_does_not_start_ends_the_others_properly(run: Run) -> None
         ),
         reload=run.config,
     )
-    with pytest.raises(SourceError, match="nflog group 5: bind"):
+    with caplog.at_level(logging.INFO, "netledger"), pytest.raises(SourceError, match="nflog group 5: bind"):
         daemon.run()
+    last = KeyValueFormatter().format(caplog.records[-1])
+    assert last == (
+        'level=error event=start_failed error="nflog group 5: bind: operation not permitted" '
+        'hint="run with CAP_NET_ADMIN"'
+    )
+    assert events(caplog).count("start_failed") == 1
+    assert {"started", "stopped"}.isdisjoint(events(caplog))
     assert run.made["good"][0].calls == ["open", "close"]
     assert len(run.receipts("good")) == 1
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -287,6 +301,21 @@ def test_a_runtime_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None
         RuntimeLock(tmp_path / "file" / "run").open()
 
 
+def test_who_may_not_make_the_runtime_directory_is_told_what_to_set(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    code = (
+        "import os, pathlib; from netledger.daemon.runtime import RuntimeDirectoryError, RuntimeLock\n"
+        "if os.geteuid() == 0: os.seteuid(65534)\n"
+        f"try: RuntimeLock(pathlib.Path({str(tmp_path / 'run')!r})).open()\n"
+        "except RuntimeDirectoryError as error: print(error, error.hint, sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == (
+        f"{tmp_path}/run: open: permission denied\n"
+        "run as root, or set `runtime = …` and `store = …` in the configuration\n"
+    )
+
+
 MOUNTS = """\
 22 28 0:20 / / rw - ext4 /dev/vda rw
 23 22 0:21 / /run rw,nosuid shared:5 - tmpfs tmpfs rw
@@ -330,3 +359,11 @@ def test_a_log_line_is_one_line_of_keys_and_values(message: str, fields: dict[st
     if fields is not None:
         record.fields = fields
     assert KeyValueFormatter().format(record) == line
+
+
+def test_a_source_is_told_the_newest_number_and_end_of_the_exports(run: Run) -> None:
+    for _ in range(2):
+        assert run(lambda: wait_until(lambda: "nflog" in run.made, "source")) == 0
+    first, second = (one.past for one in run.made["nflog"])
+    assert (first.seq, first.end_ns) == (0, None)
+    assert (second.seq, rfc3339(second.end_ns or 0)) == (1, run.receipts()[0]["interval_end"])

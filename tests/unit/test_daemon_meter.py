@@ -13,6 +13,7 @@ from netledger.intervals import DAY_NS, Moment
 from netledger.ledger import Ledger
 from netledger.pipeline import WAITING_MAX, CommitQueue, Pipeline
 from netledger.receipt import Receipt
+from netledger.sources.base import Past
 from tests.unit.memory_source import MemorySource, TestClock
 from tests.unit.rows import SECOND_NS, START_NS
 
@@ -104,7 +105,7 @@ def test_it_starts_behind_what_a_dead_process_left(bench: Bench) -> None:
     ],
 )
 def test_a_clock_stepped_back_while_nobody_ran_makes_no_overlap(bench: Bench, ahead_ns: int, start_ns: int) -> None:
-    bench.meter.open(last_end_ns=START_NS + ahead_ns)
+    bench.meter.open(Past(seq=1, end_ns=START_NS + ahead_ns))
     assert bench.source.start.wall_ns == START_NS + start_ns
     assert bench.meter.wait_ns() == start_ns + MINUTE_NS
 

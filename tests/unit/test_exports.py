@@ -14,7 +14,7 @@ import pytest
 
 from netledger.errors import ExportError
 from netledger.exports.csv import sums
-from netledger.exports.directory import ExportDirectory, file_name
+from netledger.exports.directory import ExportDirectory, Newest, file_name
 from netledger.exports.files import remove_leftovers, write_atomically
 from netledger.receipt import COUNT_MAX, Count
 from netledger.schema import ROW_COLUMNS
@@ -100,10 +100,14 @@ def test_writing_again_changes_nothing(tmp_path: Path) -> None:
 
 def test_the_end_of_the_newest_interval_is_known_by_its_number(tmp_path: Path) -> None:
     exports = ExportDirectory(tmp_path)
-    assert exports.last_end_ns("lan") is None
+    assert exports.newest("lan", node="gw1") is None
+    assert exports.newest_seq("lan") == 0
     exports.write(replace(RECEIPT, end_ns=RECEIPT.end_ns + 7), batch(HOSTS))
     exports.write(replace(RECEIPT, seq=11, end_ns=RECEIPT.end_ns + 900 * SECOND_NS), batch(HOSTS))
-    assert exports.last_end_ns("lan") == RECEIPT.end_ns + 7
+    exports.write(replace(RECEIPT, node="gw2", seq=13), batch(HOSTS))
+    assert exports.newest("lan", node="gw1") == Newest(12, RECEIPT.end_ns + 7)
+    assert exports.newest("lan", node="gw2") == Newest(13, RECEIPT.end_ns)
+    assert exports.newest_seq("lan") == 13
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"interval_end": 3}', '{"interval_end": "yesterday"}', "\xff"])
@@ -112,7 +116,7 @@ def test_a_receipt_that_is_none_is_told(tmp_path: Path, text: str) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(ExportError, match=r"receipt.json: read: not a receipt"):
-        ExportDirectory(tmp_path).last_end_ns("lan")
+        ExportDirectory(tmp_path).newest("lan", node="gw1")
 
 
 def test_sums_are_exact_beyond_64_bits_of_a_wrapping_sum() -> None:

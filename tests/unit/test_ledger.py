@@ -167,6 +167,22 @@ def test_two_writers_of_one_store_make_one_chain(tmp_path: Path) -> None:
     assert [previous for _, previous, _ in links] == [bytes(32), *(link for *_, link in links[:-1])]
 
 
+def test_of_two_writers_of_one_interval_one_makes_it_count(tmp_path: Path) -> None:
+    outcomes: list[Committed | Known] = []
+
+    def at_step(name: str) -> None:
+        if name == "named":
+            with opened(tmp_path) as other:
+                outcomes.append(add(other, 1))
+
+    with opened(tmp_path, at_step=at_step) as ledger:
+        outcomes.append(add(ledger, 1))
+    assert [type(outcome) for outcome in outcomes] == [Committed, Known]
+    assert intervals(tmp_path) == [("lan", 1)]
+    with opened(tmp_path):
+        assert len(list(tmp_path.rglob("*.parquet"))) == 1
+
+
 def test_what_was_exported_is_not_due(tmp_path: Path) -> None:
     with opened(tmp_path) as ledger:
         for seq in (1, 2, 3):

@@ -160,10 +160,10 @@ def test_an_odd_path_is_only_a_path(tmp_path: Path) -> None:
     assert found == [(2 * len(HOSTS),)]
 
 
-def test_the_greatest_number_is_that_of_the_meter(tmp_path: Path) -> None:
+def test_the_newest_interval_is_that_of_the_meter(tmp_path: Path) -> None:
     reader = Reader(filled(tmp_path, 3))
-    assert reader.last_seq(node="gw1", meter="lan") == 3
-    assert reader.last_seq(node="gw2", meter="lan") == reader.last_seq(node="gw1", meter="dmz") == 0
+    assert reader.newest(node="gw1", meter="lan") == (3, START_NS + 900 * SECOND_NS)
+    assert reader.newest(node="gw2", meter="lan") is reader.newest(node="gw1", meter="dmz") is None
 
 
 def test_duckdb_reads_every_value_as_it_was(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """State files: what is written comes back, numbers never repeat, interrupted writes and releases leave no mess."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from netledger.errors import SourceError
 from netledger.intervals import Moment
 from netledger.receipt import Count, Observed
+from netledger.sources.lasting import Mark
 from netledger.sources.state import Closing, Facts, State, boot_id
 
 OPEN = Facts(
@@ -39,13 +41,13 @@ def state(tmp_path: Path) -> State:
 @pytest.mark.parametrize("facts", [OPEN, CLOSED, CLOSED.disturbed("x")])
 def test_facts_come_back_as_they_were(state: State, facts: Facts) -> None:
     state.save(facts)
-    assert state.load() == [facts]
+    assert state.load() == ([facts], {})
 
 
 def test_facts_come_back_oldest_first(state: State) -> None:
     for seq in (100_000_001, 9, 10):
         state.save(replace(OPEN, seq=seq))
-    assert [facts.seq for facts in state.load()] == [9, 10, 100_000_001]
+    assert [facts.seq for facts in state.load()[0]] == [9, 10, 100_000_001]
 
 
 def test_disturbances_add_up() -> None:
@@ -56,36 +58,105 @@ def test_numbers_go_on_from_the_newest_of_runtime_and_store(state: State, tmp_pa
     assert state.next_seq() == 1
     state.save(replace(OPEN, seq=4))
     assert state.next_seq() == 5
-    state.forget(4)
+    state.discard(4)
     assert state.next_seq() == 1, "a generation that was never closed has used no number"
-    state.freeze(replace(CLOSED, seq=4))
+    state.save(replace(CLOSED, seq=4))
+    assert not (tmp_path / "store").exists(), "a cut does not wait for the store"
     state.forget(4)
     assert state.next_seq() == 5
     assert (tmp_path / "store" / "meters" / "lan.seq").read_text() == "4\n"
-    state.freeze(replace(CLOSED, seq=3))
+    state.save(replace(CLOSED, seq=3))
+    state.forget(3)
     assert state.next_seq() == 5, "closing an older one later takes nothing back"
 
 
-def test_a_number_that_is_none_is_refused(state: State, tmp_path: Path) -> None:
-    (tmp_path / "store" / "meters" / "lan.seq").write_text("four\n")
+def test_a_number_that_is_none_is_refused_unless_another_is_known(tmp_path: Path) -> None:
+    made = State(tmp_path / "run", tmp_path, "lan")
+    (tmp_path / "lan.seq").write_text("four\n")
     with pytest.raises(SourceError, match=r"lan\.seq: read: holds no number"):
-        state.next_seq()
+        made.open()
+    made.open(known_seq=4)
+    assert made.next_seq() == 5
+    made.save(replace(CLOSED, seq=5))
+    made.forget(5)
+    assert (tmp_path / "lan.seq").read_text() == "5\n"
+
+
+@pytest.mark.parametrize("kept", ["", "3\n", "9\n"])
+def test_a_lost_number_is_found_again_in_what_is_known(tmp_path: Path, kept: str) -> None:
+    if kept:
+        (tmp_path / "lan.seq").write_text(kept)
+    made = State(tmp_path / "run", tmp_path, "lan")
+    made.open(known_seq=7)
+    assert made.next_seq() == max(7, int(kept or 0)) + 1
+
+
+def test_a_store_that_cannot_be_written_stops_neither_start_nor_cut_and_keeps_the_facts(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("")  # a file where the directory would be
+    made = State(tmp_path / "run", tmp_path / "store" / "meters", "lan")
+    with pytest.raises(SourceError, match="not a directory"):
+        made.open()
+    (tmp_path / "store").unlink()
+    made.open()
+    (tmp_path / "store").write_text("")
+    made.lasting.set_mark(Mark(1, "b"))
+    made.save(CLOSED)
+    with pytest.raises(SourceError, match=r"store/meters.*: write: "):
+        made.forget(7)
+    assert made.load() == ([CLOSED], {})
+    (tmp_path / "store").unlink()
+    made.forget(7)
+    assert made.load() == ([], {})
+
+
+def test_a_directory_that_was_removed_comes_back_with_all_facts_and_the_lock(state: State, tmp_path: Path) -> None:
+    state.save(replace(CLOSED, seq=6))
+    state.save(OPEN)
+    shutil.rmtree(tmp_path / "run")
+    assert state.next_seq() == 8
+    state.save(replace(OPEN, seq=8))
+    assert [facts.seq for facts in state.load()[0]] == [6, 7, 8]
+    with pytest.raises(SourceError, match="already counted by pid"):
+        State(tmp_path / "run" / "lan", tmp_path / "store" / "meters", "lan").open()
+
+
+def test_the_mark_goes_with_the_last_generation_after_the_end(state: State) -> None:
+    mark = Mark(1_795_222_967_967_261_739, boot_id())
+    state.lasting.set_mark(mark)
+    state.save(replace(CLOSED, seq=6))
+    state.save(CLOSED)
+    state.forget(6)
+    assert state.lasting.mark() == mark
+    state.end()
+    state.forget(7)
+    assert state.lasting.mark() is None
+
+
+def test_a_file_system_without_room_is_named(state: State) -> None:
+    state.table(1).with_suffix(".json.new").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as refusal:
+        state.save(replace(OPEN, seq=1))
+    assert "gen-00000001" in refusal.value.filename
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"format": 1}', "[]", "\0", '{"seq": '])
-def test_damaged_facts_are_refused_with_a_hint(state: State, tmp_path: Path, text: str) -> None:
-    (tmp_path / "run" / "lan" / "gen-00000001.json").write_text(text)
-    with pytest.raises(SourceError, match=r"gen-00000001\.json: read: not understood") as refusal:
-        state.load()
-    assert "move it away" in (refusal.value.hint or "")
+def test_damaged_facts_are_told_apart_and_set_aside(state: State, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "run" / "lan" / "gen-00000001.json"
+    path.write_text(text)
+    state.save(OPEN)
+    assert state.load() == ([OPEN], {1: path})
+    aside = state.set_aside(path)
+    assert aside.name == "gen-00000001.damaged.json"
+    state.save(replace(CLOSED, seq=1))
+    assert aside.read_text() == text
+    assert state.load() == ([replace(CLOSED, seq=1), OPEN], {})
 
 
-def test_facts_of_another_format_are_refused(state: State, tmp_path: Path) -> None:
+def test_facts_of_another_format_are_not_understood(state: State, tmp_path: Path) -> None:
     state.save(OPEN)
     path = tmp_path / "run" / "lan" / "gen-00000007.json"
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
-    with pytest.raises(SourceError, match="format"):
-        state.load()
+    assert state.load() == ([], {7: path})
 
 
 def test_a_start_sweeps_up_half_written_facts_and_tables_that_were_committed(tmp_path: Path) -> None:
@@ -121,19 +192,3 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_the_boot_id_stays_while_the_machine_runs() -> None:
     assert boot_id() == boot_id()
     assert len(boot_id()) == 36
-
-
-def test_numbers_that_are_used_are_skipped(tmp_path: Path) -> None:
-    state = State(tmp_path / "run", tmp_path / "store", "lan")
-    state.skip_to(7)
-    state.skip_to(3)
-    state.open()
-    assert state.next_seq() == 8
-    assert (tmp_path / "store" / "lan.seq").read_text() == "7\n"
-    state.close()
-
-
-def test_a_number_that_cannot_be_kept_is_an_error_of_the_source(tmp_path: Path) -> None:
-    (tmp_path / "store").write_text("in the way")
-    with pytest.raises(SourceError, match=r"lan\.seq: write: not a directory"):
-        State(tmp_path / "run", tmp_path / "store", "lan").skip_to(7)

@@ -28,6 +28,8 @@ const NLA_TYPE_MASK: u16 = 0x3fff;
 const NFULA_PACKET_HDR: u16 = 1;
 const NFULA_IFINDEX_INDEV: u16 = 4;
 const NFULA_IFINDEX_OUTDEV: u16 = 5;
+const NFULA_IFINDEX_PHYSINDEV: u16 = 6;
+const NFULA_IFINDEX_PHYSOUTDEV: u16 = 7;
 const NFULA_PAYLOAD: u16 = 9;
 const NFULA_PREFIX: u16 = 10;
 const NFULA_SEQ: u16 = 12;
@@ -69,7 +71,7 @@ pub struct NflogPacket<'a> {
     pub hw_protocol: u16,
     /// Only when asked for by [`ConfigAttribute::SequenceNumbers`]. Wraps.
     pub sequence: Option<u32>,
-    /// Interface index; 0 if there is none.
+    /// Interface index; 0 if there is none. In the bridge family that of the bridge's port, if it has one.
     pub in_interface: u32,
     pub out_interface: u32,
     /// The rule's `prefix`, without the closing NUL.
@@ -224,6 +226,7 @@ fn packet(body: &[u8]) -> Option<NflogPacket<'_>> {
         prefix: &[],
         payload: None,
     };
+    let mut ports = Ports::default();
     while let Some((&[length_0, length_1, kind_0, kind_1], behind_header)) = attributes.split_first_chunk() {
         let length = u16::from_ne_bytes([length_0, length_1]);
         let kind = u16::from_ne_bytes([kind_0, kind_1]) & NLA_TYPE_MASK;
@@ -234,15 +237,46 @@ fn packet(body: &[u8]) -> Option<NflogPacket<'_>> {
             if !packet.set_number(kind, *value) {
                 packet.set_bytes(kind, value);
             }
+            ports.set(kind, value)?;
             attributes = behind;
         } else {
             let value = attributes.get(usize::from(ATTRIBUTE_HEADER_BYTES)..usize::from(length))?;
             packet.set_value(kind, value)?;
+            ports.set(kind, value)?;
             // The last attribute may lack its padding.
             attributes = attributes.get(aligned(usize::from(length))..).unwrap_or_default();
         }
     }
+    packet.in_interface = port_or(family, ports.in_interface, packet.in_interface);
+    packet.out_interface = port_or(family, ports.out_interface, packet.out_interface);
     Some(packet)
+}
+
+/// The ports of a bridge that a packet passed by, 0 if none.
+#[derive(Default)]
+struct Ports {
+    in_interface: u32,
+    out_interface: u32,
+}
+
+impl Ports {
+    /// None if it is one and too short.
+    fn set(&mut self, kind: u16, value: &[u8]) -> Option<()> {
+        let port = match kind {
+            NFULA_IFINDEX_PHYSINDEV => &mut self.in_interface,
+            NFULA_IFINDEX_PHYSOUTDEV => &mut self.out_interface,
+            _ => return Some(()),
+        };
+        *port = u32::from_be_bytes(*value.first_chunk()?);
+        Some(())
+    }
+}
+
+/// A rule of the bridge family is about ports, and names them; its bridge is the same for all packets. Rules of the other
+/// families match the bridge, even where the kernel tells the port too.
+#[inline]
+fn port_or(family: u8, port: u32, interface: u32) -> u32 {
+    if family == NFPROTO_BRIDGE && port != 0 { port } else { interface }
 }
 
 impl<'a> NflogPacket<'a> {

@@ -211,6 +211,27 @@ fn ip_is_found_behind_the_tags_of_a_bridge() {
 }
 
 #[test]
+fn a_bridge_rule_tells_the_ports_and_others_tell_the_bridge() {
+    let ports = [attribute(6, &[0, 0, 0, 12]), attribute(7, &[0, 0, 0, 13])].concat();
+    let bridge = [attribute(4, &[0, 0, 0, 2]), attribute(5, &[0, 0, 0, 3])].concat();
+    let no_ports = [attribute(6, &[0; 4]), attribute(7, &[0; 4])].concat();
+    let interfaces = |datagram: &[u8]| match only(datagram).unwrap() {
+        Message::Packet(packet) => (packet.in_interface, packet.out_interface),
+        other => panic!("{other:?}"),
+    };
+    let of = |family: u8, attributes: &[&[u8]]| {
+        interfaces(&message(PACKET, 0, &[&[family, 0, 0, 4][..], &attributes.concat()].concat()))
+    };
+    assert_eq!(of(7, &[&ports, &bridge]), (12, 13));
+    assert_eq!(of(7, &[&bridge, &ports]), (12, 13), "in any order");
+    assert_eq!(of(7, &[&bridge]), (2, 3), "in its input and output hooks a packet has no port on one side");
+    assert_eq!(of(7, &[&no_ports, &bridge]), (2, 3));
+    assert_eq!(of(2, &[&ports, &bridge]), (2, 3), "iifname of an inet rule is the bridge");
+    let short = message(PACKET, 0, &[&[7, 0, 0, 4][..], &attribute(6, &[0, 0])].concat());
+    assert_eq!(only(&short), Err(Malformed));
+}
+
+#[test]
 fn requests_are_the_bytes_that_the_kernel_acknowledged() {
     // Recorded with an ACK of errno 0 each, on Linux 6.18.
     let accepted = [

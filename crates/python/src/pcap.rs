@@ -66,6 +66,11 @@ impl PcapReader {
     }
 
     #[getter]
+    fn time_invalid_packets(&self) -> u64 {
+        self.reader().counts().time_invalid_packets
+    }
+
+    #[getter]
     fn totals(&self) -> Totals {
         let reader = self.reader();
         let counts = reader.counts();

@@ -30,6 +30,9 @@ app = typer.Typer(
     help="Audit-grade IP traffic accounting: who used how many bytes and packets, with proof.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    # Typer's panels would show Python's types, and a value for options that take none.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
 app.command()(read)

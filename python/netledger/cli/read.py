@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,9 +26,11 @@ _PATIENCE_SECONDS: Final = 0.5
 # More rows than this are for programs.
 _TABLE_ROWS: Final = 100
 
-_Ipv4Bits = Annotated[int, typer.Option(min=0, max=32, help="Bits of an IPv4 address that are kept.")]
-_Ipv6Bits = Annotated[int, typer.Option(min=0, max=128, help="Bits of an IPv6 address that are kept.")]
-_RowsMax = Annotated[int, typer.Option(min=1, max=1_000_000_000, help="Rows beyond this are added up as other.")]
+_Ipv4Bits = Annotated[int, typer.Option(metavar="BITS", min=0, max=32, help="Bits of an IPv4 address that are kept.")]
+_Ipv6Bits = Annotated[int, typer.Option(metavar="BITS", min=0, max=128, help="Bits of an IPv6 address that are kept.")]
+_RowsMax = Annotated[
+    int, typer.Option(metavar="N", min=1, max=1_000_000_000, help="Rows beyond this are added up as other.")
+]
 _Sort = Annotated[
     str, typer.Option(metavar="COLUMN", help="bytes, packets or a column; greatest counter or least key first.")
 ]
@@ -38,7 +41,9 @@ _Top = Annotated[
 
 
 def read(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Capture in pcap or pcapng format; - is standard input.")],
+    capture_file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Capture in pcap or pcapng format; - is standard input.")
+    ],
     *,
     key: Annotated[
         str,
@@ -63,35 +68,46 @@ def read(
 ) -> None:
     """Account the packets of a capture, each by the length in its IP header.
 
-    Exit code 3: the capture ends in the middle of a packet, or is damaged; what comes before is accounted.
+    Exit code 3: the capture ends in the middle of a packet or is damaged, and what comes before is accounted; or it
+    has packets that are cut before the end of their IP header.
     """
-    from netledger.reports.capture import report
+    from netledger.reports.capture import report as reported
+    from netledger.reports.files import require_directory
     from netledger.sources.base import Key
     from netledger.sources.pcap import PcapConfig, PcapSource
 
+    file = str(capture_file)
     if csv + json + (parquet is not None) > 1:
         raise UsageError("--csv, --json, --parquet", "", "only one of them at a time")
     spec = Key(
         columns=tuple(dict.fromkeys(key.split(","))),
         ipv4_prefix_length=prefix_length_ipv4,
         ipv6_prefix_length=prefix_length_ipv6,
-        local=tuple(local or ()),
+        local=_networks(local),
     )
     _check_sort(sort, spec)
     config = PcapConfig(path=file, key=spec, rows_max=rows_max, interval_ns=_interval_ns(interval))
+    if parquet is not None:
+        require_directory(parquet)  # before a long capture is read in vain
     with _progress_bar() as progress:
         capture = PcapSource(config).read(progress)
     is_table = not (csv or json or parquet)
-    _print(
-        report(capture, sort=sort, top=top or (_TABLE_ROWS if is_table else None)), csv=csv, json=json, parquet=parquet
-    )
+    report = reported(capture, sort=sort, top=top or (_TABLE_ROWS if is_table else None))
+    _print(report, csv=csv, json=json, parquet=parquet, is_top_given=top is not None)
     if capture.truncated is not None:
-        typer.echo(f"netledger: {file}: read: {capture.truncated}", err=True)
-        typer.echo("hint: all whole packets before that are accounted", err=True)
+        _note(f"{file}: read: {capture.truncated}", "all whole packets before that are accounted")
+    if report.cut is not None:
+        _note(f"{file}: read: {report.cut}", "capture more of each packet, as with tcpdump -s 128")
+    if capture.truncated is not None or report.cut is not None:
         raise typer.Exit(_EXIT_INCOMPLETE)
 
 
-def _print(report: "CaptureReport", *, csv: bool, json: bool, parquet: Path | None) -> None:
+def _note(what: str, hint: str) -> None:
+    typer.echo(f"netledger: {what}", err=True)
+    typer.echo(f"hint: {hint}", err=True)
+
+
+def _print(report: "CaptureReport", *, csv: bool, json: bool, parquet: Path | None, is_top_given: bool) -> None:
     from netledger.exports.files import export_error
     from netledger.reports import files, tables
 
@@ -100,7 +116,7 @@ def _print(report: "CaptureReport", *, csv: bool, json: bool, parquet: Path | No
         typer.echo(f"netledger: {report.capture.config.path}: {warning}", err=True)
     try:
         if is_table:
-            tables.print_table(report.rows, [*report.lines, *report.warnings], sys.stdout)
+            tables.print_table(report.rows, [*report.lines, *report.warnings], sys.stdout, is_top_given=is_top_given)
         elif parquet is not None:
             files.write_parquet(report.rows, report.to_json(), parquet)
         elif json:
@@ -109,7 +125,8 @@ def _print(report: "CaptureReport", *, csv: bool, json: bool, parquet: Path | No
             files.write_csv(report.rows, sys.stdout.buffer)
         sys.stdout.flush()
     except BrokenPipeError:
-        raise  # whoever read has seen enough; Typer ends quietly
+        # Whoever read has seen enough, as `head` does. What is still buffered must not fail when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         raise export_error(Path("standard output"), "write", error) from error
 
@@ -126,12 +143,17 @@ def _check_sort(sort: str, key: "Key") -> None:
 def _interval_ns(text: str | None) -> int:
     if text is None:
         return 0
-    from netledger.config.durations import parse
+    from netledger.config.options import interval_seconds
 
-    seconds = parse(text)
-    if seconds is None:
-        raise UsageError(f"--interval {text}", "", "not a duration", "write it as 90s, 5m, 1h or 1d")
-    return seconds * 1_000_000_000
+    return interval_seconds("--interval", text) * 1_000_000_000
+
+
+def _networks(local: list[str] | None) -> tuple[str, ...]:
+    if not local:
+        return ()
+    from netledger.config.options import networks
+
+    return networks("--local", local)
 
 
 @contextmanager

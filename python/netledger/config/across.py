@@ -1,4 +1,4 @@
-"""Mistakes that no single key shows: two meters that want the same group, options that cancel each other.
+"""Mistakes that no single value shows: two meters that want the same group, options that cancel each other.
 
 Works on the parsed text, not on the model, so that these are found together with all others.
 """
@@ -6,6 +6,7 @@ Works on the parsed text, not on the model, so that these are found together wit
 from collections.abc import Iterator, Mapping
 
 from netledger.config.problems import Path, dotted
+from netledger.config.toml import value_to_toml
 
 _SELECTIONS = ("interfaces", "interfaces_excluded", "networks", "networks_excluded")
 
@@ -15,6 +16,7 @@ def check(document: Mapping[str, object]) -> Iterator[tuple[Path, str, str | Non
     owners: dict[int, Path] = {}
     for name, meter in _table(document.get("meters")).items():
         settings = _table(meter)
+        yield from _twice(("meters", name, "key"), settings.get("key"))
         groups = _table(settings.get("nflog")).get("groups")
         if not isinstance(groups, list) or not groups:
             continue
@@ -28,6 +30,14 @@ def check(document: Mapping[str, object]) -> Iterator[tuple[Path, str, str | Non
                 yield path, f"group {group} is taken by {dotted(owners[group])}", "a group has one listener"
             else:
                 owners[group] = path
+
+
+def _twice(path: Path, values: object) -> Iterator[tuple[Path, str, str | None]]:
+    """What stands more than once; here and not in the model, which says so only of lists without another mistake."""
+    texts = [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+    for text in dict.fromkeys(texts):
+        if texts.count(text) > 1:
+            yield path, f"{value_to_toml(text)} stands twice", None
 
 
 def _useless(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:

@@ -10,7 +10,7 @@ from typing import Final, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from netledger.config import across, problems
+from netledger.config import across, problems, shapes
 from netledger.config.lines import line_for, lines_of
 from netledger.config.model import Config, Meter
 from netledger.config.problems import ConfigError, Problem
@@ -20,6 +20,7 @@ DEFAULT_PATH: Final = Path("/etc/netledger/netledger.toml")
 
 _NOT_YET: Final = {"attribution", "conntrack", "bpf", "packet", "nfacct"}
 _SYNTAX_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_QUOTED: Final = re.compile("'([^']*)'")
 _SHOWN_MAX: Final = 60
 
 # What pydantic finds, as cause and hint.
@@ -33,8 +34,9 @@ _WORDS: Final[dict[str, tuple[str, str | None]]] = {
     "too_short": ("is empty", "leave it out to take the default"),
     "tuple_type": ("{shown} is no list", "as in [{shown}]"),
     "model_type": ("{shown} is no table", "as in [{key}]"),
-    "dict_type": ("{shown} is no table", "as in [{key}]"),
+    "dict_type": ("{shown} is no table", "as in [{key}.NAME]"),
 }
+_WRONG_SHAPE: Final = {"tuple_type", "model_type", "dict_type"}
 
 
 def load(path: Path | None) -> Config:
@@ -53,7 +55,7 @@ def load(path: Path | None) -> Config:
     except OSError as error:
         raise ConfigError(str(file), [Problem((), None, (error.strerror or str(error)).lower())]) from error
     try:
-        text = raw.decode()
+        text = raw.decode("utf-8-sig")  # editors of another system put a byte order mark in front
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError(str(file), [Problem((), line, "not UTF-8")]) from error
@@ -124,7 +126,11 @@ def _translated(details: ErrorDetails) -> tuple[problems.Path, str, str | None]:
     if kind == "int_type" and isinstance(found, str):
         hint = "a number stands without quotes"
     words = {"shown": _shown(found), "key": problems.dotted(path), **context}
-    return path, cause.format_map(words), hint and hint.format_map(words).replace("'", '"')
+    known = shapes.hint(path, found) if kind in _WRONG_SHAPE else None
+    if kind == "literal_error" and isinstance(found, str):
+        meant = difflib.get_close_matches(found, _QUOTED.findall(str(context["expected"])), n=1)
+        known = f'did you mean "{meant[0]}"?' if meant else None
+    return path, cause.format_map(words), known or (hint and hint.format_map(words).replace("'", '"'))
 
 
 def _shown(value: object) -> str:

@@ -86,7 +86,6 @@ def _is_built(source: object) -> object:
 Key = Annotated[
     tuple[Literal["host", "peer", "protocol", "host_port", "peer_port", "interface", "label"], ...],
     Field(strict=False, min_length=1),
-    AfterValidator(unique),
 ]
 
 
@@ -109,8 +108,12 @@ class Meter(_Part):
         default=("host",),
         description=f"What rows are added up by: any of {', '.join(KEY_COLUMNS)}.",
     )
-    interfaces: Interfaces = Field(default=(), description="Only packets that use one of these; default: all but lo.")
-    interfaces_excluded: Interfaces = Field(default=(), description="No packets that use one of these.")
+    interfaces: Interfaces = Field(
+        default=(),
+        description="Only packets that use one of these; default: all but lo. A `*` at the end stands for any rest: "
+        "`ppp*` is every interface whose name begins with ppp, those that come later included.",
+    )
+    interfaces_excluded: Interfaces = Field(default=(), description="No packets that use one of these; `*` as above.")
     networks: Networks = Field(default=(), description="Only packets from or to one of these; default: all.")
     networks_excluded: Networks = Field(default=(), description="No packets from or to one of these.")
     prefix_length: PrefixLength = Field(default=PrefixLength(), description="How much of an address is kept.")

@@ -27,6 +27,11 @@ class Problem:
     cause: str
     hint: str | None = None
 
+    def at(self, file: str) -> str:
+        """The mistake as one line, without its hint: ``FILE:LINE: KEY: CAUSE``."""
+        place = file if self.line is None else f"{file}:{self.line}"
+        return ": ".join(part for part in (place, dotted(self.path), self.cause) if part)
+
 
 @final
 class ConfigError(NetledgerError):
@@ -48,8 +53,7 @@ class ConfigError(NetledgerError):
     def _lines(self) -> list[str]:
         lines = []
         for problem in self.problems:
-            place = self.file if problem.line is None else f"{self.file}:{problem.line}"
-            lines.append(": ".join(part for part in (place, dotted(problem.path), problem.cause) if part))
+            lines.append(problem.at(self.file))
             if problem.hint is not None:
                 lines.append(f"hint: {problem.hint}")
         return lines

@@ -9,7 +9,7 @@ from netledger.config import Meter
 from netledger.errors import NetledgerError, SourceError
 from netledger.intervals import DAY_NS, SECOND_NS, Clock, Moment, Schedule
 from netledger.pipeline import WAITING_MAX, CommitQueue
-from netledger.sources.base import Source
+from netledger.sources.base import NO_PAST, Past, Source
 
 _PAUSE_FIRST_NS = SECOND_NS
 _PAUSE_MAX_NS = 60 * SECOND_NS
@@ -37,18 +37,18 @@ class RunningMeter:
         self._is_behind = False
         self._remarks: tuple[str, ...] = ()
 
-    def open(self, *, last_end_ns: int | None = None) -> None:
+    def open(self, past: Past = NO_PAST) -> None:
         """Starts to count. What a dead process left is handed to the queue before anything else.
 
-        ``last_end_ns`` is where the newest interval ends that is known. If the clock has been stepped back behind it,
+        ``past`` is what is known of earlier intervals. If the clock has been stepped back behind the end of the newest,
         the first interval starts there all the same, so that no two overlap.
 
         Raises:
             SourceError: as the source has it.
         """
-        now = self._not_before(last_end_ns, self._clock.now())
+        now = self._not_before(past.end_ns, self._clock.now())
         with _explained(self.name, "open"):
-            left = self._source.open(now)
+            left = self._source.open(now, past)
         for closed in left:
             _log.info("taken_over", extra={"fields": {"meter": self.name, "seq": closed.seq}})
             self._queue.put(closed, is_left=True)

@@ -11,15 +11,14 @@ from netledger.daemon import notify
 from netledger.daemon.meter import RunningMeter
 from netledger.daemon.runtime import RuntimeLock, file_system, is_in_memory
 from netledger.daemon.wakeup import Wakeup
-from netledger.errors import ExportError, NetledgerError
+from netledger.errors import ExportError, LedgerError, NetledgerError
 from netledger.exports.directory import ExportDirectory
 from netledger.intervals import SECOND_NS, Clock
 from netledger.ledger import Ledger
 from netledger.ledger.reader import Reader
 from netledger.pipeline import CommitQueue, Pipeline
 from netledger.receipt import Receipt
-from netledger.sources.base import Source
-from netledger.sources.state import State
+from netledger.sources.base import Past, Source
 
 # The kernel does not wake a sleeper when the wall clock is stepped, so look at it from time to time.
 _LOOK_AT_CLOCK_NS: Final = 10_000_000_000
@@ -68,6 +67,7 @@ class Daemon:
         self._meters: dict[str, RunningMeter] = {}
         self._wanted = dict(config.meters)
         self._not_before_ns: dict[str, int] = {}
+        self._has_started = False
         self._is_stopping = False
 
     def run(self) -> int:
@@ -78,6 +78,15 @@ class Daemon:
         Raises:
             NetledgerError: it could not start. What was counted until then is committed, or kept for the next start.
         """
+        try:
+            return self._run_locked()
+        except NetledgerError as error:
+            # Said last of all, behind what the meters that did start had to say while they were closed.
+            if not self._has_started:
+                _log_error("start_failed", error)
+            raise
+
+    def _run_locked(self) -> int:
         lock = RuntimeLock(Path(self._config.runtime))
         lock.open()
         try:
@@ -97,6 +106,7 @@ class Daemon:
     def _start(self) -> None:
         for name in self._config.meters:
             self._open(name)
+        self._has_started = True
         notify.tell("READY=1")
         _log.info("started", extra={"fields": {"node": self._config.node, "meters": ",".join(self._meters)}})
 
@@ -127,7 +137,8 @@ class Daemon:
         if kept:
             fields = {"intervals": kept, "hint": f"they are kept in {self._config.runtime} and committed at next start"}
             _log.error("not_committed", extra={"fields": fields})
-        _log.info("stopped")
+        if self._has_started:
+            _log.info("stopped")
         return kept + failed
 
     def _open(self, name: str) -> None:
@@ -137,31 +148,36 @@ class Daemon:
             _log.info("source_chosen", extra={"fields": fields})
         for path in self._exports.remove_leftovers(name):
             _log.info("leftover_removed", extra={"fields": {"meter": name, "file": path}})
-        self._skip_used_numbers(name)
         source = self._make_source(name, wanted, self._config)
         meter = RunningMeter(name, wanted, source, queue=self._queue, clock=self._clock)
-        meter.open(last_end_ns=self._last_end_ns(name))
+        meter.open(self._past(name))
         self._meters[name] = meter
         _log.info("counting", extra={"fields": {"meter": name, "interval_seconds": wanted.interval_seconds}})
 
-    def _skip_used_numbers(self, name: str) -> None:
-        """Numbers go on where the ledger is, even if the file that holds the newest one was lost."""
-        store = Path(self._config.store)
-        reader = Reader(store)
-        try:
-            seq = reader.last_seq(node=self._config.node, meter=name) if reader.version() else 0
-            State(Path(self._config.runtime) / name, store / "meters", name).skip_to(seq)
-        except NetledgerError as error:
-            # Should a number be used twice the ledger refuses it, and keeps both.
-            _log_error("last_number_unknown", error, meter=name)
+    def _past(self, name: str) -> Past:
+        known = [self._committed_past(name), self._exported_past(name)]
+        ends = [past.end_ns for past in known if past.end_ns is not None]
+        return Past(seq=max(past.seq for past in known), end_ns=max(ends, default=None))
 
-    def _last_end_ns(self, name: str) -> int | None:
+    def _exported_past(self, name: str) -> Past:
         try:
-            return self._exports.last_end_ns(name)
+            newest = self._exports.newest(name, node=self._config.node)
         except ExportError as error:
-            # Only a stepped clock makes this matter; not to count would be worse.
+            # Only a stepped clock or a lost state makes its end matter; not to count would be worse.
             _log_error("last_interval_unknown", error, meter=name)
-            return None
+            return Past(seq=self._exports.newest_seq(name))
+        return Past() if newest is None else Past(seq=newest.seq, end_ns=newest.end_ns)
+
+    def _committed_past(self, name: str) -> Past:
+        """What the ledger knows; it has what was not exported yet."""
+        reader = Reader(Path(self._config.store))
+        try:
+            newest = reader.newest(node=self._config.node, meter=name) if reader.version() else None
+        except LedgerError as error:
+            # Should a number be used twice for this the ledger refuses it, and keeps both.
+            _log_error("ledger_unknown", error, meter=name)
+            return Past()
+        return Past() if newest is None else Past(seq=newest[0], end_ns=newest[1])
 
     def _close(self, name: str, *, keep_rules: bool) -> bool:
         try:
@@ -175,8 +191,9 @@ class Daemon:
         try:
             config = self._reload()
         except ConfigError as error:
-            for line in str(error).splitlines():
-                _log.error("reload_refused", extra={"fields": {"problem": line}})
+            for problem in error.problems:
+                fields = {"problem": problem.at(error.file)} | ({"hint": problem.hint} if problem.hint else {})
+                _log.error("reload_refused", extra={"fields": fields})
             return
         for key in ("node", "store", "runtime"):
             if getattr(config, key) != getattr(self._config, key):

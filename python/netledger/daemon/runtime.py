@@ -11,6 +11,7 @@ from netledger.errors import NetledgerError
 # With a dot in it, so that no meter can have this name for its directory.
 _LOCK = "netledger.lock"
 _MOUNTS = Path("/proc/self/mountinfo")
+_PRIVILEGE_HINT = "run as root, or set `runtime = …` and `store = …` in the configuration"
 _IN_MEMORY = {"tmpfs", "ramfs"}
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -37,7 +38,9 @@ class RuntimeLock:
             self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
             descriptor = os.open(self._directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         except OSError as error:
-            raise RuntimeDirectoryError(str(self._directory), "open", (error.strerror or str(error)).lower()) from error
+            cause = (error.strerror or str(error)).lower()
+            hint = _PRIVILEGE_HINT if isinstance(error, PermissionError) else None
+            raise RuntimeDirectoryError(str(self._directory), "open", cause, hint) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -6,6 +6,7 @@ the interval is complete.
 
 import json
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
@@ -18,6 +19,19 @@ from netledger.receipt import Receipt, parse_rfc3339
 
 _SECOND_NS = 1_000_000_000
 _NAME = re.compile(r"\d{8}T\d{6}Z_\d{8}T\d{6}Z-(?P<seq>\d{8,})\.receipt\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The committed interval with the highest number.
+
+    Attributes:
+        seq: its number.
+        end_ns: where it ends, UTC nanoseconds.
+    """
+
+    seq: int
+    end_ns: int
 
 
 @final
@@ -61,23 +75,26 @@ class ExportDirectory:
             except OSError as error:
                 raise export_error(path, "remove", error) from error
 
-    def last_end_ns(self, meter: str) -> int | None:
-        """When the newest interval of a meter ends, UTC nanoseconds; None without one. Reads the whole directory.
+    def newest(self, meter: str, *, node: str) -> Newest | None:
+        """The newest interval of a meter on a node; None without one. Reads the whole directory.
 
         Raises:
-            ExportError: its receipt cannot be read, or is none.
+            ExportError: a receipt cannot be read, or is none.
         """
-        names = (_NAME.fullmatch(path.name) for path in self.of(meter).glob("*.receipt.json"))
-        newest = max((match for match in names if match), key=lambda match: int(match["seq"]), default=None)
-        if newest is None:
-            return None
-        path = self.of(meter) / newest[0]
-        try:
-            return parse_rfc3339(json.loads(path.read_text(encoding="utf-8"))["interval_end"])
-        except OSError as error:
-            raise export_error(path, "read", error) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise ExportError(str(path), "read", "not a receipt", "it was changed; move it away") from error
+        for seq, path in self._receipts(meter):
+            written_by, end_ns = _read_receipt(path)
+            if written_by == node:
+                return Newest(seq, end_ns)
+        return None
+
+    def newest_seq(self, meter: str) -> int:
+        """The highest number of a meter by the names of its files, on any node; 0 without one."""
+        return next((seq for seq, _ in self._receipts(meter)), 0)
+
+    def _receipts(self, meter: str) -> list[tuple[int, Path]]:
+        """The newest first."""
+        found = ((_NAME.fullmatch(path.name), path) for path in self.of(meter).glob("*.receipt.json"))
+        return sorted(((int(match["seq"]), path) for match, path in found if match), reverse=True)
 
     def write(self, receipt: Receipt, rows: ArrowRows) -> None:
         """Writes both files. To repeat it after a crash, at any point of it, is harmless.
@@ -104,6 +121,16 @@ class ExportDirectory:
 
     def _of_interval(self, meter: str, seq: int, start_ns: int, ending: str) -> list[Path]:
         return list(self.of(meter).glob(f"{_stamp(start_ns)}_*-{seq:08d}.{ending}"))
+
+
+def _read_receipt(path: Path) -> tuple[str, int]:
+    try:
+        receipt = json.loads(path.read_text(encoding="utf-8"))
+        return str(receipt["node"]), parse_rfc3339(receipt["interval_end"])
+    except OSError as error:
+        raise export_error(path, "read", error) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ExportError(str(path), "read", "not a receipt", "it was changed; move it away") from error
 
 
 def file_name(interval: Labelled) -> str:

@@ -106,18 +106,19 @@ class Reader:
 
         return self.read(ask)
 
-    def last_seq(self, *, node: str, meter: str) -> int:
-        """The greatest number that an interval of a meter has; 0 without one.
+    def newest(self, *, node: str, meter: str) -> tuple[int, int] | None:
+        """Number and end (UTC nanoseconds) of a meter's newest interval; None without one.
 
         Raises:
             LedgerError: as :meth:`snapshot`.
         """
 
-        def ask(connection: sqlite3.Connection) -> int:
-            (found,) = connection.execute(
-                "SELECT coalesce(max(seq), 0) FROM intervals WHERE node = ? AND meter = ?", (node, meter)
+        def ask(connection: sqlite3.Connection) -> tuple[int, int] | None:
+            found: tuple[int, int] | None = connection.execute(
+                "SELECT seq, interval_end FROM intervals WHERE node = ? AND meter = ? ORDER BY seq DESC LIMIT 1",
+                (node, meter),
             ).fetchone()
-            return int(found)
+            return found
 
         return self.read(ask)
 

@@ -195,18 +195,6 @@ class Ledger:
         with explained(self.store, "read"):
             return [meter for (meter,) in self.connection.execute("SELECT DISTINCT meter FROM exports_due")]
 
-    def last_seq(self, *, node: str, meter: str) -> int:
-        """The greatest number that an interval of a meter has; 0 without one.
-
-        Raises:
-            LedgerError: the ledger cannot be read.
-        """
-        with explained(self.store, "read"):
-            (found,) = self.connection.execute(
-                "SELECT coalesce(max(seq), 0) FROM intervals WHERE node = ? AND meter = ?", (node, meter)
-            ).fetchone()
-            return int(found)
-
     @property
     def connection(self) -> sqlite3.Connection:
         """Of the ledger, while it is open; for the parts of this room."""

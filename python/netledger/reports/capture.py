@@ -20,6 +20,8 @@ _WORDS = {
     "total_length": "with an impossible IP total length",
     _NOT_IP: "not IP",
 }
+_CUT = frozenset({"empty", "short"})
+"""What a capture with too small a snap length leaves of a packet: it was one, and would have been counted."""
 _MEANING = "packets as captured"
 
 
@@ -50,12 +52,24 @@ class CaptureReport:
                 f"{_counted(totals.length_unknown_packets, 'packet')} without a length in the header: "
                 "counted by the length of the frame"
             )
+        if odd := self.capture.time_invalid_packets:
+            sentences.append(
+                f"{_counted(odd, 'frame')} with an impossible time (time_invalid): counted at the second that it names"
+            )
         if totals.other_packets:
             sentences.append(
                 f"{_counted(totals.other_packets, 'packet')} found no row among {self.capture.config.rows_max:,} "
                 "(--rows-max) and are added up as other"
             )
         return sentences
+
+    @property
+    def cut(self) -> str | None:
+        """How many packets were cut before the end of their IP header, and in which way; None when none was."""
+        cut = {name: count for name, count in self.capture.totals.unreadable.items() if count and name in _CUT}
+        number = sum(cut.values())
+        verb = "is" if number == 1 else "are"
+        return f"{_counted(number, 'packet')} {verb} not accounted: {_listed(cut)}" if cut else None
 
     @property
     def lines(self) -> list[str]:
@@ -74,10 +88,12 @@ class CaptureReport:
         """All but the rows, as JSON values."""
         capture = self.capture
         first_ns, last_ns = capture.first_ns, capture.last_ns
+        # Half-open, as every interval: the last packet belongs to it.
+        end_ns = None if last_ns is None else last_ns + 1
         return {
             "period": {
                 "start": None if first_ns is None else rfc3339(first_ns),
-                "end": None if last_ns is None else rfc3339(last_ns),
+                "end": None if end_ns is None else rfc3339(end_ns),
             },
             "balance": self.balance.to_json(),
             "capture": {
@@ -85,6 +101,7 @@ class CaptureReport:
                 "link_types": list(capture.link_types),
                 "frames": capture.totals.received_packets,
                 "unreadable": {name: count for name, count in capture.totals.unreadable.items() if count},
+                "time_invalid_packets": capture.time_invalid_packets,
                 "length_unknown_packets": capture.totals.length_unknown_packets,
                 "other_packets": capture.totals.other_packets,
                 "other_bytes": capture.totals.other_bytes,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from netledger.errors import ExportError
 from netledger.exports.files import write_atomically
 from netledger.reports.rows import Rows
 
@@ -50,14 +51,25 @@ def _objects(part: "pa.RecordBatch") -> list[str]:
     return objects
 
 
+def require_directory(path: Path) -> None:
+    """Refuses a file whose directory is not there: a misspelt path is not to become one.
+
+    Raises:
+        ExportError: so it is.
+    """
+    if not path.parent.is_dir():
+        raise ExportError(str(path), "write", "no such directory", f"make it: mkdir -p {path.parent}")
+
+
 def write_parquet(rows: Rows, about: Mapping[str, object], path: Path) -> None:
     """Writes a Parquet file, whole or not at all; what ``about`` holds is in its metadata under ``netledger``, as JSON.
 
     Raises:
-        ExportError: the disk is full, broken or refuses.
+        ExportError: there is no such directory; the disk is full, broken or refuses.
     """
     from pyarrow import parquet
 
+    require_directory(path)
     table = rows.as_values()
     table = table.replace_schema_metadata({"netledger": json.dumps(dict(about))})
     write_atomically(path, lambda file: parquet.write_table(table, file, compression="zstd"))

@@ -104,11 +104,29 @@ class Closed:
         self.generation.release()
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is known of a meter's committed intervals.
+
+    Attributes:
+        seq: the highest number; 0 without any.
+        end_ns: where the newest one ends, UTC nanoseconds; None when that is not known.
+    """
+
+    seq: int = 0
+    end_ns: int | None = None
+
+
+NO_PAST = Past()
+
+
 class Source(Protocol):
     """A mechanism that observes traffic for one meter. Not safe for concurrent use."""
 
-    def open(self, now: Moment) -> list[Closed]:
+    def open(self, now: Moment, past: Past = NO_PAST) -> list[Closed]:
         """Takes over what a dead process left, and starts to count.
+
+        Of what was counted and is gone, since ``past`` or since it began to count, it gives an interrupted generation.
 
         Gives the generations that were closed then or by this; commit them first. The oldest comes first.
         """

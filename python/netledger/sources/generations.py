@@ -10,12 +10,17 @@ from netledger._core import Generation, Meter, NflogGroup, Totals, recover
 from netledger.errors import GroupBusyError, SourceError, TableError
 from netledger.intervals import Moment
 from netledger.receipt import Count, rfc3339
-from netledger.sources.base import Closed, Key
+from netledger.sources.base import NO_PAST, Closed, Key, Past
 from netledger.sources.bound import explain_busy
+from netledger.sources.lasting import Mark
+from netledger.sources.lost import NoRows, absence, nothing_observed
 from netledger.sources.observing import between, observe
 from netledger.sources.state import Closing, Facts, State, boot_id
 
 log = logging.getLogger(__name__)
+
+LOST = "lost"
+"""In place of a side, for a generation of which nothing but its time is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +62,7 @@ class Left:
 
     facts: Facts
     end: Moment
-    generation: Generation | None = None
+    generation: Generation | NoRows | None = None
 
 
 class Generations:
@@ -73,19 +78,43 @@ class Generations:
         self._accounted = accounted
         self._meter: Meter | None = None
         self._names: dict[int, str] = {}
+        self._is_empty = True
         self.state = State(config.runtime, config.store, config.meter)
 
-    def open(self) -> tuple[list[Closed], list[Facts]]:
+    def open(self, now: Moment, past: Past = NO_PAST) -> tuple[list[Closed], list[Facts]]:
         """Keeps other processes out; gives what a dead one closed, and what it left open. Oldest first.
 
+        Files that are damaged are moved aside, and their intervals are closed as interrupted.
+
         Raises:
-            SourceError, TableError: another process counts for this meter, or a file is not understood.
+            SourceError, TableError: another process counts for this meter, or a file cannot be read.
         """
-        self.state.open()
+        self.state.open(past.seq)
         self.learn_names()
-        facts = self.state.load()
+        facts, damaged = self.state.load()
+        self._is_empty = not facts and not damaged
+        facts = self._until_now(facts, now)
         closed = [self._closed(each, self.rows_of(each)) for each in facts if each.closing is not None]
+        for seq, path in damaged.items():
+            closed += self._replace_damaged(seq, path, facts, now, past)
         return closed, [each for each in facts if each.closing is None]
+
+    def tell_absence(self, now: Moment, past: Past, *, remains: str | None = None) -> list[Closed]:
+        """An interrupted generation for what a dead process counted and left no trace of, if it is known to have been.
+
+        ``remains`` tells of rules that were found all the same.
+        """
+        found = absence(self.state.lasting.mark(), past, end_ns=now.wall_ns, boot=boot_id(), remains=remains)
+        if not self._is_empty or found is None:
+            return []
+        start_ns, why = found
+        return [self._close_lost(self.state.next_seq(), start_ns, now, why)]
+
+    def mark(self, facts: Facts) -> None:
+        """Notes in the store that the meter counts, from its first generation on. Blocks for the disk."""
+        lasting = self.state.lasting
+        before = lasting.mark()
+        lasting.set_mark(Mark(before.since_ns if before else facts.start.wall_ns, boot_id()))
 
     def start_listening(self, *, trace: int = 0) -> None:
         """Starts the native thread; it belongs to the network namespace of the calling thread.
@@ -145,7 +174,7 @@ class Generations:
             self.state.discard(facts.seq)
             raise
 
-    def freeze(self, facts: Facts, end: Moment, generation: Generation, *, kernel: Count | None) -> Closed:
+    def freeze(self, facts: Facts, end: Moment, generation: Generation | NoRows, *, kernel: Count | None) -> Closed:
         """Writes down how a generation ended. From now on it gives the same receipt after any number of crashes."""
         observed = observe(
             generation,
@@ -154,8 +183,15 @@ class Generations:
             interrupted=facts.interrupted,
             silence=self._silence(facts, generation) if generation.recovered else None,
         )
-        frozen = replace(facts, closing=Closing(end=end, observed=observed, interface_names=dict(self._names)))
-        self.state.freeze(frozen)
+        if isinstance(generation, NoRows):
+            noted = "; ".join(part for part in (facts.interrupted, generation.why) if part)
+            observed = replace(observed, interrupted=noted, why_lost=None)
+        frozen = replace(
+            facts,
+            closing=Closing(end=end, observed=observed, interface_names=dict(self._names)),
+            has_rows=not isinstance(generation, NoRows),
+        )
+        self.state.save(frozen)
         return self._closed(frozen, generation)
 
     def abandon(self, facts: Facts, end: Moment, why: str) -> Closed:
@@ -169,20 +205,34 @@ class Generations:
         noted = facts.disturbed(f"{between(since_ns, end.wall_ns)} nobody counted: {why}")
         return self.freeze(noted, end, generation, kernel=None)
 
-    def rows_of(self, facts: Facts) -> Generation:
-        """The rows of a generation of a dead process.
+    def rows_of(self, facts: Facts) -> Generation | NoRows:
+        """The rows of a generation of a dead process. A damaged table file is moved aside: then there are none.
 
         Raises:
-            TableError: the table file is damaged, or gone.
+            TableError: another process has it.
         """
+        if not facts.has_rows:
+            return NoRows("its rows are lost")
+        path = self.state.table(facts.seq)
         try:
-            return recover(str(self.state.table(facts.seq)))
+            return recover(str(path))
         except TableError as error:
-            hint = f"move gen-{facts.seq:08d}.* out of {self._config.runtime}: this interval is lost, counting goes on"
-            raise TableError(error.subject, error.operation, error.cause, error.hint or hint) from error
+            if error.operation == "lock":
+                raise
+            aside = self.state.set_aside(path)
+            log.error("table_damaged meter=%s file=%s error=%r", facts.meter, aside, str(error))  # noqa: TRY400  (no traceback)
+            return NoRows(f"its rows are lost: {error}")
+
+    def is_whole(self, facts: Facts) -> bool:
+        """Whether the table file of a generation can be read."""
+        try:
+            recover(str(self.state.table(facts.seq)))
+        except TableError:
+            return False
+        return True
 
     @staticmethod
-    def last_sign_ns(facts: Facts, generation: Generation) -> int:
+    def last_sign_ns(facts: Facts, generation: Generation | NoRows) -> int:
         """When a generation last received anything, UTC nanoseconds: until then somebody listened."""
         elapsed_ns = (generation.last_received_ns or 0) - facts.start.monotonic_ns
         return facts.start.wall_ns + max(0, elapsed_ns)
@@ -191,15 +241,61 @@ class Generations:
         """Notes the names of the interfaces. Those of interfaces that went away are kept."""
         self._names.update(socket.if_nameindex())
 
-    def _silence(self, facts: Facts, generation: Generation) -> str:
+    def _silence(self, facts: Facts, generation: Generation | NoRows) -> str:
         if facts.stopped is not None:
             return f"nobody listened: the process was stopped at {rfc3339(facts.stopped.wall_ns)}"
         last = rfc3339(self.last_sign_ns(facts, generation))
         return f"nobody listened: the process was killed, and last received at {last}"
 
-    def _closed(self, facts: Facts, generation: Generation) -> Closed:
+    def _without_rows(self, facts: Facts, generation: NoRows) -> Facts:
+        """A closed one whose table was damaged later: what the kernel counted stays."""
+        if facts.closing is None:
+            return facts
+        observed = nothing_observed("; ".join(part for part in (facts.interrupted, generation.why) if part))
+        observed = replace(observed, kernel=facts.closing.observed.kernel)
+        lost = replace(facts, closing=replace(facts.closing, observed=observed), has_rows=False)
+        self.state.save(lost)
+        return lost
+
+    def _until_now(self, facts: list[Facts], now: Moment) -> list[Facts]:
+        """A start that closed a lost generation and died before it counted has left nothing behind it: it ends now."""
+        if not facts or facts[-1].has_rows or facts[-1].side != LOST or facts[-1].closing is None:
+            return facts
+        *before, newest = facts
+        return [*before, self._note_lost(newest.seq, newest.start.wall_ns, now, newest.interrupted or "")]
+
+    def _replace_damaged(self, seq: int, path: Path, facts: list[Facts], now: Moment, past: Past) -> list[Closed]:
+        aside = self.state.set_aside(path)
+        self.state.set_aside(self.state.table(seq))
+        log.error("state_damaged meter=%s file=%s", self._config.meter, aside)
+        if seq <= past.seq:  # it has been committed
+            self.state.discard(seq)
+            return []
+        before = [each.closing.end.wall_ns for each in facts if each.seq < seq and each.closing is not None]
+        mark = self.state.lasting.mark()
+        known = [*before, *(ns for ns in (past.end_ns, mark.since_ns if mark else None) if ns is not None)]
+        end = next((each.start for each in facts if each.seq > seq), now)
+        start_ns = min(max(known, default=end.wall_ns), end.wall_ns)
+        why = f"{between(start_ns, end.wall_ns)} nobody can say what was counted: {aside.name} is damaged"
+        return [self._close_lost(seq, start_ns, end, why)]
+
+    def _close_lost(self, seq: int, start_ns: int, end: Moment, why: str) -> Closed:
+        return self._closed(self._note_lost(seq, start_ns, end, why), NoRows(why))
+
+    def _note_lost(self, seq: int, start_ns: int, end: Moment, why: str) -> Facts:
+        # Its own clock is not known, so it lasts as long as the wall clock says.
+        start = Moment(start_ns, end.monotonic_ns - (end.wall_ns - start_ns))
+        closing = Closing(end=end, observed=nothing_observed(why), interface_names={})
+        facts = self.new(start, groups=(), seq=seq)
+        lost = replace(facts, side=LOST, interrupted=why, closing=closing, has_rows=False)
+        self.state.save(lost)
+        return lost
+
+    def _closed(self, facts: Facts, generation: Generation | NoRows) -> Closed:
         if facts.closing is None:
             raise SourceError(f"meter {facts.meter}", "close", f"generation {facts.seq} is open")
+        if isinstance(generation, NoRows) and facts.has_rows:
+            return self._closed(self._without_rows(facts, generation), generation)
         return Closed(
             meter=facts.meter,
             seq=facts.seq,

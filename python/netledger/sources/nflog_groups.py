@@ -11,10 +11,10 @@ from itertools import zip_longest
 from typing import Literal
 
 from netledger._core import NflogGroup, Totals, TraceEvent
-from netledger.errors import SourceError, TableError
+from netledger.errors import SourceError
 from netledger.intervals import Moment
 from netledger.receipt import Count
-from netledger.sources.base import Closed, Step, no_step
+from netledger.sources.base import NO_PAST, Closed, Past, Step, no_step
 from netledger.sources.generations import Generations, Left, ListeningConfig
 from netledger.sources.observing import readable, received, sent
 from netledger.sources.ruleset import ADDRESSES_BYTES, PORTS_BYTES
@@ -83,21 +83,23 @@ class GivenGroupsSource:
         self._left: Left | None = None
         self._noted: list[TraceEvent] = []
 
-    def open(self, now: Moment) -> list[Closed]:
+    def open(self, now: Moment, past: Past = NO_PAST) -> list[Closed]:
         """Finishes what a dead process left, then listens.
 
         Raises:
-            SourceError: another process counts for this meter, or a state file is not understood.
+            SourceError: another process counts for this meter, or a state file cannot be read.
             GroupBusyError, PermissionDeniedError, TableError: see there.
         """
         try:
-            closed, dead = self._generations.open()
+            closed, dead = self._generations.open(now, past)
+            closed += self._generations.tell_absence(now, past)
             closed += self._finish_dead(dead, now)
             self._generations.start_listening(trace=self._config.trace)
             live = self._new(now)
             self._generations.begin(live, self._config.native_groups())
             self._at_step("begun")
             self._live = self._mark_begun(live)
+            self._generations.mark(live)
         except BaseException:
             self._generations.close()
             raise
@@ -124,7 +126,9 @@ class GivenGroupsSource:
             generation = self._generations.listener.end()
             self._noted = self._generations.listener.trace()
             self._at_step("drained")
-            return [*closed, self._generations.freeze(self._required_live(), now, generation, kernel=None)]
+            closed.append(self._generations.freeze(self._required_live(), now, generation, kernel=None))
+            self._generations.state.end()
+            return closed
         finally:
             self._live = None
             self._generations.close()
@@ -185,13 +189,7 @@ class GivenGroupsSource:
 
     def _is_whole(self, newest: Facts) -> bool:
         """Whether the listener had begun it. Unless that is written down, its table may be half made, or missing."""
-        if newest.begun:
-            return True
-        try:
-            self._generations.rows_of(newest)
-        except TableError:
-            return False
-        return True
+        return newest.begun or self._generations.is_whole(newest)
 
     def _required_live(self) -> Facts:
         if self._live is None:

@@ -15,9 +15,10 @@ from netledger._core import NflogGroup, Totals
 from netledger.errors import RulesetError, SourceError
 from netledger.intervals import Moment
 from netledger.receipt import ZERO, Count
-from netledger.sources.base import Closed, Step, no_step
+from netledger.sources.base import NO_PAST, Closed, Past, Step, no_step
 from netledger.sources.bound import bound_groups, holder, two_free_groups
 from netledger.sources.generations import Generations, Left, ListeningConfig
+from netledger.sources.interfaces import warn_of_missing
 from netledger.sources.kernel_rules import Disturbance, KernelRules, list_table, passed, wait_for_packets_under_way
 from netledger.sources.listing import Listing
 from netledger.sources.nft import Nft
@@ -84,27 +85,30 @@ class ManagedNflogSource:
         self._left: Left | None = None
         self._known: Mapping[str, Count] = {}
 
-    def open(self, now: Moment) -> list[Closed]:
+    def open(self, now: Moment, past: Past = NO_PAST) -> list[Closed]:
         """Takes over what a dead process left, then counts. Blocks for some tens of ms.
 
         Raises:
-            SourceError: another process counts for this meter, or a state file is not understood.
+            SourceError: another process counts for this meter, or a state file cannot be read.
             RulesetError, PermissionDeniedError, GroupBusyError, TableError: see there.
         """
         try:
-            closed, dead = self._generations.open()
+            closed, dead = self._generations.open(now, past)
             found = list_table(self._nft, self._config.table)
             self._kernel = KernelRules(self._nft, self._config.rules(self._choose_groups(dead, found)))
             self._generations.start_listening()
+            closed += self._generations.tell_absence(now, past, remains=self._remains(found))
             inherited = sort_out(dead, found, self._kernel, boot_id())
             closed += self._finish_dead(inherited, found, now)
             if inherited.current is None:
                 self._start_anew(found, now)
             else:
                 closed.append(self._relieve(inherited.current, inherited.disturbance, found, now))
+            self._generations.mark(self._required_live())
         except BaseException:
             self._generations.close()
             raise
+        warn_of_missing(self._config.meter, self._config.interfaces)
         return sorted(closed, key=lambda each: each.seq)
 
     def cut(self, *, label_end_ns: int, now: Moment) -> Closed:
@@ -179,11 +183,19 @@ class ManagedNflogSource:
             closed.append(self._generations.freeze(facts, end, self._generations.rows_of(facts), kernel=kernel))
         return closed
 
+    def _remains(self, found: Listing | None) -> str | None:
+        """What rules of this meter say that may have no state any more."""
+        if found is None or not self._kernel.is_in(found):
+            return None
+        said = {name: found.counters.get(name, ZERO) for name in self._kernel.rules.counters()}
+        words = (f"{name} {count.packets} packets, {count.bytes} bytes" for name, count in said.items())
+        return f"counters found: {', '.join(words)}"
+
     def _start_anew(self, found: Listing | None, now: Moment) -> None:
         """Fresh rules. What nobody can explain any more is logged and removed."""
-        if found is not None and self._kernel.is_in(found):
-            said = {name: found.counters.get(name, ZERO) for name in self._kernel.rules.counters()}
-            log.warning("rules_replaced meter=%s counters_said=%s", self._config.meter, said)
+        remains = self._remains(found)
+        if found is not None and remains is not None:
+            log.warning("rules_replaced meter=%s what=%r", self._config.meter, remains)
             # Before the new generation is noted: rules that are found with a first generation were made for it.
             self._kernel.remove(found)
             self._at_step("cleared")
@@ -301,6 +313,7 @@ class ManagedNflogSource:
         kernel = passed(self._kernel.counters(found, _side(live)), live.base)
         closed = self._generations.freeze(live, now, generation, kernel=kernel)
         self._live = None
+        self._generations.state.end()
         self._at_step("frozen")
         if found is not None and self._kernel.is_in(found):
             self._kernel.remove(found)

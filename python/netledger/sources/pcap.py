@@ -54,6 +54,7 @@ class Capture:
         first_ns: time of the earliest packet, UTC nanoseconds since 1970; None if no packet has a time.
         last_ns: time of the latest.
         totals: what was counted.
+        time_invalid_packets: frames whose fraction of a second is a second or more; they count at their second.
         truncated: why reading ended before the end of the capture, or None when it is whole.
         link_types: names of the link types that it declares.
         rows: the rows, with ``interval_start_ns`` as their first column if there are intervals.
@@ -63,6 +64,7 @@ class Capture:
     first_ns: int | None
     last_ns: int | None
     totals: Totals
+    time_invalid_packets: int
     truncated: str | None
     link_types: tuple[str, ...]
     rows: Batch
@@ -102,6 +104,7 @@ class PcapSource:
             first_ns=reader.first_ns,
             last_ns=reader.last_ns,
             totals=reader.totals,
+            time_invalid_packets=reader.time_invalid_packets,
             truncated=interrupted or reader.truncated,
             link_types=tuple(reader.link_types),
             rows=reader.batch(),

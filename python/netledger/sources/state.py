@@ -2,11 +2,13 @@
 
 In the runtime directory of a meter lie, for each generation, ``gen-00000001.table`` (its rows, written by the native
 core) and ``gen-00000001.json`` (its facts). The facts are written before the table is made and removed before it is
-removed: a table without facts has been committed. In the store lies the number of the newest closed generation, because
-the runtime directory does not survive a restart of the machine, and numbers must not repeat.
+removed: a table without facts has been committed. What must survive a restart of the machine lies in the store, see
+:mod:`netledger.sources.lasting`; it is written when a generation is committed, so that a full store holds up no cut.
 """
 
+import contextlib
 import fcntl
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -19,9 +21,12 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from netledger.errors import SourceError
 from netledger.intervals import Moment
 from netledger.receipt import Count, Observed
+from netledger.sources.lasting import Lasting, replace_file
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NAME = re.compile(r"gen-(\d{8,})\.(json|table)")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,7 @@ class Facts:
         stopping: whether the process was about to take its rules out.
         begun: whether the listener is known to have begun it; its table file is whole then.
         closing: how it ended; None while it is open.
+        has_rows: whether it has a table file; one that was lost has none.
         format: of the file; another number is refused.
     """
 
@@ -77,6 +83,7 @@ class Facts:
     stopping: bool = False
     begun: bool = False
     closing: Closing | None = None
+    has_rows: bool = True
     format: Literal[1] = 1
 
     def disturbed(self, what: str) -> "Facts":
@@ -88,7 +95,7 @@ _FACTS = TypeAdapter(Facts)
 
 
 class State:
-    """The state files of one meter.
+    """The state files of one meter. Only :meth:`forget` may be called from another thread than the rest.
 
     Args:
         runtime: directory of the meter in the runtime directory; volatile.
@@ -98,33 +105,29 @@ class State:
 
     def __init__(self, runtime: Path, store: Path, meter: str) -> None:
         self._runtime = runtime
-        self._newest = store / f"{meter}.seq"
+        self.lasting = Lasting(store, meter)
         self._meter = meter
         self._lock: int | None = None
+        # As they are on disk, in case somebody removes the directory: numbers must not repeat, nor facts be lost.
+        self._saved: dict[int, Facts] = {}
+        self._has_ended = False
 
-    def open(self) -> None:
-        """Makes the directories and keeps other processes out. Sweeps up what an interrupted write or release left.
+    def open(self, known_seq: int = 0) -> None:
+        """Makes the directory and keeps other processes out. Sweeps up what an interrupted write or release left.
+
+        ``known_seq`` is the highest number that is known to be taken, in case the store's own has been lost.
 
         Raises:
-            SourceError: another process counts for this meter, or a directory cannot be made.
+            SourceError: another process counts for this meter, the directory cannot be made, or the store's number
+                cannot be read.
         """
+        self.lasting.open(known_seq)
         try:
             self._runtime.mkdir(mode=0o750, parents=True, exist_ok=True)
-            self._newest.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            lock = os.open(self._runtime / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            self._lock = self._locked()
         except OSError as error:
             subject = str(error.filename or self._runtime)
             raise SourceError(subject, "open", (error.strerror or str(error)).lower()) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.read(lock, 32).decode(errors="replace").strip() or "?"
-            os.close(lock)
-            cause = f"already counted by pid {pid}"
-            raise SourceError(f"meter {self._meter}", "open", cause, "stop it first") from None
-        os.ftruncate(lock, 0)
-        os.write(lock, f"{os.getpid()}\n".encode())
-        self._lock = lock
         self._sweep()
 
     def close(self) -> None:
@@ -137,66 +140,93 @@ class State:
         """The table file of a generation."""
         return self._runtime / f"gen-{seq:08d}.table"
 
-    def load(self) -> list[Facts]:
-        """The facts of all generations that have not been released, oldest first.
+    def load(self) -> tuple[list[Facts], dict[int, Path]]:
+        """The facts of all generations that have not been released, oldest first; and the files that are damaged.
 
         Raises:
-            SourceError: a file is damaged, or of another version.
+            OSError: a file cannot be read.
         """
-        return [self._read(self._facts(seq)) for seq in sorted(self._numbers("json"))]
+        found: list[Facts] = []
+        damaged: dict[int, Path] = {}
+        for seq in sorted(self._numbers("json")):
+            path = self._facts(seq)
+            try:
+                facts = _FACTS.validate_json(path.read_bytes())
+            except (ValidationError, OverflowError):
+                damaged[seq] = path
+                continue
+            self._saved[seq] = facts
+            found.append(facts)
+        return found, damaged
 
     def save(self, facts: Facts) -> None:
-        """Writes the facts of a generation, replacing older ones at once."""
-        self._replace(self._facts(facts.seq), _FACTS.dump_json(facts, indent=1).decode(), lasting=False)
+        """Writes the facts of a generation, replacing older ones at once.
 
-    def freeze(self, facts: Facts) -> None:
-        """Writes the facts of a closed generation; from now on its number is taken for ever."""
-        self.save(facts)
-        if facts.seq > self._newest_closed():
-            self._replace(self._newest, f"{facts.seq}\n", lasting=True)
-
-    def skip_to(self, seq: int) -> None:
-        """Takes a number, and all below it, for used: the next generation gets a greater one.
-
-        To be called before the source is opened; the store may know more than the file of the newest number.
-
-        Raises:
-            SourceError: that file cannot be written, or holds no number.
+        Should the directory have been removed, it is made again, with all that was in it but the tables: those are
+        still mapped.
         """
+        self._saved[facts.seq] = facts
         try:
-            if seq > self._newest_closed():
-                self._newest.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-                self._replace(self._newest, f"{seq}\n", lasting=True)
-        except OSError as error:
-            raise SourceError(str(self._newest), "write", (error.strerror or str(error)).lower()) from error
+            self._write(facts)
+        except FileNotFoundError:
+            log.error("runtime_removed meter=%s directory=%s", self._meter, self._runtime)  # noqa: TRY400  (no traceback)
+            self._runtime.mkdir(mode=0o750, parents=True, exist_ok=True)
+            before, self._lock = self._lock, self._locked()
+            if before is not None:
+                os.close(before)
+            for each in list(self._saved.values()):
+                self._write(each)
+
+    def set_aside(self, path: Path) -> Path:
+        """Gives a damaged file another name, for whoever wants to look at it, and says which."""
+        aside = path.with_name(f"{path.stem}.damaged{path.suffix}")
+        aside.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.link(path, aside)
+        if path.suffix == ".table":
+            path.unlink(missing_ok=True)
+        return aside
 
     def forget(self, seq: int) -> None:
-        """Removes the facts of a generation."""
+        """Removes the facts of a committed generation, as soon as its number is in the store. Blocks for the disk.
+
+        Raises:
+            SourceError: the store cannot be written; the facts stay.
+        """
+        self.lasting.number(seq)
+        if self._has_ended and set(self._saved) <= {seq}:
+            # Before the facts: without both, the next start would believe that the facts were lost.
+            self.lasting.remove_mark()
         self._facts(seq).unlink(missing_ok=True)
+        self._saved.pop(seq, None)
+
+    def end(self) -> None:
+        """Notes that counting ends here: with the last generation that is committed the mark in the store goes."""
+        self._has_ended = True
 
     def discard(self, seq: int) -> None:
         """Removes a generation that never counted anything."""
-        self.forget(seq)
+        self._facts(seq).unlink(missing_ok=True)
+        self._saved.pop(seq, None)
         self.table(seq).unlink(missing_ok=True)
 
     def next_seq(self) -> int:
         """The number of the next generation."""
-        return max(self._newest_closed(), *self._numbers("json"), 0) + 1
-
-    def _newest_closed(self) -> int:
-        try:
-            text = self._newest.read_text()
-        except FileNotFoundError:
-            return 0
-        if not text.strip().isdecimal():
-            raise SourceError(str(self._newest), "read", "holds no number", "write the newest known seq into it")
-        return int(text)
+        # In this order: another thread takes a number for ever before it forgets the facts that have it.
+        saved = [*self._saved]
+        return max(self.lasting.taken, *saved, *self._numbers("json"), 0) + 1
 
     def _facts(self, seq: int) -> Path:
         return self._runtime / f"gen-{seq:08d}.json"
 
+    def _write(self, facts: Facts) -> None:
+        replace_file(self._facts(facts.seq), _FACTS.dump_json(facts, indent=1).decode(), lasting=False)
+
     def _numbers(self, kind: str) -> set[int]:
-        names = (_NAME.fullmatch(path.name) for path in self._runtime.iterdir())
+        try:
+            names = [_NAME.fullmatch(path.name) for path in self._runtime.iterdir()]
+        except FileNotFoundError:
+            return set()
         return {int(match[1]) for match in names if match and match[2] == kind}
 
     def _sweep(self) -> None:
@@ -205,28 +235,18 @@ class State:
         for seq in self._numbers("table") - self._numbers("json"):
             self.table(seq).unlink()
 
-    def _read(self, path: Path) -> Facts:
+    def _locked(self) -> int:
+        lock = os.open(self._runtime / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
-            return _FACTS.validate_json(path.read_bytes())
-        except (ValidationError, OverflowError) as error:
-            hint = "another version of netledger wrote it, or it is damaged; move it away to lose this interval"
-            raise SourceError(str(path), "read", f"not understood: {' '.join(str(error).split())}", hint) from error
-
-    def _replace(self, path: Path, text: str, *, lasting: bool) -> None:
-        new = path.with_name(path.name + ".new")
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            if lasting:
-                file.flush()
-                os.fsync(descriptor)
-        new.rename(path)
-        if lasting:
-            directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.read(lock, 32).decode(errors="replace").strip() or "?"
+            os.close(lock)
+            cause = f"already counted by pid {pid}"
+            raise SourceError(f"meter {self._meter}", "open", cause, "stop it first") from None
+        os.ftruncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+        return lock
 
 
 def boot_id() -> str:

@@ -95,7 +95,9 @@ def test_a_second_process_for_the_same_directory_is_refused(wire: Wire) -> None:
     first = wire.start("-ip4-dst-group", "4").started()
     second = wire.start("-ip4-dst-group", "5")
     assert second.child.wait() == 1
-    assert f"already counted by pid {first.child.pid}" in second.text()
+    why = "stop it first, or use another -log-directory or -runtime-directory"
+    told = f'log directory "acc": already counted by pid {first.child.pid} ({why})'
+    assert told in second.text()
     assert first.stop() == 0
 
 

@@ -5,8 +5,9 @@
 //! words under a mask, which takes a few vector instructions instead of a walk from one to the next.
 
 use super::{
-    ATTRIBUTE_HEADER_BYTES, NFGEN_HEADER_BYTES, NFULA_IFINDEX_INDEV, NFULA_IFINDEX_OUTDEV, NFULA_PACKET_HDR,
-    NFULA_PAYLOAD, NFULA_PREFIX, NFULA_SEQ, NLA_TYPE_MASK, NflogPacket, aligned,
+    ATTRIBUTE_HEADER_BYTES, NFGEN_HEADER_BYTES, NFULA_IFINDEX_INDEV, NFULA_IFINDEX_OUTDEV, NFULA_IFINDEX_PHYSINDEV,
+    NFULA_IFINDEX_PHYSOUTDEV, NFULA_PACKET_HDR, NFULA_PAYLOAD, NFULA_PREFIX, NFULA_SEQ, NLA_TYPE_MASK, NflogPacket,
+    aligned, port_or,
 };
 
 /// The header of the last attribute, usually the payload's, ends below this. Otherwise nothing is remembered.
@@ -49,6 +50,8 @@ struct Layout {
     hw_protocol: Span,
     in_interface: Span,
     out_interface: Span,
+    in_port: Span,
+    out_port: Span,
     sequence: Span,
     prefix: Span,
     payload: Span,
@@ -90,6 +93,8 @@ impl Layout {
             NFULA_PACKET_HDR => &mut self.hw_protocol,
             NFULA_IFINDEX_INDEV => &mut self.in_interface,
             NFULA_IFINDEX_OUTDEV => &mut self.out_interface,
+            NFULA_IFINDEX_PHYSINDEV => &mut self.in_port,
+            NFULA_IFINDEX_PHYSOUTDEV => &mut self.out_port,
             NFULA_SEQ => &mut self.sequence,
             NFULA_PREFIX => &mut self.prefix,
             NFULA_PAYLOAD => &mut self.payload,
@@ -120,7 +125,9 @@ impl Layout {
         let &[family, _version, group_high, group_low] = body.first_chunk()?;
         let number = |span: Span| if span.start == 0 { Some(0) } else { span.number(body) };
         let (in_interface, out_interface, prefix) = if wants_place {
-            (number(self.in_interface)?, number(self.out_interface)?, self.prefix.of(body))
+            let in_interface = port_or(family, number(self.in_port)?, number(self.in_interface)?);
+            let out_interface = port_or(family, number(self.out_port)?, number(self.out_interface)?);
+            (in_interface, out_interface, self.prefix.of(body))
         } else {
             (0, 0, [].as_slice())
         };
@@ -173,10 +180,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::netlink::packet;
+    use crate::netlink::{NFPROTO_BRIDGE, packet};
 
     fn body(attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {
-        let mut bytes = vec![2, 0, 0, 7];
+        let mut bytes = vec![NFPROTO_BRIDGE, 0, 0, 7]; // the family with the most places
         for (kind, value) in attributes {
             bytes.extend((4 + u16::try_from(value.len()).unwrap()).to_ne_bytes());
             bytes.extend(kind.to_ne_bytes());

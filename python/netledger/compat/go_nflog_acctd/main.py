@@ -23,6 +23,8 @@ __all__ = ["main"]
 _NAME = "go-nflog-acctd"
 _STANDARD_ERROR = 2
 _NOT_PERMITTED = "operation not permitted"
+_NO_CAPABILITY = f"nflog_bind_pf failed: {_NOT_PERMITTED} (CAP_NET_ADMIN is missing; run as root)"
+_IN_USE = "already counted by pid "
 _NICE_LIMIT = 1 << 16  # the kernel cuts what is beyond -20 and 19; this keeps it within a C integer
 
 
@@ -100,7 +102,7 @@ def _refuse_groups(groups: tuple[Group, ...], log: Log) -> None:
         raise _EndError("Not monitoring any groups - exiting")
     if not has_capability(CAP_NET_ADMIN):
         _announce(groups[:1], log, opened=0)
-        raise _EndError(f"nflog_bind_pf failed: {_NOT_PERMITTED}")
+        raise _EndError(_NO_CAPABILITY)
     owners: dict[int, str] = {}
     for index, group in enumerate(groups):
         owner = owners.setdefault(group.number, group.flag)
@@ -133,9 +135,9 @@ def _run(options: Options, clock: Clock, log: Log, signals: EndSignals) -> int:
         raise _EndError(f"nflog_bind_group failed: {_NOT_PERMITTED} ({error.cause})") from error
     except PermissionDeniedError as error:
         _announce(options.groups[:1], log, opened=0)
-        raise _EndError(f"nflog_bind_pf failed: {_NOT_PERMITTED}") from error
+        raise _EndError(_NO_CAPABILITY) from error
     except SourceError as error:
-        raise _EndError(f"{error} ({error.hint})" if error.hint else str(error)) from error
+        raise _EndError(_why_not_opened(error, options)) from error
     except OSError as error:
         raise _EndError(f"Failed to use the runtime directory {quote(str(runtime))}: {errno_text(error)}") from error
     accounting = Accounting(options, meter, rows_of, clock=clock, journal=Journal(runtime / "files.json"), log=log)
@@ -147,6 +149,15 @@ def _run(options: Options, clock: Clock, log: Log, signals: EndSignals) -> int:
         return accounting.run(started, signals)
     except (SourceError, OSError) as error:
         raise _EndError(f"{error}: what has been counted is kept, and written at the next start") from error
+
+
+def _why_not_opened(error: SourceError, options: Options) -> str:
+    """The meter has no name that the user has ever given; its log directory has."""
+    if error.cause.startswith(_IN_USE):
+        directory = quote(options.log_directory)
+        why = "stop it first, or use another -log-directory or -runtime-directory"
+        return f"Failed to use log directory {directory}: {error.cause} ({why})"
+    return f"{error} ({error.hint})" if error.hint else str(error)
 
 
 def _index_of(groups: tuple[Group, ...], subject: str) -> int:

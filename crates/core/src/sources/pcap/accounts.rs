@@ -26,6 +26,8 @@ pub struct Counts {
     pub posted_bytes: u64,
     /// Of those, packets whose length field is 0: their length is that of the frame less the link header.
     pub length_unknown_packets: u64,
+    /// Frames whose fraction of a second is a second or more; they have the time of their second.
+    pub time_invalid_packets: u64,
     pub unreadable: [u64; Unreadable::COUNT],
     /// Least and greatest time of all frames.
     pub first_ns: Option<i64>,
@@ -62,6 +64,7 @@ impl Accounts {
     pub(super) fn book(&mut self, packet: &Packet<'_>) -> Result<(), Refusal> {
         let tag = self.intervals.tag(packet)?;
         self.counts.packets += 1;
+        self.counts.time_invalid_packets += u64::from(packet.time_invalid);
         if let Some(time_ns) = packet.time_ns {
             self.span_ns = (self.span_ns.0.min(time_ns), self.span_ns.1.max(time_ns));
         }

@@ -14,6 +14,7 @@ pub(super) struct Classic {
 }
 
 const RECORD_HEADER_BYTES: usize = 16;
+const SECOND_NS: u64 = 1_000_000_000;
 /// The first two words of a file header, read in its own byte order or in the other.
 const MAGICS: [u32; 4] = [0xa1b2_c3d4, 0xa1b2_3c4d, 0xd4c3_b2a1, 0x4d3c_b2a1];
 const VERSIONS: [u32; 4] = [0x0004_0002, 0x0002_0004, 0x0200_0400, 0x0400_0200];
@@ -83,8 +84,13 @@ impl Classic {
             let Some((captured, behind)) = body.split_at_checked(captured_bytes) else {
                 break Next::Needs(RECORD_HEADER_BYTES + captured_bytes);
             };
-            let time_ns = i64::from(seconds) * 1_000_000_000 + i64::from(fraction) * i64::from(self.fraction_ns);
-            sink(Packet { link: self.link, time_ns: Some(time_ns), captured, original_bytes })?;
+            // Taken as it stands, a fraction of microseconds could shift a packet by more than an hour.
+            let fraction_ns = u64::from(fraction) * u64::from(self.fraction_ns);
+            let time_invalid = fraction_ns >= SECOND_NS;
+            let second_ns = u64::from(seconds) * SECOND_NS;
+            let time_ns = if time_invalid { second_ns } else { second_ns + fraction_ns };
+            let time_ns = Some(time_ns.cast_signed());
+            sink(Packet { link: self.link, time_ns, time_invalid, captured, original_bytes })?;
             rest = behind;
         };
         Ok(Progress { consumed: bytes.len() - rest.len(), next })

@@ -13,6 +13,8 @@ pub(super) struct Packet<'a> {
     pub(super) link: Link,
     /// UTC since 1970; None where the format has none (Simple Packet Block).
     pub(super) time_ns: Option<i64>,
+    /// The record's fraction of a second is a second or more: `time_ns` is the second alone.
+    pub(super) time_invalid: bool,
     /// What was captured of the frame.
     pub(super) captured: &'a [u8],
     /// How long the frame was on its link.

@@ -124,7 +124,7 @@ mod tests {
     use crate::sources::pcap::link::Link;
 
     fn at(time_ns: i64) -> Packet<'static> {
-        Packet { link: Link::Raw, time_ns: Some(time_ns), captured: &[], original_bytes: 0 }
+        Packet { link: Link::Raw, time_ns: Some(time_ns), time_invalid: false, captured: &[], original_bytes: 0 }
     }
 
     #[test]

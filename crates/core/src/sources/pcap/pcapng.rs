@@ -238,6 +238,7 @@ impl Pcapng {
         sink(Packet {
             link: interface.link.ok_or_else(|| unknown_link(interface.link_number))?,
             time_ns: Some(interface.clock.to_ns(ticks)),
+            time_invalid: false,
             captured,
             original_bytes: self.word(original),
         })?;
@@ -259,7 +260,7 @@ impl Pcapng {
             return damage("a packet longer than its block");
         };
         let link = interface.link.ok_or_else(|| unknown_link(interface.link_number))?;
-        sink(Packet { link, time_ns: None, captured, original_bytes })?;
+        sink(Packet { link, time_ns: None, time_invalid: false, captured, original_bytes })?;
         Ok(())
     }
 

@@ -190,6 +190,24 @@ fn a_bounded_table_keeps_the_books_of_each_interval() {
 }
 
 #[test]
+fn a_fraction_of_a_second_or_more_shifts_no_packet_and_is_counted() {
+    for (magic, greatest) in [(0xa1b2_c3d4, 999_999), (0xa1b2_3c4d, 999_999_999)] {
+        let capture = [
+            LITTLE.pcap_header(magic, 101),
+            LITTLE.record(7, greatest, 20, &v4(1, 2, 20)),
+            LITTLE.record(8, greatest + 1, 20, &v4(1, 2, 20)),
+            LITTLE.record(6, u32::MAX, 20, &v4(1, 2, 20)),
+        ]
+        .concat();
+        let counts = read(&capture).unwrap().counts();
+        assert_eq!((counts.posted_packets, counts.time_invalid_packets), (3, 2), "magic {magic:x}");
+        assert_eq!((counts.first_ns, counts.last_ns), (Some(6_000_000_000), Some(8_000_000_000)));
+    }
+    let latest = [LITTLE.pcap_header(0xa1b2_3c4d, 101), LITTLE.record(u32::MAX, 999_999_999, 20, &v4(1, 2, 20))];
+    assert_eq!(read(&latest.concat()).unwrap().counts().last_ns, Some(4_294_967_295_999_999_999));
+}
+
+#[test]
 fn a_packet_without_a_time_has_no_interval() {
     let capture = [LITTLE.section(), LITTLE.interface(101, 0, &[]), LITTLE.simple(20, &v4(1, 2, 20))].concat();
     assert_eq!(posted(&read(&capture).unwrap()), (1, 20));
