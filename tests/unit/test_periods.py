@@ -1,7 +1,7 @@
 """Periods in words: days of 23 and 25 hours, billing days in short months, half-open edges."""
 
 import zoneinfo
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -75,6 +75,39 @@ def test_today_is_the_day_of_the_zone_and_not_of_utc() -> None:
     assert period("today", zone="Asia/Kathmandu") == ("2026-11-20T18:15:00Z", "2026-11-21T18:15:00Z")
 
 
+def test_a_day_goes_on_while_the_clock_shows_the_date_before_once_more() -> None:
+    found = period("today", zone="America/St_Johns", now="2006-10-29T02:40:00Z")
+    assert found == period("2006-10-29", zone="America/St_Johns")
+    assert period("yesterday", zone="America/St_Johns", now="2006-10-29T02:40:00Z")[1] == found[0]
+
+
+class _Skipping(tzinfo):
+    """Set forward from 23:30 to 00:30 on the evening of 1 June 2026, which is at 23:30 UTC."""
+
+    def utcoffset(self, clock: datetime | None) -> timedelta:
+        assert clock is not None
+        shown = clock.replace(tzinfo=None)
+        is_before = shown < datetime(2026, 6, 1, 23, 30)  # noqa: DTZ001  # what the clock shows
+        is_skipped = not is_before and shown < datetime(2026, 6, 2, 0, 30)  # noqa: DTZ001  # the same
+        return timedelta(hours=0 if is_before or (is_skipped and clock.fold == 0) else 1)
+
+    def dst(self, _clock: datetime | None) -> timedelta:
+        return timedelta()
+
+    def tzname(self, _clock: datetime | None) -> str:
+        return "Skipping"
+
+    def fromutc(self, clock: datetime) -> datetime:
+        is_before = clock.replace(tzinfo=None) < datetime(2026, 6, 1, 23, 30)  # noqa: DTZ001  # the same
+        return clock if is_before else clock + timedelta(hours=1)
+
+
+def test_a_day_whose_midnight_is_skipped_in_the_middle_begins_when_the_clock_is_set() -> None:
+    zone = Zone("Skipping", _Skipping())
+    assert rfc3339(zone.day_start(date(2026, 6, 2))) == "2026-06-01T23:30:00Z"
+    assert rfc3339(zone.day_start(date(2026, 6, 1))) == "2026-06-01T00:00:00Z"
+
+
 def test_midnight_belongs_to_the_day_that_begins() -> None:
     assert period("today", now="2026-11-21T00:00:00Z")[0] == "2026-11-21T00:00:00Z"
     assert period("today", now="2026-11-20T23:59:59.999999999Z")[0] == "2026-11-20T00:00:00Z"
@@ -129,6 +162,8 @@ def test_a_month_with_a_change_of_the_clock_is_an_hour_longer_or_shorter() -> No
         ("Asia/Kathmandu", "2026-10-25", 24, []),
         ("Australia/Lord_Howe", "2026-10-04", 24, [0.5]),
         ("Australia/Lord_Howe", "2026-04-05", 25, [0.5]),
+        # In the middle of an hour: from 00:00 to 00:01, and once more from 23:01 on.
+        ("America/St_Johns", "2006-10-29", 26, [1 / 60, 59 / 60]),
     ],
 )
 def test_the_hours_of_a_day_are_those_of_the_clock(zone: str, day: str, count: int, odd: list[float]) -> None:
