@@ -183,6 +183,13 @@ def test_of_two_writers_of_one_interval_one_makes_it_count(tmp_path: Path) -> No
         assert len(list(tmp_path.rglob("*.parquet"))) == 1
 
 
+def test_the_log_of_the_database_stays_small(tmp_path: Path) -> None:
+    with opened(tmp_path) as ledger:
+        for seq in range(1, 41):
+            add(ledger, seq, [])
+        assert (tmp_path / "ledger.sqlite-wal").stat().st_size < 512 * 1024
+
+
 def test_what_was_exported_is_not_due(tmp_path: Path) -> None:
     with opened(tmp_path) as ledger:
         for seq in (1, 2, 3):

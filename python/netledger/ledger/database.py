@@ -16,6 +16,7 @@ from netledger.errors import LedgerError
 NAME: Final = "ledger.sqlite"
 MODE: Final = 0o640
 _BUSY_SECONDS: Final = 30.0
+_WAL_PAGES: Final = 64
 
 _VERSION_1: Final = """
 CREATE TABLE files (
@@ -102,6 +103,8 @@ def connect_writer(store: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         # With less, SQLite acknowledges commits that a power cut takes back.
         connection.execute("PRAGMA synchronous = FULL")
+        # A commit writes some 15 pages, one per interval: by default the log would grow to 4 MB before it is emptied.
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
         _migrate(connection, path)
     except BaseException:
         connection.close()
