@@ -21,6 +21,8 @@ _YEAR: Final = re.compile(r"(?P<year>\d{4})")
 _MONTH: Final = re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})")
 _WEEK: Final = re.compile(r"(?P<year>\d{4})-W(?P<week>\d{2})")
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+# Python's clocks end at microseconds, the ledger's do not.
+_BELOW_MICROSECOND: Final = re.compile(r"[.,]\d{6}(?P<digits>\d{1,3})")
 _FORMS: Final = (
     "write it as today, yesterday, this-week, last-month, 2026, 2026-11, 2026-W47, 2026-11-20 or START..END, "
     "as in 2026-11-20T08:00..2026-11-20T17:00"
@@ -132,7 +134,8 @@ class Calendar:
         except ValueError as error:
             raise _MeaninglessError(f"{text or 'nothing'} is no time") from error
         _date(clock.year, clock.month, clock.day)
-        return self.zone.moment(clock)
+        below = _BELOW_MICROSECOND.search(text)
+        return self.zone.moment(clock) + (int(below["digits"].ljust(3, "0")) if below else 0)
 
     def _day_of(self, moment_ns: int) -> date:
         """The day that holds a moment. Where midnight comes twice the date alone does not tell."""
