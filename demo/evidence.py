@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from demo.asked import Answers
 from tests.kernel.books import Books, total
 from tests.kernel.lab import Count, Lab
 
@@ -19,6 +20,7 @@ class Evidence:
         own: the counters of netledger's own rules.
         witness: the counters of rules that netledger knows nothing of, at the same hooks.
         wire: what the gateway's interfaces received, by name, with the Ethernet header.
+        answers: what the ledger itself answers.
         killed_pid: the process that was killed.
         exit_status: of the daemon, at its clean stop.
         log: what the daemon said.
@@ -28,14 +30,17 @@ class Evidence:
     own: dict[str, Count]
     witness: dict[str, Count]
     wire: dict[str, Count]
+    answers: Answers
     killed_pid: int
     exit_status: int
     log: str
 
     def sums(self) -> Iterator[tuple[str, Count]]:
-        """The same traffic, told by six; all must be equal."""
-        yield "ledger: all rows, sent", self.books.sent
-        yield "ledger: all rows, received", self.books.received
+        """The same traffic, told by eight; all must be equal."""
+        yield "exports: all rows, sent", self.books.sent
+        yield "exports: all rows, received", self.books.received
+        yield "netledger report: sent", self.answers.sent
+        yield "netledger report: received", self.answers.received
         yield "receipts: accounted + lost", self.books.accounted + self.books.lost
         yield "kernel: counters of netledger's rules", total(self.own.values())
         yield "kernel: counters of other rules (the witness)", self.witness["total"]
@@ -53,6 +58,7 @@ class Evidence:
         found += [f"{teller}: {count}, the witness {truth}" for teller, count in self.sums() if count != truth]
         if truth.packets == 0:
             found.append("there was no traffic: nothing is proven")
+        found += self.answers.problems()
         if self.exit_status != 0:
             found.append(f"netledger run ended with status {self.exit_status}")
         return found

@@ -6,11 +6,10 @@ from rich.table import Table
 from rich.text import Text
 
 from demo.evidence import Evidence
-from tests.kernel.books import Interval, Row
+from tests.kernel.books import Interval
 from tests.kernel.gateway import Gateway
 from tests.kernel.lab import Count
 
-TOP_ROWS = 12
 COLOURS = {"exact": "green", "lossy": "yellow", "unproven": "yellow", "interrupted": "red"}
 
 
@@ -30,9 +29,8 @@ def line(interval: Interval) -> str:
 
 
 def show(console: Console, evidence: Evidence) -> None:
-    """Rows, receipts, balance."""
+    """Receipts, balance, and what the ledger answers."""
     console.print()
-    console.print(_rows(evidence))
     console.print(_receipts(evidence))
     for one in evidence.books.intervals:
         if one.reason:
@@ -45,6 +43,9 @@ def show(console: Console, evidence: Evidence) -> None:
         console.print(Text(evidence.log))
         console.print("[bold red]The books do NOT balance.[/bold red]")
         return
+    for asked in evidence.answers.shown:
+        console.print(Text(f"# {asked.words}", style="bold"))
+        console.print(Text(asked.output))
     statuses = ", ".join(f"{number} {status}" for status, number in sorted(evidence.books.statuses.items()))
     truth, lost = evidence.witness["total"], evidence.books.lost
     console.print(
@@ -57,20 +58,6 @@ def show(console: Console, evidence: Evidence) -> None:
         "that nobody saw: they are on the row unattributed, and on nobody's bill.",
         highlight=False,
     )
-
-
-def _rows(evidence: Evidence) -> Table:
-    rows = sorted(evidence.books.by_host().values(), key=_weight, reverse=True)
-    title = "Who used how much: the rows of all intervals, added up"
-    columns = ("account", "host", "packets sent", "bytes sent", "packets received", "bytes received")
-    table = _table(title, *columns, left=2)
-    for row in rows[:TOP_ROWS]:
-        table.add_row(row.account, row.host or "-", *_cells(row.sent), *_cells(row.received))
-    if len(rows) > TOP_ROWS:
-        table.add_row(f"… {len(rows) - TOP_ROWS} more")
-    table.add_section()
-    table.add_row("all", "", *_cells(evidence.books.sent), *_cells(evidence.books.received), style="bold")
-    return table
 
 
 def _receipts(evidence: Evidence) -> Table:
@@ -118,10 +105,6 @@ def _table(title: str, *columns: str, left: int) -> Table:
 
 def _cells(count: Count) -> tuple[str, str]:
     return f"{count.packets:,}", f"{count.bytes:,}"
-
-
-def _weight(row: Row) -> int:
-    return row.sent.bytes + row.received.bytes
 
 
 def _clock(moment: str) -> str:

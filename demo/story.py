@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from demo import pages
+from demo.asked import ask
 from demo.evidence import Evidence, links
 from tests.kernel import senders
 from tests.kernel.gateway import Gateway
@@ -96,8 +97,10 @@ def _run(console: Console, lab: Lab, runtime: Path) -> Evidence:
     own, witness = lab.counters(lab.gw, "netledger"), lab.counters(lab.gw, "witness")
     wire = {name: after - before[name] for name, after in links(lab, lab.gw).items()}
     status = gateway.stop()
+    books = gateway.books()
     return Evidence(
-        books=gateway.books(),
+        books=books,
+        answers=ask(gateway, books),
         own=own,
         witness=witness,
         wire=wire,
