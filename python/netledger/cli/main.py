@@ -16,6 +16,7 @@ from netledger.cli.compat import compat, forward
 from netledger.cli.config import config
 from netledger.cli.files import files
 from netledger.cli.maintain import maintain
+from netledger.cli.man import man
 from netledger.cli.read import read
 from netledger.cli.report import report
 from netledger.cli.run import run
@@ -40,6 +41,7 @@ app.command()(audit)
 app.command()(files)
 app.command()(maintain)
 app.command()(report)
+app.command()(man)
 app.add_typer(config)
 app.add_typer(compat)
 
