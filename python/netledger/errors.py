@@ -5,6 +5,7 @@
     ├── UsageError                 the command line is refused                                   exit 2
     ├── SourceError                a mechanism that observes traffic could not do its work       exit 1
     │   ├── GroupBusyError         another socket holds the NFLOG group
+    │   ├── InUseError             another process counts for the same meter
     │   ├── PermissionDeniedError  a capability is missing
     │   ├── NotSupportedError      this kernel lacks a feature
     │   ├── RulesetError           nft refused, or is not there
@@ -50,6 +51,10 @@ class SourceError(NetledgerError):
 
 class GroupBusyError(SourceError):
     """Another socket holds the NFLOG group."""
+
+
+class InUseError(SourceError):
+    """Another process counts for the same meter."""
 
 
 class PermissionDeniedError(SourceError):

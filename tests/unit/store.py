@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from netledger.durable import Step, no_step
 from netledger.ledger import Committed, Known, Ledger
-from netledger.ledger.steps import Step, no_step
 from netledger.receipt import Count, Receipt
 from tests.unit.memory_source import TestClock
 from tests.unit.rows import RECEIPT, SECOND_NS, START_NS, Row, batch, row

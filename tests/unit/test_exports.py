@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import fcntl
 import json
 import os
 import stat
@@ -15,7 +14,7 @@ import pytest
 from netledger.errors import ExportError
 from netledger.exports.csv import sums
 from netledger.exports.directory import ExportDirectory, Newest, file_name
-from netledger.exports.files import remove_leftovers, write_atomically
+from netledger.exports.files import write_atomically
 from netledger.receipt import COUNT_MAX, Count
 from netledger.schema import ROW_COLUMNS
 from tests.unit.rows import RECEIPT, SECOND_NS, batch, row
@@ -162,16 +161,6 @@ def test_a_directory_that_cannot_be_made_is_an_error_of_the_export(tmp_path: Pat
     (tmp_path / "exports").write_text("in the way")
     with pytest.raises(ExportError, match="not a directory"):
         ExportDirectory(tmp_path).write(RECEIPT, batch(HOSTS))
-
-
-def test_leftovers_of_a_dead_process_are_removed_and_those_of_a_live_one_stay(tmp_path: Path) -> None:
-    (tmp_path / ".dead.csv.tmp").write_text("x")
-    (tmp_path / "whole.csv").write_text("x")
-    with (tmp_path / ".live.csv.tmp").open("w") as live:
-        fcntl.flock(live, fcntl.LOCK_EX)
-        assert [path.name for path in remove_leftovers(tmp_path)] == [".dead.csv.tmp"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".live.csv.tmp", "whole.csv"]
-    assert remove_leftovers(tmp_path / "not there") == []
 
 
 def test_pyarrow_understands_the_test_rows() -> None:

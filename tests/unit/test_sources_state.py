@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from netledger.errors import SourceError
+from netledger.errors import InUseError, SourceError
 from netledger.intervals import Moment
 from netledger.receipt import Count, Observed
 from netledger.sources.lasting import Mark
@@ -116,7 +116,7 @@ def test_a_directory_that_was_removed_comes_back_with_all_facts_and_the_lock(sta
     assert state.next_seq() == 8
     state.save(replace(OPEN, seq=8))
     assert [facts.seq for facts in state.load()[0]] == [6, 7, 8]
-    with pytest.raises(SourceError, match="already counted by pid"):
+    with pytest.raises(InUseError, match="already counted by pid"):
         State(tmp_path / "run" / "lan", tmp_path / "store" / "meters", "lan").open()
 
 
@@ -175,7 +175,7 @@ def test_a_start_sweeps_up_half_written_facts_and_tables_that_were_committed(tmp
 
 def test_a_second_one_is_refused_until_the_first_has_closed(state: State, tmp_path: Path) -> None:
     second = State(tmp_path / "run" / "lan", tmp_path / "store" / "meters", "lan")
-    with pytest.raises(SourceError, match="meter lan: open: already counted by pid"):
+    with pytest.raises(InUseError, match="meter lan: open: already counted by pid"):
         second.open()
     state.close()
     state.close()

@@ -1,4 +1,4 @@
-"""Directories, locks and durable files of the store."""
+"""The lock of the store, and what the system or SQLite says as an error of the ledger."""
 
 import contextlib
 import fcntl
@@ -8,54 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, final
 
+from netledger.durable import FILE_MODE
 from netledger.errors import DamageError, LedgerError
 
-FILE_MODE: Final = 0o640
-DIRECTORY_MODE: Final = 0o750
-TEMPORARY: Final = ".tmp"
 _LOCK: Final = "lock"
 _DAMAGED: Final = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
-
-
-def make_directory(path: Path) -> None:
-    """Makes a directory with its parents, each durable before the next.
-
-    Raises:
-        OSError: as ``mkdir`` has it.
-    """
-    if path.is_dir():
-        return
-    make_directory(path.parent)
-    with contextlib.suppress(FileExistsError):
-        path.mkdir()
-        path.chmod(DIRECTORY_MODE)
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Makes the names in a directory durable. Blocks for the disk.
-
-    Raises:
-        OSError: as ``fsync`` has it.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_file(path: Path) -> None:
-    """Makes what is in a file durable. Blocks for the disk.
-
-    Raises:
-        OSError: as ``fsync`` has it.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

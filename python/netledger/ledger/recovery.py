@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from netledger.ledger.files import TEMPORARY
+from netledger.durable import TEMPORARY
 
 _DATA: Final = "data"
 # A dead writer leaves one such file, or two if it was compacting as well, and each start clears them away. More than a

@@ -16,30 +16,22 @@ import hashlib
 import secrets
 import sqlite3
 import string
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
+from netledger import durable
+from netledger.durable import TEMPORARY, Step, make_directory, no_step, sync_directory
 from netledger.errors import LedgerError
 from netledger.intervals import Clock
 from netledger.ledger import database
 from netledger.ledger.digest import DIGEST_BYTES, FIRST_PREVIOUS, canonical, chain, digest
-from netledger.ledger.files import (
-    FILE_MODE,
-    TEMPORARY,
-    StoreLock,
-    explained,
-    make_directory,
-    sync_directory,
-    sync_file,
-)
+from netledger.ledger.files import StoreLock, explained
 from netledger.ledger.intervals import TRAFFIC
 from netledger.ledger.recovery import Leftovers, remove_leftovers
 from netledger.ledger.rows import ROW_GROUP_ROWS, ArrowRows, as_stored, parquet_writer, stored_rows
-from netledger.ledger.steps import Step, no_step
 from netledger.receipt import Receipt
 
 if TYPE_CHECKING:
@@ -234,8 +226,7 @@ class Ledger:
             file.write_table(table, row_group_size=ROW_GROUP_ROWS)
         return described(path, table.num_rows)
 
-    @contextmanager
-    def new_file(self, path: Path) -> Iterator[Path]:
+    def new_file(self, path: Path) -> AbstractContextManager[Path]:
         """Gives the temporary file to be written; afterwards it is durable under its name.
 
         A file that could not be written is removed.
@@ -243,22 +234,7 @@ class Ledger:
         Raises:
             OSError: the disk is full, broken or refuses.
         """
-        make_directory(path.parent)
-        temporary = path.with_name(path.name + TEMPORARY)
-        try:
-            temporary.touch(FILE_MODE)
-            temporary.chmod(FILE_MODE)
-            yield temporary
-            self.at_step("written")
-            sync_file(temporary)
-            self.at_step("synced")
-            temporary.rename(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        self.at_step("renamed")
-        sync_directory(path.parent)
-        self.at_step("named")
+        return durable.new_file(path, path.with_name(path.name + TEMPORARY), at_step=self.at_step)
 
     def _path(self, receipt: Receipt) -> Path:
         """Where the rows of an interval go: to the same file when it is tried again.

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from netledger.durable import sync_directory
 from netledger.errors import SourceError
 
 _OPEN = re.compile(r"since_ns=(?P<since_ns>\d{1,19}) boot_id=(?P<boot_id>\S+)\n")
@@ -134,11 +135,7 @@ def replace_file(path: Path, text: str, *, lasting: bool) -> None:
                 os.fsync(descriptor)
         new.rename(path)
         if lasting:
-            directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            sync_directory(path.parent)
     except OSError as error:
         if error.filename is None:
             error.filename = str(path)

@@ -18,7 +18,7 @@ from typing import Literal
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from netledger.errors import SourceError
+from netledger.errors import InUseError, SourceError
 from netledger.intervals import Moment
 from netledger.receipt import Count, Observed
 from netledger.sources.lasting import Lasting, replace_file
@@ -118,8 +118,8 @@ class State:
         ``known_seq`` is the highest number that is known to be taken, in case the store's own has been lost.
 
         Raises:
-            SourceError: another process counts for this meter, the directory cannot be made, or the store's number
-                cannot be read.
+            InUseError: another process counts for this meter.
+            SourceError: the directory cannot be made, or the store's number cannot be read.
         """
         self.lasting.open(known_seq)
         try:
@@ -243,7 +243,7 @@ class State:
             pid = os.read(lock, 32).decode(errors="replace").strip() or "?"
             os.close(lock)
             cause = f"already counted by pid {pid}"
-            raise SourceError(f"meter {self._meter}", "open", cause, "stop it first") from None
+            raise InUseError(f"meter {self._meter}", "open", cause, "stop it first") from None
         os.ftruncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
         return lock

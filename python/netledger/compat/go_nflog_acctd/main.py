@@ -14,7 +14,7 @@ from netledger.compat.go_nflog_acctd.messages import binding_lines, monitoring_l
 from netledger.compat.go_nflog_acctd.options import Group, Options, parse_options, problem_of, usage_text
 from netledger.compat.go_nflog_acctd.signals import EndSignals
 from netledger.compat.go_nflog_acctd.translate import GroupsMeter, rows_of, runtime_directory
-from netledger.errors import GroupBusyError, PermissionDeniedError, SourceError
+from netledger.errors import GroupBusyError, InUseError, PermissionDeniedError, SourceError
 from netledger.intervals import Clock, SystemClock
 from netledger.sources.nft import CAP_NET_ADMIN, has_capability
 
@@ -24,7 +24,6 @@ _NAME = "go-nflog-acctd"
 _STANDARD_ERROR = 2
 _NOT_PERMITTED = "operation not permitted"
 _NO_CAPABILITY = f"nflog_bind_pf failed: {_NOT_PERMITTED} (CAP_NET_ADMIN is missing; run as root)"
-_IN_USE = "already counted by pid "
 _NICE_LIMIT = 1 << 16  # the kernel cuts what is beyond -20 and 19; this keeps it within a C integer
 
 
@@ -153,7 +152,7 @@ def _run(options: Options, clock: Clock, log: Log, signals: EndSignals) -> int:
 
 def _why_not_opened(error: SourceError, options: Options) -> str:
     """The meter has no name that the user has ever given; its log directory has."""
-    if error.cause.startswith(_IN_USE):
+    if isinstance(error, InUseError):
         directory = quote(options.log_directory)
         why = "stop it first, or use another -log-directory or -runtime-directory"
         return f"Failed to use log directory {directory}: {error.cause} ({why})"

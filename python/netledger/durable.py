@@ -1,0 +1,141 @@
+"""Files that are either whole or not there: temporary file, fsync, rename, fsync of the directory.
+
+Everything that is kept on disk for good is written by these few functions, whoever keeps it.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+FILE_MODE: Final = 0o640
+DIRECTORY_MODE: Final = 0o750
+TEMPORARY: Final = ".tmp"
+"""How the name of a file ends that is being written."""
+
+Step = Callable[[str], None]
+"""Told the name of each step that has been done. Lets a test stop the process there."""
+
+
+def no_step(_name: str) -> None:
+    """Goes on."""
+
+
+def make_directory(path: Path) -> None:
+    """Makes a directory with its parents, each durable before the next.
+
+    Raises:
+        OSError: as ``mkdir`` has it.
+    """
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir()
+        path.chmod(DIRECTORY_MODE)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Makes the names in a directory durable. Blocks for the disk.
+
+    Raises:
+        OSError: as ``fsync`` has it.
+    """
+    _sync(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def sync_file(path: Path) -> None:
+    """Makes what is in a file durable. Blocks for the disk.
+
+    Raises:
+        OSError: as ``fsync`` has it.
+    """
+    _sync(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+@contextlib.contextmanager
+def new_file(path: Path, temporary: Path, *, at_step: Step = no_step) -> Iterator[Path]:
+    """Gives the empty ``temporary`` file to be written; afterwards it is durable as ``path``.
+
+    Its steps are ``written``, ``synced``, ``renamed`` and ``named``. Missing directories are made. A file that could
+    not be written is removed.
+
+    Raises:
+        OSError: the disk is full, broken or refuses. Before the step ``renamed`` nothing has changed.
+    """
+    make_directory(path.parent)
+    try:
+        temporary.touch(FILE_MODE)
+        temporary.chmod(FILE_MODE)
+        yield temporary
+        at_step("written")
+        sync_file(temporary)
+        at_step("synced")
+        temporary.rename(path)
+    except BaseException:
+        # The disk may refuse this as well; why it was not written matters more.
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    at_step("renamed")
+    sync_directory(path.parent)
+    at_step("named")
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object], *, at_step: Step = no_step) -> None:
+    """Has ``write`` fill ``path``; after a crash the file is as it was before, or whole and durable.
+
+    Missing directories are made. Blocks for the disk. Two writers of the same path do not mix: the second is refused.
+
+    Raises:
+        OSError: the disk is full, broken or refuses; nothing is left behind.
+    """
+    make_directory(path.parent)
+    temporary = path.with_name(f".{path.name}{TEMPORARY}")
+    with _locked(temporary) as file, new_file(path, temporary, at_step=at_step):
+        file.truncate(0)
+        write(file)
+        file.flush()
+
+
+def remove_unfinished(directory: Path) -> list[Path]:
+    """Removes what dead processes had begun to write by :func:`write_whole`, and says what; the living ones' stays.
+
+    Raises:
+        OSError: the directory cannot be read or changed. That it is not there is no error.
+    """
+    removed = []
+    for path in sorted(directory.glob(f".*{TEMPORARY}")):
+        with contextlib.suppress(BlockingIOError, FileNotFoundError), path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+            removed.append(path)
+    return removed
+
+
+def _locked(temporary: Path) -> BinaryIO:
+    """Opens a temporary file for the one who writes it. The lock also tells it from what a dead process left."""
+    while True:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+        file = os.fdopen(descriptor, "wb")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), temporary.lstat()):
+                    return file
+        except BaseException:
+            file.close()
+            raise
+        # Whoever had the lock has given the file its name meanwhile.
+        file.close()
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
