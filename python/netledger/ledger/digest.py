@@ -17,6 +17,9 @@ the receipt as the JSON text that is stored, and the digest.
 """
 
 import hashlib
+import sys
+from array import array
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ FIRST_PREVIOUS: Final = bytes(DIGEST_BYTES)
 """What stands before the first interval of a node."""
 
 _FORM: Final = b"netledger rows 1\n"
+_ADDRESS_BYTES: Final = 16
+_LENGTH_BYTES: Final = 4
 
 
 def chain(previous: bytes, receipt: str, digest: bytes) -> bytes:
@@ -35,40 +40,57 @@ def chain(previous: bytes, receipt: str, digest: bytes) -> bytes:
 
 
 def canonical(rows: "pa.Table") -> "pa.Table":
-    """The rows in canonical order, each column in one piece and text as plain text."""
+    """The rows in canonical order, each column in one piece, names as dictionaries in the order of their bytes."""
     import pyarrow as pa
 
-    columns = []
-    for field, column in zip(rows.schema, rows.columns, strict=True):
-        is_names = pa.types.is_dictionary(field.type)
-        columns.append((column.cast(field.type.value_type) if is_names else column).combine_chunks())
-    plain = pa.table(columns, names=rows.column_names)
-    # A column with one value does not change the order, and most columns of an interval are such.
-    keys = [(name, "ascending", "at_start") for name in plain.column_names if not _is_constant(rows.column(name))]
-    return plain.take(_order(plain, keys)).combine_chunks() if keys else plain
+    columns = [_with_ordered_names(_whole(column)) for column in rows.columns]
+    keys = [_keys(column) for column in columns]
+    # A column with one value does not change the order and is not moved, and most columns of an interval are such.
+    if any(keys):
+        order = _order([key for one in keys for key in one])
+        columns = [column.take(order) if key else column for column, key in zip(columns, keys, strict=True)]
+    fields = [field.with_type(column.type) for field, column in zip(rows.schema, columns, strict=True)]
+    return pa.table(columns, schema=pa.schema(fields))
 
 
 def digest(rows: "pa.Table") -> bytes:
     """The digest of rows that are canonical already, as :func:`canonical` gives them."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     made = hashlib.sha256(_FORM)
     made.update(rows.num_rows.to_bytes(8, "little"))
     for name, chunks in zip(rows.column_names, rows.columns, strict=True):
         made.update(name.encode() + b"\0")
-        if not rows.num_rows:
-            continue
-        column = chunks.combine_chunks()
-        made.update(_values(column.is_valid().cast(pa.uint8())))
-        if pa.types.is_string(column.type):
-            made.update(_values(pc.binary_length(column).fill_null(0)))
-            made.update(_text(pc.fill_null(column, "")))
-        elif pa.types.is_fixed_size_binary(column.type):
-            made.update(_values(pc.fill_null(column, bytes(column.type.byte_width))))
-        else:
-            made.update(_values(column.fill_null(0)))
+        for part in _parts(_whole(chunks)) if rows.num_rows else ():
+            made.update(part)
     return made.digest()
+
+
+def _parts(column: "pa.Array") -> Iterator[bytes | memoryview]:
+    """What is digested of a column with rows in it: where there are values, and the values."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    count, is_names = len(column), pa.types.is_dictionary(column.type)
+    yield _values(column.is_valid().cast(pa.uint8())) if column.null_count else b"\1" * count
+    if column.null_count == count:
+        yield bytes(count * (_LENGTH_BYTES if is_names else column.type.bit_width // 8))
+    elif is_names and len(column.dictionary) == 1 and not column.null_count:
+        text = column.dictionary[0].as_py().encode()
+        yield len(text).to_bytes(_LENGTH_BYTES, "little") * count
+        yield text * count
+    elif is_names:
+        plain = column.cast(column.type.value_type)
+        yield _values(pc.binary_length(plain).fill_null(0))
+        yield _text(pc.fill_null(plain, ""))
+    elif column.null_count:
+        zero = bytes(column.type.byte_width) if pa.types.is_fixed_size_binary(column.type) else 0
+        yield _values(pc.fill_null(column, zero))
+    else:
+        yield _values(column)
+
+
+def _whole(column: "pa.ChunkedArray") -> "pa.Array":
+    """A column in one piece."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _values(column: "pa.Array") -> memoryview:
@@ -87,18 +109,76 @@ def _text(column: "pa.StringArray") -> memoryview:
     return memoryview(content).cast("B")[bounds[column.offset] : bounds[column.offset + len(column)]]
 
 
-def _is_constant(column: "pa.ChunkedArray") -> bool:
+def _with_ordered_names(column: "pa.Array") -> "pa.Array":
+    """A column of names as numbers that are in the order of the names, and names that occur; others as they are."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_string(column.type):
+        column = column.dictionary_encode()
+    if not pa.types.is_dictionary(column.type):
+        return column
+    names = column.dictionary.to_pylist()
+    # By code point is by UTF-8 byte.
+    used = sorted({names[number] for number in pc.unique(column.indices).to_pylist() if number is not None})
+    if used == names:
+        return column
+    places = {name: place for place, name in enumerate(used)}
+    numbers = pa.array([places.get(name) for name in names], pa.int32()).take(column.indices)
+    return pa.DictionaryArray.from_arrays(numbers, pa.array(used, pa.string()))
+
+
+def _keys(column: "pa.Array") -> "list[pa.Array]":
+    """Numbers that put rows into the order of a column; none if it has the same value in all of them."""
+    import pyarrow as pa
+
+    if column.null_count == len(column):
+        return []
+    if pa.types.is_dictionary(column.type):
+        keys = [column.indices]
+    elif pa.types.is_fixed_size_binary(column.type):
+        keys = _halves(column)
+    else:
+        keys = [column]
+    return [key for key in keys if not _is_constant(key)]
+
+
+def _halves(column: "pa.FixedSizeBinaryArray") -> "list[pa.Array]":
+    """Addresses as two numbers each: to order them takes half the time that it takes to order bytes."""
+    import pyarrow as pa
+
+    assert column.type.byte_width == _ADDRESS_BYTES  # noqa: S101  # what the schema has
+    # From a whole byte of the bits that say where there is a value.
+    first, end = column.offset & ~7, column.offset + len(column)
+    valid, values = column.buffers()
+    numbers = array("Q")
+    numbers.frombytes(memoryview(values).cast("B")[first * _ADDRESS_BYTES : end * _ADDRESS_BYTES])
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    bits = None if valid is None else valid.slice(first >> 3)
+    return [
+        pa.Array.from_buffers(
+            pa.uint64(), len(column), [bits, pa.py_buffer(numbers[half::2])], offset=column.offset - first
+        )
+        for half in (0, 1)
+    ]
+
+
+def _is_constant(column: "pa.Array") -> bool:
     import pyarrow.compute as pc
 
     if column.null_count:
         return bool(column.null_count == len(column))
-    if not len(column):
-        return True
-    first = column[0]
-    return bool(pc.all(pc.equal(column, first)).as_py())
+    least, greatest = pc.min_max(column).values()
+    return bool(least == greatest)
 
 
-def _order(rows: "pa.Table", keys: list[tuple[str, str, str]]) -> "pa.Array":
+def _order(keys: "list[pa.Array]") -> "pa.Array":
+    """Where the rows stand in their order, by the first key first."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    return pc.sort_indices(rows, sort_keys=keys)
+    names = [str(number) for number in range(len(keys))]
+    # A batch and not a table: that is sorted in another, slower way.
+    rows = pa.record_batch(keys, names=names)
+    return pc.sort_indices(rows, sort_keys=[(name, "ascending", "at_start") for name in names])

@@ -4,6 +4,7 @@ Times are UTC nanoseconds since 1970 as 64-bit integers, addresses 16 bytes with
 dictionaries. ``seq`` makes each row tell to which interval it belongs, in compacted files too.
 """
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final, Protocol
 
 from netledger.receipt import ZERO, Receipt
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow import parquet
 
+_OF_INTERVAL: Final = (*(column.name for column in INTERVAL_COLUMNS), "seq")
 STORED_COLUMNS: Final = (
-    *(column.name for column in INTERVAL_COLUMNS),
-    "seq",
+    *_OF_INTERVAL,
     *(column.name for column in BATCH_COLUMNS),
 )
 """In the order in which they lie in a file, and in which rows are ordered and digested."""
@@ -27,6 +28,8 @@ _ADDRESS_BYTES: Final = 16
 # Small enough that a question about some addresses skips most of a compacted file, large enough to compress well.
 ROW_GROUP_ROWS: Final = 131_072
 _COMPRESSION: Final = "zstd"
+# Nobody looks for rows by their counters, and all accounts are in nearly every file.
+_WITHOUT_STATISTICS: Final = frozenset(("account", *COUNTER_COLUMNS))
 
 
 class ArrowRows(Protocol):
@@ -76,7 +79,7 @@ def stored_rows(receipt: Receipt, rows: ArrowRows) -> "pa.Table":
 
     schema = stored_schema()
     batch = pa.record_batch(rows)
-    interval = {
+    interval: dict[str, str | int] = {
         "interval_start": receipt.start_ns,
         "interval_end": receipt.end_ns,
         "node": receipt.node,
@@ -91,17 +94,16 @@ def stored_rows(receipt: Receipt, rows: ArrowRows) -> "pa.Table":
         "received_bytes": lost.bytes,
         "received_packets": lost.packets,
     }
+    has_lost = lost != ZERO
     columns = []
     for field in schema:
         if field.name in interval:
-            value = pa.scalar(interval[field.name], _plain(field.type))
-            column = pa.repeat(value, batch.num_rows + (lost != ZERO))
+            column = _repeated(interval[field.name], batch.num_rows + has_lost, field.type)
         else:
-            parts = [batch.column(field.name).cast(_plain(field.type))]
-            if lost != ZERO:
-                parts.append(pa.array([missing.get(field.name)], _plain(field.type)))
-            column = pa.concat_arrays(parts)
-        columns.append(column.dictionary_encode() if pa.types.is_dictionary(field.type) else column)
+            column = _stored(batch.column(field.name), field.type)
+            if has_lost:
+                column = pa.concat_arrays([column, pa.array([missing.get(field.name)], field.type)])
+        columns.append(column)
     return pa.table(columns, schema=schema)
 
 
@@ -113,15 +115,22 @@ def as_stored(plain: "pa.Table") -> "pa.Table":
     columns = []
     for field in schema:
         column = plain.column(field.name)
-        if pa.types.is_dictionary(field.type):
-            columns.append(column.dictionary_encode().cast(field.type))
-        else:
-            columns.append(column.cast(field.type))
+        if pa.types.is_dictionary(field.type) and not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        columns.append(column if column.type == field.type else column.cast(field.type))
     return pa.table(columns, schema=schema)
 
 
-def parquet_writer(path: "Path") -> "parquet.ParquetWriter":
+def same_in_all(interval: "pa.Table") -> frozenset[str]:
+    """Columns of an interval that are known to have one value in all rows."""
+    empty = (name for name in interval.column_names if interval[name].null_count == interval.num_rows)
+    return frozenset((*_OF_INTERVAL, *empty))
+
+
+def parquet_writer(path: "Path", *, same: Collection[str] = ()) -> "parquet.ParquetWriter":
     """Writes a Parquet file of rows as they are stored; a context manager. Not durable by itself.
+
+    Columns that have the ``same`` value in all rows take a few bytes, and nothing is gained by compressing them.
 
     Raises:
         OSError: the disk is full, broken or refuses.
@@ -132,16 +141,35 @@ def parquet_writer(path: "Path") -> "parquet.ParquetWriter":
     return parquet.ParquetWriter(
         path,
         stored_schema(),
-        compression=_COMPRESSION,
+        compression={name: "none" if name in same else _COMPRESSION for name in STORED_COLUMNS},
         # Ordered addresses and counters hardly repeat: a dictionary makes them twice as large, and slower.
         use_dictionary=[name for name in STORED_COLUMNS if name not in delta],
         column_encoding=delta,
+        write_statistics=[name for name in STORED_COLUMNS if name not in _WITHOUT_STATISTICS],
         write_page_index=True,
         write_page_checksum=True,
     )
 
 
-def _plain(kind: "pa.DataType") -> "pa.DataType":
+def _repeated(value: str | int, count: int, kind: "pa.DataType") -> "pa.Array":
+    """A column with the same value in all rows, without looking at each."""
     import pyarrow as pa
 
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+    if pa.types.is_dictionary(kind):
+        # Not from a list: for each Arrow looks in vain for NumPy and pandas, which takes longer than all the rest.
+        names = pa.repeat(pa.scalar(value, kind.value_type), 1)
+        return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, kind.index_type), count), names)
+    return pa.repeat(pa.scalar(value, kind), count)
+
+
+def _stored(column: "pa.Array", kind: "pa.DataType") -> "pa.Array":
+    """A column of a batch in the type of the store."""
+    import pyarrow as pa
+
+    if column.type == kind:
+        return column
+    if column.null_count == len(column):
+        return pa.nulls(len(column), kind)
+    if pa.types.is_dictionary(column.type) and pa.types.is_dictionary(kind):
+        return pa.DictionaryArray.from_arrays(column.indices.cast(kind.index_type), column.dictionary)
+    return column.cast(kind)

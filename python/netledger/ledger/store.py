@@ -31,7 +31,7 @@ from netledger.ledger.digest import DIGEST_BYTES, FIRST_PREVIOUS, canonical, cha
 from netledger.ledger.files import StoreLock, explained
 from netledger.ledger.intervals import TRAFFIC
 from netledger.ledger.recovery import Leftovers, remove_leftovers
-from netledger.ledger.rows import ROW_GROUP_ROWS, ArrowRows, as_stored, parquet_writer, stored_rows
+from netledger.ledger.rows import ROW_GROUP_ROWS, ArrowRows, parquet_writer, same_in_all, stored_rows
 from netledger.receipt import Receipt
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Ledger:
                 message = f"a receipt of {receipt.rows} rows for {table.num_rows}"
                 raise ValueError(message)
             proof = digest(table)
-            new = self._write_file(receipt, as_stored(table)) if table.num_rows else None
+            new = self._write_file(receipt, table) if table.num_rows else None
             with database.transaction(self.connection):
                 # Looked at again: another process may have come first. Its file counts, this one is left over.
                 known = self._known(receipt)
@@ -222,7 +222,7 @@ class Ledger:
 
     def _write_file(self, receipt: Receipt, table: "pa.Table") -> NewFile:
         path = self._path(receipt)
-        with self.new_file(path) as temporary, parquet_writer(temporary) as file:
+        with self.new_file(path) as temporary, parquet_writer(temporary, same=same_in_all(table)) as file:
             file.write_table(table, row_group_size=ROW_GROUP_ROWS)
         return described(path, table.num_rows)
 
