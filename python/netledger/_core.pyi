@@ -7,7 +7,18 @@ the exceptions of ``netledger.errors`` come out. A packet, a callback or a log l
 from collections.abc import Mapping, Sequence
 from typing import final
 
-__all__ = ["Batch", "Generation", "KeySpec", "Meter", "NflogGroup", "PcapReader", "Totals", "TraceEvent", "recover"]
+__all__ = [
+    "Batch",
+    "Generation",
+    "KeySpec",
+    "Meter",
+    "NflogGroup",
+    "PcapReader",
+    "Totals",
+    "TraceEvent",
+    "keep_capabilities",
+    "recover",
+]
 
 @final
 class KeySpec:
@@ -224,4 +235,14 @@ def recover(path: str) -> Generation:
 
     Raises:
         TableError: the file is damaged, of another version, or still in use.
+    """
+
+def keep_capabilities(kept: int) -> tuple[int, bool]:
+    """Gives up all capabilities (capabilities(7)) of the calling thread but those of the mask ``kept``, for good.
+
+    What is left is handed to programs that are run, and they can gain nothing more; threads that are started later have
+    the same. Returns the mask of what is left, and whether the bounding set could be cut to ``kept``.
+
+    Raises:
+        OSError: the kernel refuses.
     """

@@ -5,7 +5,6 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -254,26 +253,6 @@ def test_a_source_that_does_not_start_ends_the_others_properly(run: Run, caplog:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-@pytest.mark.parametrize("is_abstract", [False, True])
-def test_systemd_is_told_when_it_counts_and_when_it_stops(
-    run: Run, monkeypatch: pytest.MonkeyPatch, *, is_abstract: bool
-) -> None:
-    path = f"{run.tmp_path}/notify"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        channel.settimeout(10)
-        channel.bind(f"\0{path}" if is_abstract else path)
-        monkeypatch.setenv("NOTIFY_SOCKET", f"@{path}" if is_abstract else path)
-        told = []
-        assert run(lambda: told.append(channel.recv(100))) == 0
-        told.append(channel.recv(100))
-    assert told == [b"READY=1", b"STOPPING=1"]
-
-
-def test_a_systemd_that_does_not_listen_is_no_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NOTIFY_SOCKET", f"{run.tmp_path}/nobody")
-    assert run(lambda: wait_until(lambda: bool(run.made), "source")) == 0
-
-
 def test_two_daemons_do_not_share_a_runtime_directory(tmp_path: Path) -> None:
     first = RuntimeLock(tmp_path / "run")
     first.open()
@@ -342,23 +321,6 @@ def test_the_file_system_of_a_directory_is_that_of_its_nearest_mount(directory: 
 def test_the_file_system_of_a_real_directory_is_known(tmp_path: Path) -> None:
     assert file_system(tmp_path) != "?"
     assert file_system(Path("/proc")) == "proc"
-
-
-@pytest.mark.parametrize(
-    ("message", "fields", "line"),
-    [
-        ("committed", {"seq": 12, "meter": "lan"}, "level=info meter=lan event=committed seq=12"),
-        ("failed", {"error": 'no "x"\nlevel=error'}, 'level=info event=failed error="no \\"x\\"\\nlevel=error"'),
-        ("empty", {"a": ""}, 'level=info event=empty a=""'),
-        ("rules_changed meter=lan", None, "level=info event=rules_changed meter=lan"),
-        ("two\nlines", None, "level=info event=two\\nlines"),
-    ],
-)
-def test_a_log_line_is_one_line_of_keys_and_values(message: str, fields: dict[str, object] | None, line: str) -> None:
-    record = logging.LogRecord("netledger", logging.INFO, __file__, 1, message, (), None)
-    if fields is not None:
-        record.fields = fields
-    assert KeyValueFormatter().format(record) == line
 
 
 def test_a_source_is_told_the_newest_number_and_end_of_the_exports(run: Run) -> None:

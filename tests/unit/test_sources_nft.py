@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from netledger.errors import RulesetError
-from netledger.sources.nft import GarbledAnswerError, Nft, has_capability, items
+from netledger.sources.nft import GarbledAnswerError, Nft, items
+from netledger.sources.privileges import has_capability
 
 
 def program(folder: Path, text: str) -> str:

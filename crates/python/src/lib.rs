@@ -3,6 +3,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
 
 mod batch;
+mod capabilities;
 mod errors;
 mod generation;
 mod key;
@@ -15,6 +16,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::batch::Batch;
+    #[pymodule_export]
+    use crate::capabilities::keep_capabilities;
     #[pymodule_export]
     use crate::generation::{Generation, Totals, recover};
     #[pymodule_export]

@@ -23,14 +23,22 @@ def run(
     HUP reads the configuration again; a bad one changes nothing. USR1 closes the intervals now. Log lines go to
     standard error.
     """
+    import faulthandler
+
     from netledger.cli.options import load_config
     from netledger.daemon import Daemon, logs
     from netledger.daemon.build import make_source
     from netledger.intervals import SystemClock
+    from netledger.sources.privileges import give_up_others
 
     logs.set_up()
+    # A watchdog ends a program that hangs by SIGABRT; its log should say where it hung.
+    faulthandler.enable()
+    wanted = load_config(config, store)
+    # Before anything is opened and any thread is there: those of the core and of the libraries have what this one has.
+    give_up_others()
     daemon = Daemon(
-        load_config(config, store),
+        wanted,
         SystemClock(),
         make_source=make_source,
         reload=lambda: load_config(config, store),

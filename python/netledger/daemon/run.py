@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final, final
 
 from netledger.config import Config, ConfigError, Meter
-from netledger.daemon import notify
+from netledger.daemon import logs
 from netledger.daemon.meter import RunningMeter
+from netledger.daemon.notify import ServiceManager
 from netledger.daemon.runtime import RuntimeLock, file_system, is_in_memory
 from netledger.daemon.wakeup import Wakeup
 from netledger.errors import ExportError, LedgerError, NetledgerError
@@ -61,6 +62,7 @@ class Daemon:
         self._reload = reload
         self._keep_rules = keep_rules
         self._wakeup = Wakeup()
+        self._manager = ServiceManager()
         self._exports = ExportDirectory(Path(config.store))
         ledger = Ledger(Path(config.store), clock=clock)
         self._queue = CommitQueue(Pipeline(config.node, ledger, self._exports), committed=self._committed)
@@ -107,17 +109,39 @@ class Daemon:
         for name in self._config.meters:
             self._open(name)
         self._has_started = True
-        notify.tell("READY=1")
+        self._manager.ready(self._status())
         _log.info("started", extra={"fields": {"node": self._config.node, "meters": ",".join(self._meters)}})
 
     def _turn(self) -> None:
         """One wait, and what it was for."""
         self._settle()
-        timeout_ns = min([_LOOK_AT_CLOCK_NS, *(meter.wait_ns() for meter in self._meters.values())])
+        longest_ns = self._manager.sign_of_life_ns() or _LOOK_AT_CLOCK_NS
+        timeout_ns = min([_LOOK_AT_CLOCK_NS, longest_ns, *(meter.wait_ns() for meter in self._meters.values())])
         for number in self._wakeup.wait(timeout_ns):
             self._obey(number)
         for meter in self._meters.values():
             meter.cut_if_due()
+            self._live()
+        self._live()
+
+    def _live(self) -> None:
+        """Called by the loop itself and by no timer, so that who watches it sees whether it turns."""
+        if not self._queue.is_alive():
+            cause = "it has ended, and nothing would be committed any more"
+            raise NetledgerError("thread of commits", "", cause, "a new start commits what waits")
+        logs.say_due()
+        if not self._is_stopping:
+            self._manager.alive(self._status())
+
+    def _status(self) -> str:
+        """One sentence for who asks the service manager."""
+        parts = [f"Counting {', '.join(self._meters) or 'nothing'}"]
+        if absent := [name for name in self._wanted if name not in self._meters]:
+            parts.append(f"not yet {', '.join(absent)}")
+        names = {*self._meters, *self._wanted}
+        if waiting := sum(self._queue.waiting(name) for name in names):
+            parts.append(f"{waiting} intervals wait for the store")
+        return f"{'; '.join(parts)}."
 
     def _obey(self, number: signal.Signals) -> None:
         if number == signal.SIGHUP:
@@ -126,7 +150,7 @@ class Daemon:
             for meter in self._meters.values():
                 meter.cut()
         else:
-            notify.tell("STOPPING=1")
+            self._manager.stopping()
             _log.info("stopping", extra={"fields": {"signal": number.name}})
             self._is_stopping = True
 
@@ -188,6 +212,13 @@ class Daemon:
         return True
 
     def _reload_config(self) -> None:
+        self._manager.reloading()
+        try:
+            self._read_config()
+        finally:
+            self._manager.ready(self._status())
+
+    def _read_config(self) -> None:
         try:
             config = self._reload()
         except ConfigError as error:

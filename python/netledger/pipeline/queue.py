@@ -21,7 +21,6 @@ WAITING_MAX = 12
 
 _PAUSE_FIRST_SECONDS = 1.0
 _PAUSE_MAX_SECONDS = 60.0
-_REPEAT_LOG_SECONDS = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -35,21 +34,17 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Attempt:
-    """When something that failed may be tried again, and whether to speak of it."""
+    """When something that failed may be tried again."""
 
     due: float = 0.0
     pause_seconds: float = _PAUSE_FIRST_SECONDS
-    logged: float | None = None
 
-    def failed(self) -> tuple[bool, float]:
-        """Whether that is news, and how many seconds to wait."""
-        now, pause_seconds = time.monotonic(), self.pause_seconds
-        self.due = now + pause_seconds
+    def failed(self) -> float:
+        """How many seconds to wait."""
+        pause_seconds = self.pause_seconds
+        self.due = time.monotonic() + pause_seconds
         self.pause_seconds = min(2 * pause_seconds, _PAUSE_MAX_SECONDS)
-        is_news = self.logged is None or now - self.logged >= _REPEAT_LOG_SECONDS
-        if is_news:
-            self.logged = now
-        return is_news, pause_seconds
+        return pause_seconds
 
 
 @dataclass(slots=True)
@@ -102,6 +97,10 @@ class CommitQueue:
             self._lines.setdefault(meter, _Line(meter)).is_export_due = True
             self._changed.notify_all()
 
+    def is_alive(self) -> bool:
+        """Whether its thread runs; without it nothing would be committed any more."""
+        return self._thread.is_alive()
+
     def waiting(self, meter: str) -> int:
         """How many intervals of a meter are not committed yet, the one being written included."""
         with self._changed:
@@ -125,9 +124,10 @@ class CommitQueue:
     def _run(self) -> None:
         try:
             self._open_store()
-        except NetledgerError as error:
+        except (NetledgerError, OSError) as error:
             # A full disk, say. Counting goes on, and each commit tries again.
-            fields = {"error": error, "hint": error.hint or "it is tried again with each commit"}
+            hint = error.hint if isinstance(error, NetledgerError) else None
+            fields = {"error": error, "hint": hint or "it is tried again with each commit"}
             _log.error("store_not_open", extra={"fields": fields})
         while (line := self._next()) is not None:
             # Commits come first: what is counted is safe before anything else is done.
@@ -194,15 +194,13 @@ class CommitQueue:
 
     def _commit_failed(self, line: _Line, fields: dict[str, object], error: Exception) -> None:
         with self._changed:
-            is_news, pause_seconds = line.commit.failed()
+            pause_seconds = line.commit.failed()
             waiting = len(line.waiting)
-        if is_news:
-            more: dict[str, object] = {"waiting": waiting, "again_seconds": round(pause_seconds), "error": str(error)}
-            _log.error("commit_failed", extra={"fields": fields | more})
+        more: dict[str, object] = {"waiting": waiting, "again_seconds": round(pause_seconds), "error": str(error)}
+        _log.error("commit_failed", extra={"fields": fields | more})
 
     def _export_failed(self, line: _Line, error: Exception) -> None:
         with self._changed:
-            is_news, pause_seconds = line.export.failed()
-        if is_news:
-            fields = {"meter": line.meter, "again_seconds": round(pause_seconds), "error": str(error)}
-            _log.error("export_failed", extra={"fields": fields})
+            pause_seconds = line.export.failed()
+        fields = {"meter": line.meter, "again_seconds": round(pause_seconds), "error": str(error)}
+        _log.error("export_failed", extra={"fields": fields})

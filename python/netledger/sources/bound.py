@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netledger.errors import GroupBusyError, PermissionDeniedError, SourceError
-from netledger.sources.nft import CAP_NET_ADMIN, has_capability
+from netledger.sources.privileges import CAP_NET_ADMIN, has_capability
 
 FIRST_GROUP = 30_000  # people's own rules use low numbers
 LAST_GROUP = 65_535

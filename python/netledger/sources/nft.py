@@ -6,14 +6,13 @@ One call of :meth:`Nft.apply` is one transaction: the kernel takes all of its co
 import json
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypeAlias
 
 from netledger.errors import PermissionDeniedError, RulesetError
+from netledger.sources.privileges import CAP_NET_ADMIN, has_capability
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
-CAP_NET_ADMIN = 12
 ANSWER_SECONDS = 20.0
 
 
@@ -103,12 +102,3 @@ def items(answer: Json) -> list[dict[str, Json]]:
     """The objects of an answer of nft, in its order; empty when the answer has another shape."""
     listed = answer.get("nftables") if isinstance(answer, dict) else None
     return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
-
-
-def has_capability(number: int) -> bool:
-    """Whether the calling thread has a capability (capabilities(7)) in its effective set."""
-    for line in Path("/proc/thread-self/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == "CapEff":
-            return bool(int(value, 16) >> number & 1)
-    return False

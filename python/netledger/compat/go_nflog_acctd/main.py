@@ -16,7 +16,7 @@ from netledger.compat.go_nflog_acctd.signals import EndSignals
 from netledger.compat.go_nflog_acctd.translate import GroupsMeter, rows_of, runtime_directory
 from netledger.errors import GroupBusyError, InUseError, PermissionDeniedError, SourceError
 from netledger.intervals import Clock, SystemClock
-from netledger.sources.nft import CAP_NET_ADMIN, has_capability
+from netledger.sources.privileges import CAP_NET_ADMIN, has_capability
 
 __all__ = ["main"]
 
