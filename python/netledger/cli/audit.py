@@ -8,112 +8,118 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from netledger.cli.options import ConfigFile, Json, Store, load_config
+from netledger.cli.options import BillingDay, ConfigFile, Json, Store, Timezone, load_config
+from netledger.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from netledger.ledger.intervals import IntervalRow
     from netledger.ledger.reader import Reader
     from netledger.ledger.verify import Problem
-    from netledger.receipt import Balance
+    from netledger.reports.where import Filter
 
 _EXIT_INCOMPLETE: Final = 3
 _EXIT_TAMPERED: Final = 4
 
+_Period = Annotated[
+    str | None,
+    typer.Option(metavar="PERIOD", help="Whose intervals, as in report: yesterday, 2026-11 …. Default: all there are."),
+]
+_Where = Annotated[
+    list[str] | None,
+    typer.Option(metavar="CONDITION", help="Only some meters or nodes, as in meter=lan or node!=gw2. Repeatable."),
+]
+
 
 def audit(
     *,
-    config: ConfigFile = None,
-    store: Store = None,
+    period: _Period = None,
+    billing_day: BillingDay = 1,
+    timezone: Timezone = None,
+    where: _Where = None,
+    complete: Annotated[
+        bool,
+        typer.Option("--complete", help="Exit code 3 also for times in which a meter was stopped or had not begun."),
+    ] = False,
     verify: Annotated[
         bool,
-        typer.Option("--verify", help="Compute every row, receipt, file and the chain once more; reads it all."),
+        typer.Option(
+            "--verify", help="Compute every row, receipt, file and the chain once more; reads the whole store."
+        ),
     ] = False,
+    config: ConfigFile = None,
+    store: Store = None,
     json: Json = False,
 ) -> None:
     """Say whether the books balance: what the kernel counted, what was accounted, what is lost, and why.
 
-    Exit code 3: an interval is lossy or interrupted. Exit code 4: something was changed or is damaged.
+    Exit code 3: an interval is lossy, interrupted or missing, a time was counted twice, or the period is empty.
+    Exit code 4: something was changed or is damaged.
     """
     from netledger.errors import DamageError
+    from netledger.intervals import SystemClock
     from netledger.ledger.reader import Reader
-    from netledger.receipt import Balance, Status
+    from netledger.reports import audited, zones
+    from netledger.reports.books import books
+    from netledger.reports.periods import Calendar
 
+    calendar = Calendar(zone=zones.find(timezone), billing_day=billing_day)
+    now_ns = SystemClock().now().wall_ns
+    span = None if period is None else calendar.period(period, now_ns=now_ns)
+    conditions = _of_meters(where or ())
     reader = Reader(Path(load_config(config, store).store))
     try:
-        intervals = reader.snapshot().intervals
+        found = books(reader, span, conditions, now_ns=now_ns)
         problems = _verified(reader) if verify else None
+        ends = _ends(reader) if verify and not problems else []
     except DamageError as error:
         # So much is wrong that there is no list of intervals to speak of.
         typer.echo(f"netledger: {error}", err=True)
         raise typer.Exit(_EXIT_TAMPERED) from error
-    balance = Balance.of(intervals)
     if json:
-        shape: dict[str, object] = {"balance": balance.to_json(), "intervals": [_as_json(one) for one in intervals]}
+        shape = audited.to_json(found)
         if problems is not None:
             shape["problems"] = [{"what": problem.what, "why": problem.why} for problem in problems]
         typer.echo(json_text.dumps(shape, ensure_ascii=False, indent=2))
     else:
-        _print(balance, intervals, problems)
+        typer.echo("\n".join([*audited.lines(found, calendar.zone), *_outcome(problems or (), ends)]))
     if problems:
         raise typer.Exit(_EXIT_TAMPERED)
-    if balance.statuses.get(Status.LOSSY, 0) or balance.statuses.get(Status.INTERRUPTED, 0):
+    if not found.is_sound(is_gap_allowed=not complete):
         raise typer.Exit(_EXIT_INCOMPLETE)
 
 
+def _of_meters(texts: "Sequence[str]") -> "Filter":
+    from netledger.reports.where import understand
+
+    conditions = understand(texts)
+    if conditions.is_of_rows:
+        raise UsageError(
+            f"--where {texts[0]}", "", "an audit is of whole intervals", "only meter and node can be chosen"
+        )
+    return conditions
+
+
 def _verified(reader: "Reader") -> "list[Problem]":
+    from netledger.cli.progress import progress_bar
     from netledger.ledger.verify import verify
 
-    return verify(reader)
+    with progress_bar() as progress:
+        return verify(reader, progress=progress)
 
 
-def _as_json(interval: "IntervalRow") -> dict[str, object]:
-    from netledger.receipt import rfc3339
-
-    kernel = interval.kernel
-    return {
-        "node": interval.node,
-        "meter": interval.meter,
-        "seq": interval.seq,
-        "interval_start": rfc3339(interval.start_ns),
-        "interval_end": rfc3339(interval.end_ns),
-        "status": str(interval.status),
-        "kernel_packets": None if kernel is None else kernel.packets,
-        "kernel_bytes": None if kernel is None else kernel.bytes,
-        "accounted_packets": interval.accounted.packets,
-        "accounted_bytes": interval.accounted.bytes,
-        "lost_packets": interval.lost.packets,
-        "lost_bytes": interval.lost.bytes,
-        "other_packets": interval.other.packets,
-        "other_bytes": interval.other.bytes,
-        "rows": interval.rows,
-        "reason": interval.reason,
-    }
+def _outcome(problems: "Sequence[Problem]", ends: "Sequence[IntervalRow]") -> "Iterator[str]":
+    for problem in problems:
+        yield f"not what was committed: {problem}"
+    for last in ends:
+        yield f"verified    {last.node}: {last.position} intervals, chain ends with {last.chain.hex()}"
 
 
-def _print(balance: "Balance", intervals: "Sequence[IntervalRow]", problems: "Sequence[Problem] | None") -> None:
-    from netledger.receipt import Status, rfc3339
-
-    for one in intervals:
-        if one.status is not Status.EXACT:
-            typer.echo(
-                f"{one.status:<11} {one.node} {one.meter} {one.seq}  {rfc3339(one.start_ns)} to {rfc3339(one.end_ns)}"
-                f"  lost {one.lost.packets:,} packets, {one.lost.bytes:,} bytes"
-                + (f"  {one.reason}" * bool(one.reason))
-            )
-    counts = ", ".join(f"{number} {status}" for status in Status if (number := balance.statuses.get(status, 0)))
-    typer.echo(f"intervals   {len(intervals)}{f': {counts}' if counts else ''}")
-    if balance.kernel is not None:
-        typer.echo(f"kernel      {balance.kernel.packets:>20,} packets {balance.kernel.bytes:>26,} bytes")
-    typer.echo(f"accounted   {balance.accounted.packets:>20,} packets {balance.accounted.bytes:>26,} bytes")
-    typer.echo(f"lost        {balance.lost.packets:>20,} packets {balance.lost.bytes:>26,} bytes")
-    for problem in problems or ():
-        typer.echo(f"not what was committed: {problem}")
-    if problems is not None and not problems:
-        ends: dict[str, IntervalRow] = {}
-        for one in intervals:
-            if one.node not in ends or ends[one.node].position < one.position:
-                ends[one.node] = one
-        for node, last in sorted(ends.items()):
-            typer.echo(f"verified    {node}: {last.position} intervals, chain ends with {last.chain.hex()}")
+def _ends(reader: "Reader") -> "list[IntervalRow]":
+    """The last interval of each node's chain."""
+    ends: dict[str, IntervalRow] = {}
+    for one in reader.snapshot().intervals:
+        if one.node not in ends or ends[one.node].position < one.position:
+            ends[one.node] = one
+    return [ends[node] for node in sorted(ends)]

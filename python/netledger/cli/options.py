@@ -17,6 +17,12 @@ ConfigFile = Annotated[
 Store = Annotated[
     Path | None, typer.Option("--store", metavar="DIR", help="Directory of what is durable, instead of the configured.")
 ]
+BillingDay = Annotated[
+    int, typer.Option(metavar="DAY", help="Months begin on this day, 1 to 31; in a shorter month on its last day.")
+]
+Timezone = Annotated[
+    str | None, typer.Option(metavar="ZONE", help="Whose days, as in Europe/Berlin or UTC. Default: the machine's.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from netledger.cli.options import ConfigFile, Json, Store, load_config
+from netledger.cli.options import BillingDay, ConfigFile, Json, Store, Timezone, load_config
 from netledger.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,12 +30,6 @@ _Period = Annotated[
         metavar="PERIOD",
         help="today, yesterday, this-week, last-month, 2026, 2026-11, 2026-W47, 2026-11-20, or START..END without END.",
     ),
-]
-_BillingDay = Annotated[
-    int, typer.Option(metavar="DAY", help="Months begin on this day, 1 to 31; in a shorter month on its last day.")
-]
-_Timezone = Annotated[
-    str | None, typer.Option(metavar="ZONE", help="Whose days, as in Europe/Berlin or UTC. Default: the machine's.")
 ]
 _By = Annotated[
     str | None,
@@ -73,8 +67,8 @@ _Parquet = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Par
 def report(
     *,
     period: _Period = "today",
-    billing_day: _BillingDay = 1,
-    timezone: _Timezone = None,
+    billing_day: BillingDay = 1,
+    timezone: Timezone = None,
     by: _By = None,
     per: _Per = None,
     where: _Where = None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, final
 from netledger.errors import LedgerError
 from netledger.ledger.digest import FIRST_PREVIOUS, canonical, chain, digest
 from netledger.ledger.intervals import TRAFFIC, IntervalRow, intervals_of
+from netledger.ledger.maintain import Progress, no_progress
 from netledger.ledger.reader import VIEW, Reader
 from netledger.ledger.rows import STORED_COLUMNS, as_stored, stored_schema
 from netledger.ledger.store import day_of, sha256_of
@@ -49,6 +50,8 @@ class _File:
     rows: int
     octets: int
     sha256: bytes
+    start_ns: int
+    end_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,39 +62,49 @@ class _Books:
     files: Sequence[_File]
     ends: Mapping[str, tuple[int, bytes]]
     days_dropped: frozenset[str]
+    statuses: Mapping[_Identity, str]
 
 
-def verify(reader: Reader) -> list[Problem]:
+def verify(reader: Reader, *, progress: Progress = no_progress) -> list[Problem]:
     """Everything that is not what was committed; nothing when all is well. Reads the whole store.
+
+    ``progress`` is told each file and each day.
 
     Raises:
         LedgerError: there is no store, or its ledger cannot be read.
     """
     books = reader.read(lambda connection: _books(connection, reader.store))
-    problems = [problem for interval in books.intervals for problem in _receipt_problems(interval)]
+    problems = [problem for interval in books.intervals for problem in _receipt_problems(interval, books.statuses)]
     problems += _chain_problems(books)
     damaged = {}
-    for file in books.files:
+    for number, file in enumerate(books.files):
+        progress("files", number, len(books.files))
         why = _file_problem(reader.store, file)
         if why is not None:
             damaged[file.path] = why
+        else:
+            why = _extent_problem(reader.store, file)
+        if why is not None:
             problems.append(Problem(file.path, why))
-    problems += _row_problems(reader, books, damaged)
+    problems += _row_problems(reader, books, damaged, progress)
     return problems
 
 
 def _books(connection: "sqlite3.Connection", store: Path) -> _Books:
     files = connection.execute(
-        "SELECT path, day, rows, octets, sha256 FROM files WHERE tab = ? AND dropped_at IS NULL ORDER BY day, id",
+        "SELECT path, day, rows, octets, sha256, interval_start, interval_end FROM files "
+        "WHERE tab = ? AND dropped_at IS NULL ORDER BY day, id",
         (TRAFFIC,),
     ).fetchall()
     ends = connection.execute("SELECT node, position, chain FROM chains").fetchall()
     days = connection.execute("SELECT day FROM days_dropped WHERE tab = ?", (TRAFFIC,)).fetchall()
+    statuses = connection.execute("SELECT node, meter, seq, status FROM intervals").fetchall()
     return _Books(
         intervals=intervals_of(connection, store),
         files=[_File(*row) for row in files],
         ends={node: (position, link) for node, position, link in ends},
         days_dropped=frozenset(day for (day,) in days),
+        statuses={(node, meter, seq): status for node, meter, seq, status in statuses},
     )
 
 
@@ -99,16 +112,18 @@ def _named(interval: IntervalRow) -> str:
     return f"{interval.node} {interval.meter} {interval.seq}"
 
 
-def _receipt_problems(interval: IntervalRow) -> Iterator[Problem]:
+def _receipt_problems(interval: IntervalRow, statuses: Mapping[_Identity, str]) -> Iterator[Problem]:
     """Columns that are not what the receipt says: the receipt is what the chain holds together."""
     told = json.loads(interval.receipt)
     try:
-        columns = (interval.node, interval.meter, interval.seq, interval.start_ns, interval.end_ns, interval.rows)
+        identity = (interval.node, interval.meter, interval.seq)
+        columns = (*identity, interval.start_ns, interval.end_ns, interval.rows, statuses[identity])
         said = (
             *(told[key] for key in ("node", "meter", "seq")),
             parse_rfc3339(told["interval_start"]),
             parse_rfc3339(told["interval_end"]),
             told["rows"],
+            told["status"],
         )
     except (ValueError, KeyError, TypeError):
         yield Problem(_named(interval), "its receipt is none")
@@ -171,7 +186,37 @@ def _file_problem(store: Path, file: _File) -> str | None:
     return None
 
 
-def _row_problems(reader: Reader, books: _Books, damaged: Mapping[str, str]) -> Iterator[Problem]:
+def _extent_problem(store: Path, file: _File) -> str | None:
+    try:
+        if _extent(store / file.path) != (file.rows, file.start_ns, file.end_ns):
+            # A report skips a file by what the ledger says of its times.
+            return "it does not hold the rows or the times that the ledger says of it"
+    except (OSError, ValueError) as error:
+        return f"it is no file of rows: {error}"
+    return None
+
+
+def _extent(path: Path) -> tuple[int, int, int]:
+    """How many rows a file has, the least start and the greatest end among them; from the rows, not from statistics.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or is none of ours (what Arrow raises is one of both).
+    """
+    from pyarrow import compute as pc
+    from pyarrow import parquet
+
+    starts, ends = [], []
+    with parquet.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            group = file.read_row_group(number, columns=["interval_start", "interval_end"])
+            if group.num_columns != 2:  # noqa: PLR2004  # those asked for
+                raise ValueError("its rows have no times")
+            starts.append(pc.min(group["interval_start"]).as_py())
+            ends.append(pc.max(group["interval_end"]).as_py())
+        return file.metadata.num_rows, min(starts, default=0), max(ends, default=0)
+
+
+def _row_problems(reader: Reader, books: _Books, damaged: Mapping[str, str], progress: Progress) -> Iterator[Problem]:
     """Intervals whose rows are not those that were committed, day by day."""
     wanted: dict[str, dict[_Identity, IntervalRow]] = defaultdict(dict)
     for interval in books.intervals:
@@ -179,7 +224,9 @@ def _row_problems(reader: Reader, books: _Books, damaged: Mapping[str, str]) -> 
     files: dict[str, list[_File]] = defaultdict(list)
     for file in books.files:
         files[file.day].append(file)
-    for day in sorted(wanted.keys() | files.keys()):
+    days = sorted(wanted.keys() | files.keys())
+    for number, day in enumerate(days):
+        progress(f"rows of {day}", number, len(days))
         bad = [file.path for file in files[day] if file.path in damaged]
         sound = [reader.store / file.path for file in files[day] if file.path not in damaged]
         for problem, is_absence in _day_problems(reader, wanted[day], sound, bad):
