@@ -10,7 +10,9 @@ from typing import final
 __all__ = [
     "Batch",
     "Generation",
+    "Glance",
     "KeySpec",
+    "LiveRows",
     "Meter",
     "NflogGroup",
     "PcapReader",
@@ -85,6 +87,20 @@ class Meter:
     def stats(self) -> Totals:
         """Sums over all generations since the start."""
 
+    def glance(self) -> Glance:
+        """How far the open generations are. Asks nothing of the receiver; reads all rows only when a table is full."""
+
+    def live(self, interface_names: Mapping[int, str], *, top: int | None = None, sort: str = "bytes") -> LiveRows:
+        """The rows of the open generations, added up by key, while packets go on coming.
+
+        With ``top`` only so many, the greatest by ``sort`` first: bytes, packets or one of the counters. Read in the
+        calling thread without the GIL; the receiver is neither asked nor held up. No number is torn, and none goes
+        back from one call to the next of a generation, but different numbers may be of slightly different moments.
+
+        Raises:
+            ValueError: ``sort`` is none of those.
+        """
+
     def trace(self) -> list[TraceEvent]:
         """Takes what has been noted since the last call; the ring is bounded and drops the newest."""
 
@@ -114,6 +130,47 @@ class Generation:
 
     def release(self) -> None:
         """Removes the table file. The generation is unusable afterwards."""
+
+@final
+class Glance:
+    """How far the open generations of a meter are. During a cut there may be two."""
+
+    @property
+    def rows(self) -> int:
+        """Of the fullest one."""
+
+    @property
+    def totals(self) -> Totals:
+        """What they have got, and what of it is in no row of its own."""
+
+    @property
+    def since_start(self) -> Totals:
+        """The same with all generations that the meter has closed; never goes back. Knows nothing of ``other``."""
+
+@final
+class LiveRows:
+    """The rows of the open generations at one moment."""
+
+    @property
+    def rows(self) -> int:
+        """All that have a packet, also those that are not in the batch."""
+
+    @property
+    def totals(self) -> Totals:
+        """What the groups had got before the rows were read."""
+
+    @property
+    def sent_packets(self) -> int:
+        """Of all rows, as the other three."""
+
+    @property
+    def sent_bytes(self) -> int: ...
+    @property
+    def received_packets(self) -> int: ...
+    @property
+    def received_bytes(self) -> int: ...
+    @property
+    def batch(self) -> Batch: ...
 
 @final
 class Totals:

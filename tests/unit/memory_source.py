@@ -10,12 +10,24 @@ from netledger.config import Config, Meter
 from netledger.errors import SourceError
 from netledger.intervals import Moment
 from netledger.receipt import Count, Observed
-from netledger.sources.base import NO_PAST, Closed, Past
-from tests.unit.rows import MemoryGeneration, row
+from netledger.schema import COUNTER_COLUMNS
+from netledger.sources.base import NO_PAST, Closed, Glance, LiveRows, Past
+from tests.unit.rows import MemoryGeneration, Row, batch, row
 
 # The header of a pcap file of raw IP, and no packet.
 EMPTY_CAPTURE = bytes.fromhex("d4c3b2a1020004000000000000000000ffff000065000000")
 NOTHING = Observed(kernel=Count(0, 0), accounted=Count(0, 0), rows=0, source="memory", meaning="whole packets")
+
+
+STILL = Glance(
+    rows=0,
+    other=Count(0, 0),
+    lost_packets=0,
+    overruns=0,
+    received=Count(0, 0),
+    lost_packets_since_open=0,
+    overruns_since_open=0,
+)
 
 
 @functools.cache
@@ -57,6 +69,8 @@ class MemorySource:
     start: Moment = field(default_factory=lambda: Moment(0, 0))
     seq: int = 1
     past: Past = NO_PAST
+    seen: Glance = STILL
+    content: list[Row] = field(default_factory=list)
 
     def open(self, now: Moment, past: Past = NO_PAST) -> list[Closed]:
         self.calls.append("open")
@@ -81,6 +95,22 @@ class MemorySource:
         if self.stats_error is not None:
             raise self.stats_error
         return no_totals()
+
+    def glance(self) -> Glance:
+        if self.stats_error is not None:
+            raise self.stats_error
+        return self.seen
+
+    def live(self, *, top: int | None = None, sort: str = "bytes") -> LiveRows:
+        """The rows as they were given, the first ones; the order is the native core's to make."""
+        assert sort == "bytes"
+        sums = {name: sum(int(str(one[name])) for one in self.content) for name in COUNTER_COLUMNS}
+        return LiveRows(
+            rows=len(self.content),
+            sent=Count(sums["sent_packets"], sums["sent_bytes"]),
+            received=Count(sums["received_packets"], sums["received_bytes"]),
+            batch=batch(self.content[:top]),
+        )
 
     def _close(self, end: Moment) -> Closed:
         generation = _Forgotten(self.left, self.seq)

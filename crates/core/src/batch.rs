@@ -15,10 +15,13 @@ use crate::posting::KeySpec;
 
 const ADDRESS_BYTES: i32 = 16;
 
+/// Interfaces by their index.
+pub type InterfaceNames = HashMap<u32, String>;
+
 /// What the numbers in keys are called.
 #[derive(Debug)]
 pub struct Names<'a> {
-    pub interfaces: &'a HashMap<u32, String>,
+    pub interfaces: &'a InterfaceNames,
     pub labels: &'a [String],
 }
 

@@ -127,6 +127,13 @@ impl Key {
         (self.words[3] >> TAG_SHIFT) as u32
     }
 
+    /// The same with another tag.
+    #[must_use]
+    pub fn with_tag(mut self, tag: u32) -> Self {
+        self.words[3] = u64::from(self.words[3] as u32) | u64::from(tag) << TAG_SHIFT;
+        self
+    }
+
     #[must_use]
     #[inline]
     pub fn is_other(&self) -> bool {

@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod error;
 pub mod flow;
+pub mod live;
 pub mod meter;
 pub mod netlink;
 pub mod networks;

@@ -7,17 +7,20 @@ use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use crate::batch::InterfaceNames;
 use crate::error::{Error, Kind};
+use crate::live::{Glance, Order, Snapshot, snapshot};
 use crate::posting::KeySpec;
 use crate::sources::nflog::generation::{Closed, Generation};
 use crate::sources::nflog::port::Gathering;
 use crate::sys::poll::{Waker, wait};
 use crate::table::file::TableFile;
 use crate::table::header::{GroupSpec, GroupState};
+use crate::table::live::LiveTable;
 use crate::trace::{Level, Noted, Trace};
 
 /// How often a port may have its turn before the others are looked at again.
@@ -52,6 +55,17 @@ pub struct Meter {
     commands: Mutex<Sender<Command>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     rows_expected: AtomicUsize,
+    /// Never locked by the thread that receives.
+    open: Mutex<Open>,
+}
+
+/// What is open, for those who only look.
+#[derive(Debug, Default)]
+struct Open {
+    /// Oldest first.
+    tables: Vec<Arc<LiveTable>>,
+    /// What closed generations had got.
+    closed: GroupState,
 }
 
 impl Meter {
@@ -76,7 +90,8 @@ impl Meter {
             .map_err(|e| Error::io("meter", "start a thread", &e))?;
         let trace = Trace::new(config.trace_level, config.trace_max);
         let (commands, thread) = (Mutex::new(commands), Mutex::new(Some(thread)));
-        Ok(Self { config, trace, waker, commands, thread, rows_expected: AtomicUsize::new(0) })
+        let (rows_expected, open) = (AtomicUsize::new(0), Mutex::default());
+        Ok(Self { config, trace, waker, commands, thread, rows_expected, open })
     }
 
     /// Binds `groups` in the network namespace of the calling thread and lets them feed a new table at `path`. An older
@@ -89,7 +104,10 @@ impl Meter {
         let config = &self.config;
         let trace = Arc::clone(&self.trace);
         let generation = Generation::begin(path, &config.spec, groups, &config.gathering, rows, trace)?;
-        self.tell(Command::Add(Box::new(generation)))
+        let table = Arc::new(generation.live());
+        self.tell(Command::Add(Box::new(generation)))?;
+        self.open().tables.push(table);
+        Ok(())
     }
 
     /// Lets the groups of the only generation go on into a new table; what they fed so far is closed.
@@ -99,7 +117,13 @@ impl Meter {
     pub fn roll(&self, path: &Path, groups: &[GroupSpec]) -> Result<Closed, Error> {
         let (rows_max, rows) = (self.config.rows_max, self.rows_expected.load(Relaxed));
         let file = TableFile::create(path, &self.config.spec, groups, rows_max, rows)?;
-        self.closed(|reply| Command::Roll(Box::new(file), reply))
+        // Before the thread writes into it, so that nobody who looks finds neither the old table nor the new one.
+        self.open().tables.push(Arc::new(file.live()));
+        let closed = self.ask(|reply| Command::Roll(Box::new(file), reply));
+        if closed.is_err() {
+            self.open().tables.pop();
+        }
+        Ok(self.closed(closed?))
     }
 
     /// Unbinds the groups of the oldest generation, accounts all that the kernel still holds, and closes it.
@@ -107,13 +131,48 @@ impl Meter {
     /// # Errors
     /// There is no generation; the kernel does not answer.
     pub fn end(&self) -> Result<Closed, Error> {
-        self.closed(Command::End)
+        let file = self.ask(Command::End).inspect_err(|_| self.forget_oldest(&GroupState::default()))?;
+        Ok(self.closed(file))
     }
 
-    fn closed(&self, command: impl FnOnce(Sender<Result<TableFile, Error>>) -> Command) -> Result<Closed, Error> {
-        let closed = Closed::new(self.ask(command)?, false);
+    fn closed(&self, file: TableFile) -> Closed {
+        let closed = Closed::new(file, false);
         self.rows_expected.store(closed.file.table.rows_to_expect(), Relaxed);
-        Ok(closed)
+        self.forget_oldest(&closed.totals);
+        closed
+    }
+
+    /// In one step, so that sums over all generations never go back.
+    fn forget_oldest(&self, totals: &GroupState) {
+        let mut open = self.open();
+        if !open.tables.is_empty() {
+            open.tables.remove(0);
+        }
+        open.closed.merge(totals);
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far the open generations are, and the sums over all since the start. The thread that receives is not asked.
+    #[must_use]
+    pub fn glance(&self) -> (Glance, GroupState) {
+        let open = self.open();
+        let (tables, mut sum) = (open.tables.clone(), open.closed);
+        drop(open);
+        let glance = Glance::of(&tables);
+        sum.merge(&glance.totals);
+        (glance, sum)
+    }
+
+    /// The rows of the open generations, added up, while packets go on coming. The thread that receives is not asked.
+    ///
+    /// # Errors
+    /// Arrow's own.
+    pub fn snapshot(&self, interfaces: &InterfaceNames, top: Option<(usize, Order)>) -> Result<Snapshot, Error> {
+        let tables = self.open().tables.clone();
+        snapshot(&self.config.spec, &tables, interfaces, top)
     }
 
     /// Sums over all generations since the start.

@@ -10,11 +10,12 @@ pub mod file;
 pub mod header;
 mod index;
 pub mod journal;
+pub mod live;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU64, compiler_fence};
 
 use crate::error::Error;
@@ -67,7 +68,8 @@ impl Shape {
 pub struct Table {
     /// Shared with whoever reads the header meanwhile; words are atomic.
     control: Arc<Mapping>,
-    rows: Mapping,
+    /// Shared with whoever looks at them meanwhile.
+    rows: Arc<Mapping>,
     shape: Shape,
     index: Index,
     count: usize,
@@ -90,7 +92,7 @@ impl Table {
         let map = |bytes| Mapping::anonymous(bytes).map_err(|e| Error::io("table", "map memory", &e));
         let mut table = Self {
             control: Arc::new(map(PAGE_BYTES)?),
-            rows: map(shape.bytes(capacity))?,
+            rows: Arc::new(map(shape.bytes(capacity))?),
             shape,
             index: Index::new(0)?,
             count: 0,
@@ -245,9 +247,11 @@ impl Table {
         }
         self.index.insert(tag, row);
         self.count += 1;
-        // Only now is it a row: a crash before this store leaves a place that the next row takes.
-        compiler_fence(SeqCst);
-        self.set_control(CONTROL_ROWS, self.count as u64);
+        // Only now is it a row: a crash before this store leaves a place that the next row takes, and another thread that
+        // reads the number sees the key.
+        if let Some(rows) = self.control.words().get(CONTROL_ROWS) {
+            rows.store(self.count as u64, Release);
+        }
         compiler_fence(SeqCst);
         row
     }
@@ -262,21 +266,7 @@ impl Table {
 
     /// All rows, in the order in which they appeared.
     pub fn rows(&self) -> impl Iterator<Item = (Key, Sums)> + '_ {
-        self.rows.words().chunks_exact(self.shape.stride).take(self.count).map(|words| {
-            let value = |at: usize| words.get(at).map_or(0, |word| word.load(Relaxed));
-            let mut key = Key::default();
-            for (at, word) in key.words.iter_mut().enumerate().take(self.shape.key_words) {
-                *word = value(at);
-            }
-            let at = self.shape.key_words;
-            let sums = Sums {
-                sent_packets: value(at),
-                sent_bytes: value(at + 1),
-                received_packets: value(at + 2),
-                received_bytes: value(at + 3),
-            };
-            (key, sums)
-        })
+        rows_in(&self.rows, self.shape, self.count)
     }
 
     /// The sums of all rows.
@@ -307,6 +297,25 @@ impl Table {
         self.rows_max = 0;
         self.capacity = 0;
     }
+}
+
+/// The first `count` rows of a mapping.
+fn rows_in(rows: &Mapping, shape: Shape, count: usize) -> impl Iterator<Item = (Key, Sums)> + '_ {
+    rows.words().chunks_exact(shape.stride).take(count).map(move |words| {
+        let value = |at: usize| words.get(at).map_or(0, |word| word.load(Relaxed));
+        let mut key = Key::default();
+        for (at, word) in key.words.iter_mut().enumerate().take(shape.key_words) {
+            *word = value(at);
+        }
+        let at = shape.key_words;
+        let sums = Sums {
+            sent_packets: value(at),
+            sent_bytes: value(at + 1),
+            received_packets: value(at + 2),
+            received_bytes: value(at + 3),
+        };
+        (key, sums)
+    })
 }
 
 /// Whether a row's first words are the key's. All are compared before the one decision.

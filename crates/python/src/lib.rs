@@ -7,6 +7,7 @@ mod capabilities;
 mod errors;
 mod generation;
 mod key;
+mod live;
 mod meter;
 mod pcap;
 
@@ -22,6 +23,8 @@ mod _core {
     use crate::generation::{Generation, Totals, recover};
     #[pymodule_export]
     use crate::key::{KeySpec, NflogGroup};
+    #[pymodule_export]
+    use crate::live::{Glance, LiveRows};
     #[pymodule_export]
     use crate::meter::{Meter, TraceEvent};
     #[pymodule_export]

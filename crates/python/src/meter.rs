@@ -1,5 +1,6 @@
 //! The meter: a handle of the core's thread.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use pyo3::prelude::*;
 use crate::errors::raise;
 use crate::generation::{Generation, Totals};
 use crate::key::{KeySpec, NflogGroup};
+use crate::live::{Glance, LiveRows, order};
 
 #[pyclass(frozen, module = "netledger._core")]
 pub(crate) struct Meter {
@@ -69,6 +71,25 @@ impl Meter {
 
     fn stats(&self, py: Python<'_>) -> PyResult<Totals> {
         py.detach(|| self.meter.stats()).map(|state| Totals::new(state, Sums::default())).map_err(raise)
+    }
+
+    fn glance(&self, py: Python<'_>) -> PyResult<Glance> {
+        let (glance, sum) = py.detach(|| self.meter.glance());
+        Glance::new(py, &glance, sum)
+    }
+
+    #[pyo3(signature = (interface_names, *, top=None, sort="bytes"))]
+    fn live(
+        &self,
+        py: Python<'_>,
+        interface_names: HashMap<u32, String>,
+        top: Option<usize>,
+        sort: &str,
+    ) -> PyResult<LiveRows> {
+        let order = order(sort)?;
+        let top = top.map(|limit| (limit, order));
+        let snapshot = py.detach(|| self.meter.snapshot(&interface_names, top)).map_err(raise)?;
+        LiveRows::new(py, snapshot)
     }
 
     fn trace(&self) -> Vec<TraceEvent> {

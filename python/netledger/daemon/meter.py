@@ -9,7 +9,8 @@ from netledger.config import Meter
 from netledger.errors import NetledgerError, SourceError
 from netledger.intervals import DAY_NS, SECOND_NS, Clock, Moment, Schedule
 from netledger.pipeline import WAITING_MAX, CommitQueue
-from netledger.sources.base import NO_PAST, Past, Source
+from netledger.pipeline.problems import Problems, Trouble
+from netledger.sources.base import NO_PAST, Glance, LiveRows, Past, Source
 
 _PAUSE_FIRST_NS = SECOND_NS
 _PAUSE_MAX_NS = 60 * SECOND_NS
@@ -22,14 +23,27 @@ _log = logging.getLogger(__name__)
 
 @final
 class RunningMeter:
-    """Cuts when an interval is due. To be used from one thread; times come from the clock that is given."""
+    """Cuts when an interval is due; times come from the clock that is given.
 
-    def __init__(self, name: str, config: Meter, source: Source, *, queue: CommitQueue, clock: Clock) -> None:
+    To be used from one thread, but that any may call :meth:`glance` and :meth:`live`, and ask when the interval began.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: Meter,
+        source: Source,
+        *,
+        queue: CommitQueue,
+        clock: Clock,
+        problems: Problems | None = None,
+    ) -> None:
         self.name = name
         self.config = config
         self._source = source
         self._queue = queue
         self._clock = clock
+        self._problems = problems or Problems(clock)
         self._schedule: Schedule | None = None
         self._has_failed = False
         self._again_ns = 0
@@ -95,6 +109,7 @@ class RunningMeter:
             self._failed(error, now)
             return
         self._has_failed, self._pause_ns = False, _PAUSE_FIRST_NS
+        self._problems.clear(Trouble.CUT, meter=self.name)
         # The end is the source's to tell: it may be that of an earlier try that came half way.
         schedule.advance(closed.end.wall_ns)
         self._queue.put(closed, remarks=self._taken_remarks())
@@ -105,6 +120,10 @@ class RunningMeter:
             hint = "the open interval goes on until the clock is there again; a restart begins a new one"
             fields = {"meter": self.name, "wait_seconds": wait_ns // SECOND_NS, "hint": hint}
             _log.warning("clock_stepped_back", extra={"fields": fields})
+            why = "the open interval goes on until the clock has come back to its end"
+            self._problems.note(Trouble.CLOCK, why, meter=self.name, hint="set the clock right, or restart the service")
+        elif self._is_behind and not is_behind:
+            self._problems.clear(Trouble.CLOCK, meter=self.name)
         self._is_behind = is_behind
 
     def _not_before(self, last_end_ns: int | None, now: Moment) -> Moment:
@@ -128,6 +147,7 @@ class RunningMeter:
         if error.hint is not None:
             fields["hint"] = error.hint
         _log.error("cut_failed", extra={"fields": fields})
+        self._problems.note_error(Trouble.CUT, error, meter=self.name)
         self._has_failed, self._again_ns = True, now.monotonic_ns + self._pause_ns
         self._pause_ns = min(2 * self._pause_ns, _PAUSE_MAX_NS)
 
@@ -138,6 +158,28 @@ class RunningMeter:
         except NetledgerError as error:
             return error
         return None
+
+    @property
+    def start_ns(self) -> int | None:
+        """Where the open interval starts, UTC nanoseconds; None before :meth:`open`."""
+        return None if self._schedule is None else self._schedule.start_ns
+
+    def glance(self) -> Glance:
+        """How far it is.
+
+        Raises:
+            SourceError: it does not count.
+        """
+        return self._source.glance()
+
+    def live(self, *, top: int | None, sort: str) -> LiveRows:
+        """The rows of the open interval, see :meth:`netledger.sources.base.Source.live`.
+
+        Raises:
+            SourceError: it does not count.
+            ValueError: ``sort`` is not known.
+        """
+        return self._source.live(top=top, sort=sort)
 
     def close(self, *, keep_rules: bool) -> None:
         """Closes the last interval and ends counting.

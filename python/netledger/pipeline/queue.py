@@ -14,6 +14,7 @@ from typing import final
 
 from netledger.errors import NetledgerError
 from netledger.pipeline.commit import Closed, Pipeline
+from netledger.pipeline.problems import Problems, Trouble
 from netledger.receipt import Receipt
 
 WAITING_MAX = 12
@@ -68,11 +69,14 @@ class CommitQueue:
     """Commits in one thread of its own, each meter's intervals in order. Safe to use from any thread.
 
     An export that fails holds nothing up: the interval is in the ledger by then, and is exported from there later.
-    ``committed`` is called in that thread after each interval that is done.
+    ``committed`` is called in that thread after each interval that is done. What fails is noted in ``problems``.
     """
 
-    def __init__(self, pipeline: Pipeline, *, committed: Callable[[Receipt], None]) -> None:
+    def __init__(
+        self, pipeline: Pipeline, *, committed: Callable[[Receipt], None], problems: Problems | None = None
+    ) -> None:
         self._pipeline = pipeline
+        self._problems = problems or Problems()
         self._committed = committed
         self._changed = threading.Condition()
         self._lines: dict[str, _Line] = {}
@@ -107,6 +111,12 @@ class CommitQueue:
             line = self._lines.get(meter)
             return len(line.waiting) if line else 0
 
+    def is_export_due(self, meter: str) -> bool:
+        """Whether a meter has committed intervals that are not exported yet."""
+        with self._changed:
+            line = self._lines.get(meter)
+            return line is not None and line.is_export_due
+
     def close(self) -> int:
         """Tries everything that waits once more, then ends the thread. Blocks for the disk.
 
@@ -129,6 +139,7 @@ class CommitQueue:
             hint = error.hint if isinstance(error, NetledgerError) else None
             fields = {"error": error, "hint": hint or "it is tried again with each commit"}
             _log.error("store_not_open", extra={"fields": fields})
+            self._problems.note_error(Trouble.STORE, error)
         while (line := self._next()) is not None:
             # Commits come first: what is counted is safe before anything else is done.
             if line.waiting and line.commit.due <= time.monotonic():
@@ -142,6 +153,7 @@ class CommitQueue:
             for meter in self._pipeline.open():
                 self.export_due(meter)
             self._is_open = True
+            self._problems.clear(Trouble.STORE)
 
     def _next(self) -> _Line | None:
         """Waits for a line that may be tried; None when the thread is to end."""
@@ -172,6 +184,7 @@ class CommitQueue:
             with self._changed:
                 line.waiting.popleft()
                 line.commit = _Attempt()
+                self._problems.clear(Trouble.STORE, meter=line.meter)
                 if done.export_error is not None:
                     line.is_export_due = True
                 self._changed.notify_all()
@@ -191,16 +204,19 @@ class CommitQueue:
             with self._changed:
                 line.is_export_due = False
                 line.export = _Attempt()
+                self._problems.clear(Trouble.EXPORT, meter=line.meter)
 
     def _commit_failed(self, line: _Line, fields: dict[str, object], error: Exception) -> None:
         with self._changed:
             pause_seconds = line.commit.failed()
             waiting = len(line.waiting)
+        self._problems.note_error(Trouble.STORE, error, meter=line.meter)
         more: dict[str, object] = {"waiting": waiting, "again_seconds": round(pause_seconds), "error": str(error)}
         _log.error("commit_failed", extra={"fields": fields | more})
 
     def _export_failed(self, line: _Line, error: Exception) -> None:
         with self._changed:
             pause_seconds = line.export.failed()
+        self._problems.note_error(Trouble.EXPORT, error, meter=line.meter)
         fields = {"meter": line.meter, "again_seconds": round(pause_seconds), "error": str(error)}
         _log.error("export_failed", extra={"fields": fields})

@@ -6,7 +6,7 @@ from typing import Protocol, TypeAlias
 
 from netledger._core import Batch, KeySpec, Totals
 from netledger.intervals import Moment
-from netledger.receipt import Observed
+from netledger.receipt import Count, Observed
 
 PORT_COLUMNS = frozenset({"protocol", "host_port", "peer_port"})
 
@@ -120,8 +120,54 @@ class Past:
 NO_PAST = Past()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glance:
+    """How far a source is, at one moment.
+
+    Attributes:
+        rows: of the open generation.
+        other: what of it is in no row of its own.
+        lost_packets: what the open generation is known to miss.
+        overruns: how often its receive buffer was full.
+        received: all that has come since the source was opened.
+        lost_packets_since_open: what is known to be missing since then.
+        overruns_since_open: how often the buffer was full since then.
+    """
+
+    rows: int
+    other: Count
+    lost_packets: int
+    overruns: int
+    received: Count
+    lost_packets_since_open: int
+    overruns_since_open: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveRows:
+    """The rows of the open generation while packets keep coming.
+
+    No number is torn, but two may be of slightly different moments: of a packet that is just being added its sent side
+    may be there and its received side not yet.
+
+    Attributes:
+        rows: how many there are with a packet.
+        sent: the sum of all of them.
+        received: the same.
+        batch: the rows asked for, as Arrow columns.
+    """
+
+    rows: int
+    sent: Count
+    received: Count
+    batch: Batch
+
+
 class Source(Protocol):
-    """A mechanism that observes traffic for one meter. Not safe for concurrent use."""
+    """A mechanism that observes traffic for one meter.
+
+    Not safe for concurrent use, but that any thread may call :meth:`glance` and :meth:`live` at any time.
+    """
 
     def open(self, now: Moment, past: Past = NO_PAST) -> list[Closed]:
         """Takes over what a dead process left, and starts to count.
@@ -139,3 +185,20 @@ class Source(Protocol):
 
     def stats(self) -> Totals:
         """Sums since the source was opened."""
+
+    def glance(self) -> Glance:
+        """How far it is. Does not ask the receiver; any thread may call it.
+
+        Raises:
+            SourceError: it is not open.
+        """
+
+    def live(self, *, top: int | None = None, sort: str = "bytes") -> LiveRows:
+        """The rows of the open generation; with ``top`` only so many, the greatest by ``sort`` first.
+
+        Packets keep coming meanwhile, and the receiver does not wait. Any thread may call it.
+
+        Raises:
+            SourceError: it is not open.
+            ValueError: ``sort`` is neither bytes, packets nor a counter.
+        """

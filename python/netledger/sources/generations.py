@@ -10,7 +10,7 @@ from netledger._core import Generation, Meter, NflogGroup, Totals, recover
 from netledger.errors import GroupBusyError, SourceError, TableError
 from netledger.intervals import Moment
 from netledger.receipt import Count, rfc3339
-from netledger.sources.base import NO_PAST, Closed, Key, Past
+from netledger.sources.base import NO_PAST, Closed, Glance, Key, LiveRows, Past
 from netledger.sources.bound import explain_busy
 from netledger.sources.lasting import Mark
 from netledger.sources.lost import NoRows, absence, nothing_observed
@@ -236,6 +236,30 @@ class Generations:
         """When a generation last received anything, UTC nanoseconds: until then somebody listened."""
         elapsed_ns = (generation.last_received_ns or 0) - facts.start.monotonic_ns
         return facts.start.wall_ns + max(0, elapsed_ns)
+
+    def glance(self) -> Glance:
+        """How far the open ones are. Any thread may call it."""
+        found = self.listener.glance()
+        now, ever = found.totals, found.since_start
+        return Glance(
+            rows=found.rows,
+            other=Count(now.other_packets, now.other_bytes),
+            lost_packets=now.sequence_gap_packets,
+            overruns=now.overruns,
+            received=Count(ever.received_packets, ever.received_bytes),
+            lost_packets_since_open=ever.sequence_gap_packets,
+            overruns_since_open=ever.overruns,
+        )
+
+    def live(self, *, top: int | None, sort: str) -> LiveRows:
+        """The rows of the open ones, added up. Any thread may call it."""
+        found = self.listener.live(self._names.copy(), top=top, sort=sort)
+        return LiveRows(
+            rows=found.rows,
+            sent=Count(found.sent_packets, found.sent_bytes),
+            received=Count(found.received_packets, found.received_bytes),
+            batch=found.batch,
+        )
 
     def learn_names(self) -> None:
         """Notes the names of the interfaces. Those of interfaces that went away are kept."""

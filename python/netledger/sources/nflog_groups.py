@@ -14,7 +14,7 @@ from netledger._core import NflogGroup, Totals, TraceEvent
 from netledger.errors import SourceError
 from netledger.intervals import Moment
 from netledger.receipt import Count
-from netledger.sources.base import NO_PAST, Closed, Past, Step, no_step
+from netledger.sources.base import NO_PAST, Closed, Glance, LiveRows, Past, Step, no_step
 from netledger.sources.generations import Generations, Left, ListeningConfig
 from netledger.sources.observing import readable, received, sent
 from netledger.sources.ruleset import ADDRESSES_BYTES, PORTS_BYTES
@@ -136,6 +136,14 @@ class GivenGroupsSource:
     def stats(self) -> Totals:
         """Sums since this process started to listen."""
         return self._generations.listener.stats()
+
+    def glance(self) -> Glance:
+        """How far it is. Any thread may call it."""
+        return self._generations.glance()
+
+    def live(self, *, top: int | None = None, sort: str = "bytes") -> LiveRows:
+        """The rows of what is open. Any thread may call it."""
+        return self._generations.live(top=top, sort=sort)
 
     def trace(self) -> list[TraceEvent]:
         """Takes what was noted since the last call; after :meth:`close` what was noted while draining."""

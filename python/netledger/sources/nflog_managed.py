@@ -15,7 +15,7 @@ from netledger._core import NflogGroup, Totals
 from netledger.errors import RulesetError, SourceError
 from netledger.intervals import Moment
 from netledger.receipt import ZERO, Count
-from netledger.sources.base import NO_PAST, Closed, Past, Step, no_step
+from netledger.sources.base import NO_PAST, Closed, Glance, LiveRows, Past, Step, no_step
 from netledger.sources.bound import bound_groups, holder, two_free_groups
 from netledger.sources.generations import Generations, Left, ListeningConfig
 from netledger.sources.interfaces import warn_of_missing
@@ -145,6 +145,14 @@ class ManagedNflogSource:
     def stats(self) -> Totals:
         """Sums since this process started to listen."""
         return self._generations.listener.stats()
+
+    def glance(self) -> Glance:
+        """How far it is. Any thread may call it."""
+        return self._generations.glance()
+
+    def live(self, *, top: int | None = None, sort: str = "bytes") -> LiveRows:
+        """The rows of what is open. Any thread may call it."""
+        return self._generations.live(top=top, sort=sort)
 
     # --- start ---
 

@@ -175,7 +175,7 @@ impl TableFile {
         };
         let control = Arc::new(map(0, header_bytes, true)?);
         let buffer = map(header_bytes as u64, BUFFER_BYTES, true)?;
-        let rows = map(rows_at, shape.bytes(capacity), false)?;
+        let rows = Arc::new(map(rows_at, shape.bytes(capacity), false)?);
         let room = STEP_BYTES / (shape.stride * size_of::<u64>());
         let table = Table {
             control: Arc::clone(&control),

@@ -2,8 +2,8 @@
 //!
 //! Everything is a 64-bit word of this machine's byte order; the file never leaves the machine.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, fence};
 
 use crate::flow::{Address, Sides, Sums};
 use crate::packet::Unreadable;
@@ -247,8 +247,11 @@ impl Header<'_> {
         self.get_at(GROUPS_AT + group * GROUP_WORDS + GROUP_EPOCH)
     }
 
+    /// Another thread that sees the new epoch sees its state as well.
     pub(crate) fn set_epoch(self, group: usize, epoch: u64) {
-        self.set_at(GROUPS_AT + group * GROUP_WORDS + GROUP_EPOCH, epoch);
+        if let Some(word) = self.0.get(GROUPS_AT + group * GROUP_WORDS + GROUP_EPOCH) {
+            word.store(epoch, Release);
+        }
     }
 
     fn state_at(group: usize, epoch: u64) -> usize {
@@ -259,14 +262,39 @@ impl Header<'_> {
     pub(crate) fn state(self, group: usize, epoch: u64) -> GroupState {
         let at = Self::state_at(group, epoch);
         let mut words = [0; STATE_WORDS];
+        fence(Acquire);
         for (offset, word) in words.iter_mut().enumerate() {
             *word = self.get_at(at + offset);
         }
+        // Who asks for the epoch once more, to see whether this was replaced meanwhile, asks behind these reads.
+        fence(Acquire);
         GroupState::from_words(&words)
+    }
+
+    /// What a group has got. A state that is replaced meanwhile is read again.
+    pub(crate) fn current_state(self, group: usize) -> GroupState {
+        loop {
+            let epoch = self.epoch(group);
+            let state = self.state(group, epoch);
+            if self.epoch(group) == epoch {
+                return state;
+            }
+        }
+    }
+
+    /// The sums of the first `groups` groups.
+    pub(crate) fn totals(self, groups: usize) -> GroupState {
+        let mut sum = GroupState::default();
+        for group in 0..groups {
+            sum.merge(&self.current_state(group));
+        }
+        sum
     }
 
     pub(crate) fn write_state(self, group: usize, epoch: u64, state: &GroupState) {
         let at = Self::state_at(group, epoch);
+        // Who sees a word of this sees the epoch before it, too.
+        fence(Release);
         for (offset, word) in state.to_words().into_iter().enumerate() {
             self.set_at(at + offset, word);
         }
@@ -290,7 +318,9 @@ impl Header<'_> {
             self.set_at(at + 1 + offset, word_of(bytes));
         }
         self.set_at(at, cut.len() as u64);
-        self.set(Word::Labels, number as u64 + 1);
+        if let Some(labels) = self.0.get(Word::Labels as usize) {
+            labels.store(number as u64 + 1, Release);
+        }
         u32::try_from(number + 1).unwrap_or(0)
     }
 

@@ -15,6 +15,7 @@ use crate::sys::poll::wait;
 use crate::table::file::{GATHER_BYTES, TableFile};
 use crate::table::header::{GroupSpec, GroupState, Header, Word};
 use crate::table::journal;
+use crate::table::live::LiveTable;
 use crate::trace::{Event, Level, Trace};
 
 use super::port::{Gathering, Port};
@@ -91,6 +92,12 @@ impl Generation {
     #[must_use]
     pub fn totals(&self) -> GroupState {
         self.file.totals()
+    }
+
+    /// For another thread to look at its rows.
+    #[must_use]
+    pub fn live(&self) -> LiveTable {
+        self.file.live()
     }
 
     /// Receives and accounts what is queued at a port, up to about one buffer.
