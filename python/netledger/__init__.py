@@ -4,8 +4,13 @@ The command line is the way in: ``netledger --help``. Each room of the package h
 ARCHITECTURE.md; a room uses the rooms below it and nothing else.
 """
 
-from importlib.metadata import version
-
 __all__ = ["__version__"]
 
-__version__ = version("netledger")
+
+def __getattr__(name: str) -> str:
+    """``__version__``: looked for when somebody asks, for to read it takes longer than most commands."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from importlib.metadata import version  # noqa: PLC0415  # as said above
+
+    return version("netledger")

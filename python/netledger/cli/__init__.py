@@ -1,5 +1,6 @@
 """The ``netledger`` command: ``main`` and one file for each subcommand."""
 
+import os
 import signal
 import sys
 
@@ -7,3 +8,6 @@ import sys
 if sys.argv[1:2] == ["run"]:
     for _number in (signal.SIGHUP, signal.SIGUSR1):
         signal.signal(_number, signal.SIG_IGN)
+
+# Pydantic would look through everything that is installed for plug-ins; none may change what a configuration means.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
