@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol, final
 
 SECOND_NS = 1_000_000_000
-DAY_NS = 86_400 * SECOND_NS
+HOUR_NS = 3600 * SECOND_NS
+DAY_NS = 24 * HOUR_NS
 
 _LATE_MAX_NS = SECOND_NS
 

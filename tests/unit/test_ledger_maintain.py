@@ -46,7 +46,7 @@ def test_a_closed_day_becomes_one_file_and_every_total_stays(tmp_path: Path) -> 
     before = totals(tmp_path)
     assert len(before) == 2 * 5 * len(HOSTS)
     with opened(tmp_path, clock=TestClock(LATER_NS)) as ledger:
-        assert maintain(ledger) == Kept(days_compacted=("2025-11-20",))
+        assert maintain(ledger) == Kept(days_rolled_up=("2025-11-20",), days_compacted=("2025-11-20",))
         interval = interval_of(ledger.connection, tmp_path, node="gw1", meter="wan", seq=3)
         assert rows_of(ledger.connection, tmp_path, interval).num_rows == len(HOSTS)
     assert totals(tmp_path) == before
@@ -57,9 +57,10 @@ def test_a_closed_day_becomes_one_file_and_every_total_stays(tmp_path: Path) -> 
     assert verify(Reader(tmp_path)) == []
 
 
-def test_a_day_that_is_not_closed_is_left_alone(tmp_path: Path) -> None:
+def test_a_day_that_is_not_closed_is_rolled_up_and_not_compacted(tmp_path: Path) -> None:
     filled(tmp_path, 2)
     with opened(tmp_path, clock=TestClock(START_NS + DAY_NS // 2)) as ledger:
+        assert maintain(ledger) == Kept(days_rolled_up=("2025-11-20",))
         assert maintain(ledger) == Kept()
     assert len(Reader(tmp_path).snapshot().files) == 4
 
@@ -75,10 +76,10 @@ def test_a_reader_keeps_its_files_for_the_grace(tmp_path: Path) -> None:
         assert maintain(ledger) == Kept()
         expected = reader.query(PER_INTERVAL, reader.snapshot())
         assert reader.query(PER_INTERVAL, before) == expected
-        assert on_disk(tmp_path) == 7
+        assert on_disk(tmp_path) == 8
         clock.advance(1)
         assert maintain(ledger) == Kept(files_removed=6)
-    assert on_disk(tmp_path) == 1
+    assert on_disk(tmp_path) == 2
     assert reader.query(PER_INTERVAL, reader.snapshot()) == expected
     assert verify(reader) == []
 
@@ -99,10 +100,11 @@ def test_rows_that_are_too_old_go_and_receipts_stay(tmp_path: Path) -> None:
     filled(tmp_path, 2)
     clock = TestClock(START_NS + 40 * DAY_NS)
     with opened(tmp_path, clock=clock) as ledger:
-        assert maintain(ledger, keep_days=41) == Kept(days_compacted=("2025-11-20",))
-        assert maintain(ledger, keep_days=30).days_dropped == ("2025-11-20",)
+        day = ("2025-11-20",)
+        assert maintain(ledger, keep_days=41) == Kept(days_rolled_up=day, days_compacted=day)
+        assert maintain(ledger, keep_days=30, keep_rollup_days=30) == Kept(days_dropped=day, rollup_days_dropped=day)
         clock.advance(GRACE_NS)
-        maintain(ledger, keep_days=30)
+        maintain(ledger, keep_days=30, keep_rollup_days=30)
         assert on_disk(tmp_path) == 0
         snapshot = Reader(tmp_path).snapshot()
         assert len(snapshot.intervals) == 4
@@ -136,10 +138,11 @@ def test_two_compactions_of_one_day_do_it_once(tmp_path: Path) -> None:
         done.append(compact(ledger, "2025-11-20"))
     assert done == [True, False]
     assert totals(tmp_path) == before
-    assert on_disk(tmp_path) == 7
+    assert on_disk(tmp_path) == 8
+    assert verify(Reader(tmp_path)) == []
 
 
-# Compacts and removes, and kills itself when the step is done whose name it was given.
+# Rolls up, compacts and removes, and kills itself when the step is done whose name and number it was given.
 KEEPER = """
 import os, signal, sys
 from pathlib import Path
@@ -147,8 +150,12 @@ from netledger.ledger.maintain import GRACE_NS, maintain
 from tests.unit.memory_source import TestClock
 from tests.unit.store import opened
 
+steps = []
+step, _, number = sys.argv[2].partition(" ")
+
 def at_step(name):
-    if name == sys.argv[2]:
+    steps.append(name)
+    if steps.count(step) == int(number):
         os.kill(os.getpid(), signal.SIGKILL)
 
 clock = TestClock(int(sys.argv[3]))
@@ -159,7 +166,17 @@ with opened(Path(sys.argv[1]), clock=clock, at_step=at_step) as ledger:
 """
 
 
-@pytest.mark.parametrize("step", ["written", "synced", "renamed", "named", "replaced", "unlinked"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        *(f"{name} {number}" for name in ("written", "synced", "renamed", "named", "counted") for number in (1, 2)),
+        "rolled_up 1",
+        "replaced 1",
+        "unlinked 1",
+        "unlinked 4",
+        "dropped 1",
+    ],
+)
 def test_housekeeping_killed_at_any_step_changes_nothing(tmp_path: Path, step: str) -> None:
     filled(tmp_path, 3)
     before = totals(tmp_path)
@@ -174,7 +191,7 @@ def test_housekeeping_killed_at_any_step_changes_nothing(tmp_path: Path, step: s
         maintain(ledger)
     assert totals(tmp_path) == before
     assert verify(Reader(tmp_path)) == []
-    assert on_disk(tmp_path) == 1
+    assert on_disk(tmp_path) == 2
 
 
 def test_the_commands_print_what_counts_and_what_was_done(tmp_path: Path) -> None:
@@ -186,10 +203,10 @@ def test_the_commands_print_what_counts_and_what_was_done(tmp_path: Path) -> Non
         return answer.stdout
 
     assert len(run("files").splitlines()) == 4
-    assert run("maintain") == "1 day compacted, 0 days dropped, 0 files removed\n"
+    assert run("maintain") == "1 day rolled up, 1 day compacted, 0 days dropped, 0 files removed\n"
     (path,) = run("files").splitlines()
     assert run("files", "--sql") == f"read_parquet(['{path}'], hive_partitioning = false)\n"
-    assert run("maintain", "--keep-days", "7") == "0 days compacted, 1 day dropped, 0 files removed\n"
+    assert run("maintain", "--keep-days", "7") == "0 days rolled up, 0 days compacted, 1 day dropped, 0 files removed\n"
     assert run("files") == ""
 
 

@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from netledger.errors import LedgerError
+from netledger.ledger.database import MIGRATIONS
 from netledger.ledger.reader import Reader, Snapshot, read_parquet
 from netledger.ledger.rows import STORED_COLUMNS
 from netledger.receipt import COUNT_MAX
@@ -149,7 +150,7 @@ def test_a_store_that_is_being_made_has_no_version(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").touch()
     assert Reader(tmp_path).version() == 0
     with opened(tmp_path):
-        assert Reader(tmp_path).version() == 1
+        assert Reader(tmp_path).version() == len(MIGRATIONS)
 
 
 def test_an_odd_path_is_only_a_path(tmp_path: Path) -> None:

@@ -2,13 +2,19 @@
 
 # ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
 
+import json as json_text
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netledger.cli.options import ConfigFile, Store, load_config
+from netledger.cli.options import ConfigFile, Json, Store, load_config
+
+if TYPE_CHECKING:
+    from netledger.ledger.maintain import Kept, Progress
 
 
 def maintain(
@@ -20,43 +26,81 @@ def maintain(
         typer.Option(
             min=1,
             metavar="DAYS",
-            help="Remove rows of intervals that began more than so many days ago; receipts stay. Default: keep all.",
+            help="Remove rows of days that began more than so many days ago; hourly sums of hosts and receipts stay. "
+            "Default: as configured, else keep all.",
         ),
     ] = None,
+    keep_rollup_days: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="DAYS",
+            help="Remove hourly sums too, after so many days, and not before the rows. Default: the same.",
+        ),
+    ] = None,
+    json: Json = False,
 ) -> None:
-    """Make one file of each closed day, and remove files that do not count any more. Totals never change by it.
+    """Add up closed hours by host, make one file of each closed day, and remove what is too old or does not count.
 
-    It may run while `netledger run` counts, and be interrupted at any time.
+    Totals never change by it. It may run while `netledger run` counts, and be interrupted at any time.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from netledger.errors import LedgerError
     from netledger.intervals import SystemClock
     from netledger.ledger import Ledger
     from netledger.ledger import maintain as housekeeping
 
-    directory = Path(load_config(config, store).store)
+    settings = load_config(config, store)
+    directory = Path(settings.store)
     if not directory.is_dir():
         # To make an empty store by mistake would hide the mistake.
         raise LedgerError(str(directory), "open", "there is no store", "see --store")
     ledger = Ledger(directory, clock=SystemClock())
     ledger.open()
     try:
-        with Progress(console=Console(file=sys.stderr), transient=True) as bar:
-            task = bar.add_task("")
+        with _progress() as progress:
             kept = housekeeping.maintain(
-                ledger,
-                keep_days=keep_days,
-                progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+                ledger, keep_days=keep_days, keep_rollup_days=keep_rollup_days, progress=progress
             )
     finally:
         ledger.close()
-    typer.echo(
-        f"{_days(len(kept.days_compacted))} compacted, {_days(len(kept.days_dropped))} dropped, "
-        f"{kept.files_removed} {'file' if kept.files_removed == 1 else 'files'} removed"
-    )
+    typer.echo(json_text.dumps(_as_json(kept), indent=2) if json else _as_text(kept))
 
 
-def _days(number: int) -> str:
-    return f"{number} {'day' if number == 1 else 'days'}"
+@contextmanager
+def _progress() -> "Iterator[Progress]":
+    """A bar where somebody can see it."""
+    if not sys.stderr.isatty():
+        yield lambda _what, _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(file=sys.stderr), transient=True) as bar:
+        task = bar.add_task("")
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+def _as_json(kept: "Kept") -> dict[str, object]:
+    return {
+        "days_rolled_up": kept.days_rolled_up,
+        "days_compacted": kept.days_compacted,
+        "days_dropped": kept.days_dropped,
+        "rollup_days_dropped": kept.rollup_days_dropped,
+        "files_removed": kept.files_removed,
+    }
+
+
+def _as_text(kept: "Kept") -> str:
+    parts = [
+        f"{_counted(len(kept.days_rolled_up), 'day')} rolled up",
+        f"{_counted(len(kept.days_compacted), 'day')} compacted",
+        f"{_counted(len(kept.days_dropped), 'day')} dropped",
+        f"{_counted(kept.files_removed, 'file')} removed",
+    ]
+    if kept.rollup_days_dropped:
+        parts.insert(3, f"hourly sums of {_counted(len(kept.rollup_days_dropped), 'day')} dropped")
+    return ", ".join(parts)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

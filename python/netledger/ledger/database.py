@@ -80,7 +80,13 @@ CREATE TRIGGER intervals_are_final BEFORE UPDATE ON intervals
     BEGIN SELECT raise(ABORT, 'an interval is never changed'); END;
 """
 
-MIGRATIONS: Final = (_VERSION_1,)
+_VERSION_2: Final = """
+ALTER TABLE files ADD COLUMN rolled_up INTEGER NOT NULL DEFAULT 0;   -- its rows are in rollup_hour as well
+-- Nobody rolled up what was dropped until now.
+INSERT INTO days_dropped SELECT 'rollup_hour', day, dropped_at FROM days_dropped WHERE tab = 'traffic';
+"""
+
+MIGRATIONS: Final = (_VERSION_1, _VERSION_2)
 """What each version adds to the one before; never edited after a release."""
 
 

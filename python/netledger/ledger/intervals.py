@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 TRAFFIC: Final = "traffic"
 """The kind of rows that every total is made of."""
+ROLLUP_HOUR: Final = "rollup_hour"
+"""The kind of rows that tell what each host did in an hour; see :mod:`netledger.ledger.rollup`."""
 
 _COLUMNS: Final = "node, meter, seq, interval_start, interval_end, rows, receipt, digest, position, previous, chain"
 

@@ -1,29 +1,26 @@
-"""Housekeeping: one file for each closed day, old days without their rows, and what is dropped removed in the end.
+"""Housekeeping: hourly sums, one file for each closed day, and old days without their rows.
 
 Each step can be killed at any moment and repeated. A reader that took its list of files before a step goes on reading
 them: files that do not count any more stay for :data:`GRACE_NS`.
 """
 
 import contextlib
-import secrets
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, final
 
 from netledger.errors import DamageError
 from netledger.intervals import DAY_NS, SECOND_NS
 from netledger.ledger import database
 from netledger.ledger.files import explained
-from netledger.ledger.intervals import TRAFFIC
-from netledger.ledger.reader import VIEW, Reader
-from netledger.ledger.rows import ROW_GROUP_ROWS, STORED_COLUMNS, as_stored, parquet_writer
-from netledger.ledger.store import Ledger, NewFile, day_of, described, insert_file, sha256_of
+from netledger.ledger.intervals import ROLLUP_HOUR, TRAFFIC
+from netledger.ledger.recovery import alone_in_housekeeping, remove_unfinished
+from netledger.ledger.rollup import closed_before_ns, compact, roll_up
+from netledger.ledger.spill import remove_left
+from netledger.ledger.store import Ledger, day_of
 from netledger.receipt import parse_rfc3339
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+__all__ = ["CLOSED_AFTER_NS", "GRACE_NS", "Kept", "compact", "maintain", "remove_dropped", "roll_up"]
 
 GRACE_NS: Final = 15 * 60 * SECOND_NS
 """How long a file outlives the moment from which it does not count: longer than the longest question."""
@@ -34,8 +31,6 @@ CLOSED_AFTER_NS: Final = 6 * 3600 * SECOND_NS
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how many steps of it are done, and how many there are."""
 
-_SUMS: Final = ("count(*)", *(f"sum({name})" for name in STORED_COLUMNS[-4:]))
-
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -43,90 +38,102 @@ class Kept:
     """What housekeeping has done.
 
     Attributes:
+        days_rolled_up: days of which rows were added up by the hour.
         days_compacted: days that are one file now.
         days_dropped: days whose rows were too old.
+        rollup_days_dropped: days whose hourly sums were too old as well.
         files_removed: files that did not count any more.
     """
 
+    days_rolled_up: tuple[str, ...] = ()
     days_compacted: tuple[str, ...] = ()
     days_dropped: tuple[str, ...] = ()
+    rollup_days_dropped: tuple[str, ...] = ()
     files_removed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Input:
-    number: int
-    path: str
-    rows: int
-    sha256: bytes
-    start_ns: int
-    end_ns: int
 
 
 def no_progress(_what: str, _done: int, _all: int) -> None:
     """Says nothing."""
 
 
-def maintain(ledger: Ledger, *, keep_days: int | None = None, progress: Progress = no_progress) -> Kept:
-    """Drops days that began more than ``keep_days`` ago, compacts closed ones, and removes what is dropped.
+@dataclass(slots=True)
+class _Work:
+    """One housekeeping under way."""
 
-    Blocks for the disk; a day of nine million rows takes some seconds and at most half a gigabyte of memory.
+    ledger: Ledger
+    # The first day whose rows stay, and the first whose hourly sums do; what is empty keeps all.
+    rows_from: str
+    hours_from: str
+    progress: Progress
+    rolled_up: list[str] = field(default_factory=list)
+    compacted: list[str] = field(default_factory=list)
+    dropped: dict[str, list[str]] = field(default_factory=lambda: {TRAFFIC: [], ROLLUP_HOUR: []})
+    removed: int = 0
+    damage: list[DamageError] = field(default_factory=list)
+
+    def release(self) -> None:
+        """Drops what is too old, and removes what has been dropped long enough."""
+        for tab, before in ((TRAFFIC, self.rows_from), (ROLLUP_HOUR, self.hours_from)):
+            self.dropped[tab] += _drop_days(self.ledger, tab, before, hours_from=self.hours_from)
+        self.removed += remove_dropped(self.ledger)
+
+    def each(self, what: str, days: Sequence[str], act: Callable[[str], bool]) -> list[str]:
+        """Does something with each day; one that is damaged holds up no other. Gives the days where it was done."""
+        done = []
+        for number, day in enumerate(days):
+            self.progress(f"{what} {day}", number, len(days))
+            try:
+                if act(day):
+                    done.append(day)
+            except DamageError as error:
+                self.damage.append(error)
+        return done
+
+
+def maintain(
+    ledger: Ledger,
+    *,
+    keep_days: int | None = None,
+    keep_rollup_days: int | None = None,
+    progress: Progress = no_progress,
+) -> Kept:
+    """Rolls up closed hours, compacts closed days, drops what is too old, and removes what is dropped.
+
+    Rows go when their day began more than ``keep_days`` ago, and not before they are rolled up. Hourly sums go after
+    ``keep_rollup_days``, and never before the rows. Where nothing is given, nothing goes.
+
+    Waits for another housekeeping of the same store. Blocks for the disk; a day of nine million rows takes some
+    seconds and at most half a gigabyte of memory.
 
     Raises:
         LedgerError: the disk is full, broken or refuses. What is done is done; repeat it later.
-        DamageError: a file is not what was committed, or a total would change. Nothing was changed there.
+        DamageError: a file is not what was committed, or a total would change. Nothing was changed there, and all
+            else is done.
     """
-    dropped = [] if keep_days is None else _drop_days(ledger, day_of(ledger.now_ns() - keep_days * DAY_NS))
-    days = _to_compact(ledger)
-    done = []
-    for number, day in enumerate(days):
-        progress(f"compact {day}", number, len(days))
-        if compact(ledger, day):
-            done.append(day)
-    progress("remove", len(days), len(days))
-    return Kept(tuple(done), tuple(dropped), remove_dropped(ledger))
-
-
-def compact(ledger: Ledger, day: str) -> bool:
-    """Puts the rows of a day into one file, ordered by host; says whether that was done.
-
-    It is not where another process did it meanwhile.
-
-    Raises:
-        LedgerError, DamageError: as :func:`maintain`.
-    """
-    with explained(ledger.store, f"compact {day}"):
-        inputs = _inputs(ledger.connection, day)
-        for one in inputs:
-            # A file that somebody changed must not become part of one that looks sound.
-            if sha256_of(ledger.store / one.path) != one.sha256:
-                raise DamageError(one.path, "compact", "it is not the file that was committed")
-        if len(inputs) < 2:  # noqa: PLR2004  # one file is what is wanted
-            return False
-        path = (ledger.store / inputs[0].path).parent / f"compacted-{secrets.token_hex(4)}.parquet"
-        with ledger.new_file(path) as temporary:
-            _write_ordered(Reader(ledger.store), [ledger.store / one.path for one in inputs], temporary)
-            _check_sums(Reader(ledger.store), [ledger.store / one.path for one in inputs], temporary)
-        new = described(path, sum(one.rows for one in inputs))
-        is_done = _replace(ledger, day, inputs, new)
-        if not is_done:
-            path.unlink()
-    return is_done
-
-
-def _replace(ledger: Ledger, day: str, inputs: Sequence[_Input], new: NewFile) -> bool:
-    """Lets a file count instead of others, if all of them still count."""
-    with database.transaction(ledger.connection):
-        live = {one.number for one in _inputs(ledger.connection, day)}
-        if not live.issuperset(one.number for one in inputs):
-            return False
-        start_ns, end_ns = min(one.start_ns for one in inputs), max(one.end_ns for one in inputs)
-        insert_file(ledger, TRAFFIC, day, new, start_ns=start_ns, end_ns=end_ns)
-        ledger.connection.executemany(
-            "UPDATE files SET dropped_at = ? WHERE id = ?", [(ledger.now_ns(), one.number) for one in inputs]
-        )
-        ledger.at_step("replaced")
-    return True
+    rows_from, hours_from = _first_days(ledger.now_ns(), keep_days, keep_rollup_days)
+    work = _Work(ledger, rows_from, hours_from, progress)
+    with explained(ledger.store, "keep in order"), alone_in_housekeeping(ledger.store):
+        old_ns = ledger.now_ns() - GRACE_NS
+        remove_unfinished(ledger.store, ledger.connection, older_than_ns=old_ns)
+        remove_left(ledger.store, older_than_ns=old_ns)
+        # First of all, for the disk may be full.
+        work.release()
+        before_ns = closed_before_ns(ledger.now_ns())
+        waiting = _to_roll_up(ledger, before_ns, hours_from)
+        work.rolled_up += work.each("roll up", waiting, lambda day: roll_up(ledger, day, before_ns=before_ns))
+        work.release()
+        work.compacted += work.each("compact", _to_compact(ledger), lambda day: compact(ledger, day))
+        progress("remove", 1, 1)
+        work.removed += remove_dropped(ledger)
+    if work.damage:
+        raise work.damage[0]
+    return Kept(
+        tuple(work.rolled_up),
+        tuple(work.compacted),
+        tuple(work.dropped[TRAFFIC]),
+        tuple(work.dropped[ROLLUP_HOUR]),
+        work.removed,
+    )
 
 
 def remove_dropped(ledger: Ledger) -> int:
@@ -151,91 +158,64 @@ def remove_dropped(ledger: Ledger) -> int:
     return len(old)
 
 
-def _drop_days(ledger: Ledger, before: str) -> list[str]:
-    """Marks the rows of days before the given one as dropped; receipts and the chain stay."""
+def _first_days(now_ns: int, keep_days: int | None, keep_rollup_days: int | None) -> tuple[str, str]:
+    """The first day whose rows are kept, and the first whose hourly sums are."""
+    if keep_days is None:
+        return "", ""
+    rows_from = day_of(now_ns - keep_days * DAY_NS)
+    if keep_rollup_days is None:
+        return rows_from, ""
+    return rows_from, day_of(now_ns - max(keep_days, keep_rollup_days) * DAY_NS)
+
+
+def _drop_days(ledger: Ledger, tab: str, before: str, *, hours_from: str) -> list[str]:
+    """Marks what is older than a day as dropped; receipts and the chain stay.
+
+    Rows that are not rolled up, of days whose hourly sums are kept, stay with all others of their day.
+    """
     with explained(ledger.store, "drop"), database.transaction(ledger.connection):
-        days = [
-            day
-            for (day,) in ledger.connection.execute(
-                "SELECT DISTINCT day FROM files WHERE tab = ? AND day < ? AND dropped_at IS NULL ORDER BY day",
-                (TRAFFIC, before),
-            )
-        ]
-        for day in days:
+        days = ledger.connection.execute(
+            "SELECT day, tab = ?3 AND NOT min(rolled_up) FROM files WHERE tab = ?1 AND day < ?2 AND dropped_at IS NULL "
+            "GROUP BY day HAVING tab <> ?3 OR min(rolled_up) OR day < ?4 ORDER BY day",
+            (tab, before, TRAFFIC, hours_from),
+        ).fetchall()
+        for day, is_without_hours in days:
+            # What was never rolled up is missing among the hourly sums too.
+            for gone in (tab, ROLLUP_HOUR) if is_without_hours else (tab,):
+                ledger.connection.execute(
+                    "INSERT OR REPLACE INTO days_dropped VALUES (?, ?, ?)", (gone, day, ledger.now_ns())
+                )
             ledger.connection.execute(
-                "INSERT OR REPLACE INTO days_dropped VALUES (?, ?, ?)", (TRAFFIC, day, ledger.now_ns())
+                "UPDATE files SET dropped_at = ? WHERE tab = ? AND day = ? AND dropped_at IS NULL",
+                (ledger.now_ns(), tab, day),
             )
-        ledger.connection.execute(
-            "UPDATE files SET dropped_at = ? WHERE day < ? AND dropped_at IS NULL", (ledger.now_ns(), before)
-        )
-        ledger.connection.execute(
-            "DELETE FROM exports_due WHERE (node, meter, seq) IN "
-            "(SELECT node, meter, seq FROM intervals WHERE interval_start < ?)",
-            (_start_of(before),),
-        )
-    return days
+        ledger.at_step("dropped")
+        if tab == TRAFFIC and before:
+            ledger.connection.execute(
+                "DELETE FROM exports_due WHERE (node, meter, seq) IN "
+                "(SELECT node, meter, seq FROM intervals WHERE interval_start < ?)",
+                (parse_rfc3339(f"{before}T00:00:00Z"),),
+            )
+    return [day for day, _ in days]
 
 
-def _start_of(day: str) -> int:
-    return parse_rfc3339(f"{day}T00:00:00Z")
-
-
-def _to_compact(ledger: Ledger) -> list[str]:
-    """Closed days of which there is more than one file."""
+def _to_roll_up(ledger: Ledger, before_ns: int, hours_from: str) -> list[str]:
+    """Days with rows of closed hours that are not rolled up, and whose hourly sums are to be kept."""
     with explained(ledger.store, "read"):
         rows = ledger.connection.execute(
-            "SELECT day FROM files WHERE tab = ? AND day < ? AND dropped_at IS NULL GROUP BY day HAVING count(*) > 1 "
-            "ORDER BY day",
-            (TRAFFIC, day_of(ledger.now_ns() - CLOSED_AFTER_NS)),
+            "SELECT DISTINCT day FROM files WHERE tab = ? AND NOT rolled_up AND interval_start < ? AND day >= ? "
+            "AND dropped_at IS NULL ORDER BY day",
+            (TRAFFIC, before_ns, hours_from),
         ).fetchall()
     return [day for (day,) in rows]
 
 
-def _inputs(connection: sqlite3.Connection, day: str) -> list[_Input]:
-    rows = connection.execute(
-        "SELECT id, path, rows, sha256, interval_start, interval_end FROM files "
-        "WHERE tab = ? AND day = ? AND dropped_at IS NULL ORDER BY id",
-        (TRAFFIC, day),
-    ).fetchall()
-    return [_Input(*row) for row in rows]
-
-
-def _write_ordered(reader: Reader, inputs: Sequence[Path], path: Path) -> None:
-    with reader.rows(inputs) as connection, parquet_writer(path) as file:
-        columns = ", ".join(STORED_COLUMNS)
-        order = "host, interval_start, node, meter, seq, account"
-        # By `sql`: `execute` may hand over batches in another order than was asked for.
-        batches = connection.sql(
-            f"SELECT {columns} FROM {VIEW} ORDER BY {order}"  # noqa: S608  # our own words
-        ).to_arrow_reader(ROW_GROUP_ROWS)
-        for table in _pieces(batches):
-            file.write_table(as_stored(table), row_group_size=ROW_GROUP_ROWS)
-
-
-def _pieces(batches: "pa.RecordBatchReader") -> Iterator["pa.Table"]:
-    """Batches put together to whole row groups."""
-    import pyarrow as pa
-
-    waiting: list[pa.RecordBatch] = []
-    for batch in batches:
-        waiting.append(batch)
-        if sum(one.num_rows for one in waiting) >= ROW_GROUP_ROWS:
-            yield pa.Table.from_batches(waiting)
-            waiting = []
-    if waiting:
-        yield pa.Table.from_batches(waiting)
-
-
-def _check_sums(reader: Reader, inputs: Sequence[Path], path: Path) -> None:
-    """Refuses a file that would change a total, of any interval.
-
-    Raises:
-        DamageError: so it is.
-    """
-    question = f"SELECT node, meter, seq, {', '.join(_SUMS)} FROM {VIEW} GROUP BY ALL ORDER BY ALL"  # noqa: S608  # our own words
-    found = []
-    for files in (inputs, [path]):
-        with reader.rows(files) as connection:
-            found.append(connection.sql(question).fetchall())
-    if found[0] != found[1]:
-        raise DamageError(str(path.parent), "compact", "the sums would change; nothing was changed")
+def _to_compact(ledger: Ledger) -> list[str]:
+    """Closed days of which there is more than one file of rows, or of hourly sums."""
+    with explained(ledger.store, "read"):
+        rows = ledger.connection.execute(
+            "SELECT DISTINCT day FROM files WHERE day < ? AND dropped_at IS NULL GROUP BY tab, day HAVING count(*) > 1 "
+            "ORDER BY day",
+            (day_of(ledger.now_ns() - CLOSED_AFTER_NS),),
+        ).fetchall()
+    return [day for (day,) in rows]

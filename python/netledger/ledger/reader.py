@@ -5,7 +5,6 @@ may only read.
 """
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar, final
 from netledger.errors import LedgerError
 from netledger.ledger import database
 from netledger.ledger.files import explained
-from netledger.ledger.intervals import TRAFFIC, IntervalRow, intervals_of
+from netledger.ledger.intervals import ROLLUP_HOUR, TRAFFIC, IntervalRow, intervals_of
 from netledger.ledger.rows import STORED_COLUMNS
+from netledger.ledger.spill import spill_directory
+from netledger.schema import COUNTER_COLUMNS
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 VIEW: Final = "traffic"
 """What a question calls the rows."""
 
-_MEMORY: Final = "512MB"
+HOURLY_COLUMNS: Final = ("interval_start", "interval_end", "node", "meter", "account", "host", *COUNTER_COLUMNS)
+"""What rows and rollups have in common. Beside them stands ``row_count``: how many rows one line was added up from."""
+
+_MEMORY_MEGABYTES: Final = 512
 _THREADS: Final = 2
 _TRIES: Final = 20
 _BUSY_SECONDS: Final = 10.0
@@ -46,11 +50,17 @@ class Snapshot:
             which it wants by ``interval_start``.
         intervals: those that begin in the period, by node, meter and number.
         days_dropped: UTC days whose rows were removed because of their age; their receipts are still here.
+        rollups: hourly sums of some rows of the period, each once.
+        not_rolled_up: those of ``files`` whose rows are in none of ``rollups``.
+        rollup_days_dropped: UTC days whose hourly sums were removed, or never made.
     """
 
     files: tuple[Path, ...]
     intervals: tuple[IntervalRow, ...]
     days_dropped: frozenset[str] = frozenset()
+    rollups: tuple[Path, ...] = ()
+    not_rolled_up: tuple[Path, ...] = ()
+    rollup_days_dropped: frozenset[str] = frozenset()
 
 
 @final
@@ -59,10 +69,14 @@ class Reader:
 
     Args:
         store: its directory.
+        memory_megabytes: what an answer may take of memory; beyond that it takes disk inside the store.
+        threads: how many processors it may use.
     """
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, *, memory_megabytes: int = _MEMORY_MEGABYTES, threads: int = _THREADS) -> None:
         self.store = store
+        self._memory_megabytes = memory_megabytes
+        self._threads = threads
 
     def version(self) -> int:
         """The version of the ledger; 0 where there is none, or a first writer is just making it.
@@ -92,16 +106,20 @@ class Reader:
         """
 
         def ask(connection: sqlite3.Connection) -> Snapshot:
-            paths = connection.execute(
-                "SELECT path FROM files WHERE tab = ?1 AND dropped_at IS NULL "
-                "AND (?2 IS NULL OR interval_end > ?2) AND (?3 IS NULL OR interval_start < ?3) ORDER BY day, id",
-                (TRAFFIC, start_ns, end_ns),
+            found = connection.execute(
+                "SELECT tab, rolled_up, path FROM files WHERE tab IN (?1, ?2) AND dropped_at IS NULL "
+                "AND (?3 IS NULL OR interval_end > ?3) AND (?4 IS NULL OR interval_start < ?4) ORDER BY day, id",
+                (TRAFFIC, ROLLUP_HOUR, start_ns, end_ns),
             ).fetchall()
-            days = connection.execute("SELECT day FROM days_dropped WHERE tab = ?", (TRAFFIC,)).fetchall()
+            files = [(tab, is_rolled_up, self.store / path) for tab, is_rolled_up, path in found]
+            days = connection.execute("SELECT tab, day FROM days_dropped").fetchall()
             return Snapshot(
-                files=tuple(self.store / path for (path,) in paths),
+                files=tuple(path for tab, _, path in files if tab == TRAFFIC),
                 intervals=tuple(intervals_of(connection, self.store, start_ns=start_ns, end_ns=end_ns)),
-                days_dropped=frozenset(day for (day,) in days),
+                days_dropped=frozenset(day for tab, day in days if tab == TRAFFIC),
+                rollups=tuple(path for tab, _, path in files if tab == ROLLUP_HOUR),
+                not_rolled_up=tuple(path for tab, is_done, path in files if tab == TRAFFIC and not is_done),
+                rollup_days_dropped=frozenset(day for tab, day in days if tab == ROLLUP_HOUR),
             )
 
         return self.read(ask)
@@ -167,11 +185,30 @@ class Reader:
         Raises:
             LedgerError: a file cannot be read, or what is asked meanwhile fails.
         """
+        with self._view(_select(files)) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def hours(self, rollups: Sequence[Path], files: Sequence[Path]) -> Iterator["duckdb.DuckDBPyConnection"]:
+        """The same with hourly sums, and the rows of ``files`` beside them: :data:`HOURLY_COLUMNS` and ``row_count``.
+
+        Raises:
+            LedgerError: as :meth:`rows`.
+        """
+        columns = ", ".join(HOURLY_COLUMNS)
+        parts = [f"SELECT {columns}, row_count FROM {read_parquet(rollups)}"] if rollups else []  # noqa: S608  # quoted there
+        if files or not rollups:
+            parts.append(f"SELECT {columns}, CAST(1 AS UBIGINT) AS row_count FROM ({_select(files)})")  # noqa: S608  # as above
+        with self._view(" UNION ALL ".join(parts)) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _view(self, select: str) -> Iterator["duckdb.DuckDBPyConnection"]:
         import duckdb
 
         try:
             with duckdb.connect(":memory:", config=self._settings()) as connection:
-                connection.execute(f"CREATE VIEW {VIEW} AS {_select(files)}")
+                connection.execute(f"CREATE VIEW {VIEW} AS {select}")
                 yield connection
         except duckdb.Error as error:
             text = " ".join(str(error).split())
@@ -182,11 +219,12 @@ class Reader:
             # Nothing may be downloaded to answer a question.
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
-            "memory_limit": _MEMORY,
-            "threads": _THREADS,
+            "memory_limit": f"{self._memory_megabytes}MB",
+            "threads": self._threads,
         }
-        if os.access(self.store, os.W_OK):
-            settings["temp_directory"] = str(self.store / "tmp")
+        directory = spill_directory(self.store)
+        # Without one it would take the working directory of the process.
+        settings["temp_directory"] = "" if directory is None else str(directory)
         return settings
 
 

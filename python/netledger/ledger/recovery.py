@@ -1,13 +1,22 @@
 """What dead writers left in the store: temporary files, and files that were renamed and never committed."""
 
+import contextlib
+import fcntl
+import os
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from netledger.durable import TEMPORARY
+from netledger.durable import FILE_MODE, TEMPORARY
+from netledger.ledger import database
+
+HOUSEKEEPING_NAMES: Final = ("compacted", "rolled-up")
+"""How the names of the files begin that housekeeping makes."""
 
 _DATA: Final = "data"
+_LOCK: Final = "maintain.lock"
 # A dead writer leaves one such file, or two if it was compacting as well, and each start clears them away. More than a
 # few mean that the ledger is not the one that belongs to the files.
 _UNKNOWN_MAX: Final = 16
@@ -45,3 +54,44 @@ def remove_leftovers(store: Path, connection: sqlite3.Connection) -> Leftovers:
     for path in removed:
         path.unlink(missing_ok=True)
     return Leftovers(tuple(sorted(removed)), tuple(sorted(kept)))
+
+
+@contextlib.contextmanager
+def alone_in_housekeeping(store: Path) -> Iterator[None]:
+    """Lets one process at a time keep a store in order; blocks as long as another one does.
+
+    Raises:
+        OSError: the lock cannot be made or taken.
+    """
+    descriptor = os.open(store / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        os.fchmod(descriptor, FILE_MODE)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_unfinished(store: Path, connection: sqlite3.Connection, *, older_than_ns: int) -> list[Path]:
+    """Removes what housekeepings that were killed left, while others may write intervals. Says what that was.
+
+    Only for who is :func:`alone_in_housekeeping`. Otherwise a store whose housekeeping is killed every hour, for lack
+    of memory, say, would fill up until the next start.
+
+    Raises:
+        OSError, sqlite3.Error: the store cannot be read or changed.
+    """
+    names = [path for kind in HOUSEKEEPING_NAMES for path in (store / _DATA).glob(f"*/day=*/{kind}-*")]
+    old = [path for path in names if path.stat().st_mtime_ns < older_than_ns]
+    if not old:
+        return []
+    with database.transaction(connection):
+        # A transaction that failed while it ended may still come to light after a power cut, with the file it names.
+        # After one that is written in its place it cannot.
+        connection.execute("INSERT INTO days_dropped VALUES ('', '', 0)")
+        connection.execute("DELETE FROM days_dropped WHERE tab = ''")
+        known = {store / path for (path,) in connection.execute("SELECT path FROM files")}
+    removed = [path for path in old if path not in known]
+    for path in removed:
+        path.unlink(missing_ok=True)
+    return removed

@@ -107,11 +107,11 @@ def stored_rows(receipt: Receipt, rows: ArrowRows) -> "pa.Table":
     return pa.table(columns, schema=schema)
 
 
-def as_stored(plain: "pa.Table") -> "pa.Table":
-    """Rows with text as plain text, in the types of the store."""
+def as_stored(plain: "pa.Table", schema: "pa.Schema | None" = None) -> "pa.Table":
+    """Rows with text as plain text, in the types of the store; those of traffic where no others are given."""
     import pyarrow as pa
 
-    schema = stored_schema()
+    schema = schema or stored_schema()
     columns = []
     for field in schema:
         column = plain.column(field.name)
@@ -127,25 +127,30 @@ def same_in_all(interval: "pa.Table") -> frozenset[str]:
     return frozenset((*_OF_INTERVAL, *empty))
 
 
-def parquet_writer(path: "Path", *, same: Collection[str] = ()) -> "parquet.ParquetWriter":
+def parquet_writer(
+    path: "Path", schema: "pa.Schema | None" = None, *, same: Collection[str] = ()
+) -> "parquet.ParquetWriter":
     """Writes a Parquet file of rows as they are stored; a context manager. Not durable by itself.
 
-    Columns that have the ``same`` value in all rows take a few bytes, and nothing is gained by compressing them.
+    They are rows of traffic where no other schema is given. Columns that have the ``same`` value in all rows take a
+    few bytes, and nothing is gained by compressing them.
 
     Raises:
         OSError: the disk is full, broken or refuses.
     """
     from pyarrow import parquet
 
+    schema = schema or stored_schema()
     delta = dict.fromkeys(COUNTER_COLUMNS, "DELTA_BINARY_PACKED") | dict.fromkeys(_ADDRESSES, "DELTA_BYTE_ARRAY")
+    delta = {name: encoding for name, encoding in delta.items() if name in schema.names}
     return parquet.ParquetWriter(
         path,
-        stored_schema(),
-        compression={name: "none" if name in same else _COMPRESSION for name in STORED_COLUMNS},
+        schema,
+        compression={name: "none" if name in same else _COMPRESSION for name in schema.names},
         # Ordered addresses and counters hardly repeat: a dictionary makes them twice as large, and slower.
-        use_dictionary=[name for name in STORED_COLUMNS if name not in delta],
+        use_dictionary=[name for name in schema.names if name not in delta],
         column_encoding=delta,
-        write_statistics=[name for name in STORED_COLUMNS if name not in _WITHOUT_STATISTICS],
+        write_statistics=[name for name in schema.names if name not in _WITHOUT_STATISTICS],
         write_page_index=True,
         write_page_checksum=True,
     )

@@ -26,7 +26,7 @@ from netledger import durable
 from netledger.durable import TEMPORARY, Step, make_directory, no_step, sync_directory
 from netledger.errors import LedgerError
 from netledger.intervals import Clock
-from netledger.ledger import database
+from netledger.ledger import database, spill
 from netledger.ledger.digest import DIGEST_BYTES, FIRST_PREVIOUS, canonical, chain, digest
 from netledger.ledger.files import StoreLock, explained
 from netledger.ledger.intervals import TRAFFIC
@@ -108,6 +108,7 @@ class Ledger:
         with explained(self.store, "open"):
             try:
                 make_directory(self.store)
+                make_directory(spill.directory_of(self.store))
                 is_alone = self._lock.open()
                 self._connection = database.connect_writer(self.store)
                 sync_directory(self.store)
@@ -280,11 +281,14 @@ class Ledger:
             self.connection.execute("INSERT INTO exports_due VALUES (?, ?, ?)", _identity(receipt))
 
 
-def insert_file(ledger: Ledger, tab: str, day: str, new: NewFile, *, start_ns: int, end_ns: int) -> None:
+def insert_file(
+    ledger: Ledger, tab: str, day: str, new: NewFile, *, start_ns: int, end_ns: int, is_rolled_up: bool = False
+) -> None:
     """Names a durable file in the ledger, within the transaction of the caller."""
     ledger.connection.execute(
-        "INSERT INTO files (tab, day, path, rows, octets, sha256, interval_start, interval_end, committed_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO files "
+        "(tab, day, path, rows, octets, sha256, interval_start, interval_end, committed_at, "
+        "rolled_up) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             tab,
             day,
@@ -295,6 +299,7 @@ def insert_file(ledger: Ledger, tab: str, day: str, new: NewFile, *, start_ns: i
             start_ns,
             end_ns,
             ledger.now_ns(),
+            is_rolled_up,
         ),
     )
 

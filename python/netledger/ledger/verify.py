@@ -15,6 +15,7 @@ from netledger.ledger.maintain import Progress, no_progress
 from netledger.ledger.reader import VIEW, Reader
 from netledger.ledger.rows import STORED_COLUMNS, as_stored, stored_schema
 from netledger.ledger.store import day_of, sha256_of
+from netledger.ledger.verify_rollups import RollupBooks, rollup_books, rollup_problems
 from netledger.receipt import parse_rfc3339
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class _File:
+    tab: str
     path: str
     day: str
     rows: int
@@ -63,6 +65,7 @@ class _Books:
     ends: Mapping[str, tuple[int, bytes]]
     days_dropped: frozenset[str]
     statuses: Mapping[_Identity, str]
+    rollups: RollupBooks
 
 
 def verify(reader: Reader, *, progress: Progress = no_progress) -> list[Problem]:
@@ -87,14 +90,14 @@ def verify(reader: Reader, *, progress: Progress = no_progress) -> list[Problem]
         if why is not None:
             problems.append(Problem(file.path, why))
     problems += _row_problems(reader, books, damaged, progress)
+    problems += [Problem(*found) for found in rollup_problems(reader, books.rollups, books.intervals, damaged)]
     return problems
 
 
 def _books(connection: "sqlite3.Connection", store: Path) -> _Books:
     files = connection.execute(
-        "SELECT path, day, rows, octets, sha256, interval_start, interval_end FROM files "
-        "WHERE tab = ? AND dropped_at IS NULL ORDER BY day, id",
-        (TRAFFIC,),
+        "SELECT tab, path, day, rows, octets, sha256, interval_start, interval_end FROM files "
+        "WHERE dropped_at IS NULL ORDER BY day, id"
     ).fetchall()
     ends = connection.execute("SELECT node, position, chain FROM chains").fetchall()
     days = connection.execute("SELECT day FROM days_dropped WHERE tab = ?", (TRAFFIC,)).fetchall()
@@ -105,6 +108,7 @@ def _books(connection: "sqlite3.Connection", store: Path) -> _Books:
         ends={node: (position, link) for node, position, link in ends},
         days_dropped=frozenset(day for (day,) in days),
         statuses={(node, meter, seq): status for node, meter, seq, status in statuses},
+        rollups=rollup_books(connection),
     )
 
 
@@ -223,7 +227,8 @@ def _row_problems(reader: Reader, books: _Books, damaged: Mapping[str, str], pro
         wanted[day_of(interval.start_ns)][interval.node, interval.meter, interval.seq] = interval
     files: dict[str, list[_File]] = defaultdict(list)
     for file in books.files:
-        files[file.day].append(file)
+        if file.tab == TRAFFIC:
+            files[file.day].append(file)
     days = sorted(wanted.keys() | files.keys())
     for number, day in enumerate(days):
         progress(f"rows of {day}", number, len(days))

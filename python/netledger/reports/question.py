@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from netledger.errors import UsageError
+from netledger.intervals import HOUR_NS
 from netledger.reports.periods import Period, Step
 from netledger.reports.where import Filter
 from netledger.schema import COUNTER_COLUMNS, ROW_COLUMNS
@@ -15,6 +16,7 @@ from netledger.schema import COUNTER_COLUMNS, ROW_COLUMNS
 DEFAULT_BY: Final = ("account", "host")
 
 _INTERVAL: Final = ("interval_start", "interval_end")
+_HOURLY: Final = frozenset(("node", "meter", "account", "host"))
 BY_COLUMNS: Final = tuple(column.name for column in ROW_COLUMNS if column.name not in (*COUNTER_COLUMNS, _INTERVAL[1]))
 """What totals can be told apart by; ``interval_start`` brings the end of the interval with it."""
 
@@ -73,13 +75,21 @@ class Question:
         intervals = _INTERVAL if _INTERVAL[0] in self.by else ()
         return (*intervals, *(name for name in self.by if name not in _INTERVAL))
 
+    def is_of_hours(self, borders: Iterable[int]) -> bool:
+        """Whether hourly sums of hosts answer it: it asks for nothing that they have not, and cuts no hour of UTC.
 
-def totals_sql(question: Question, steps: Sequence[tuple[int, int]]) -> str:
+        ``borders`` are those of the period and of its pieces, UTC nanoseconds.
+        """
+        asked = {*self.by, *self.where.columns}
+        return asked <= _HOURLY and all(border % HOUR_NS == 0 for border in borders)
+
+
+def totals_sql(question: Question, steps: Sequence[tuple[int, int]], without: Sequence[Period] = ()) -> str:
     """The totals in their order, and behind them the total of all.
 
-    ``steps`` says of each start of an interval to which piece of the period it belongs; it is empty where the period is
-    not cut. The columns of the answer: ``is_total``, ``step`` (NULL where the period is not cut), the keys, the
-    counters, and ``totals``, how many totals there are (NULL but in the last row).
+    What begins in ``without`` is left out. ``steps`` says of each start of an interval to which piece of the period it
+    belongs; it is empty where the period is not cut. The columns of the answer: ``is_total``, ``step`` (NULL where the
+    period is not cut), the keys, the counters, and ``totals``, how many totals there are (NULL but in the last row).
     """
     keys = ["step", *question.keys]
     step = "steps.step" if question.per else "CAST(NULL AS BIGINT)"
@@ -93,7 +103,7 @@ def totals_sql(question: Question, steps: Sequence[tuple[int, int]]) -> str:
 WITH {_steps(steps) if question.per else ""}sums AS (
     SELECT {step} AS step{columns}, {sums}
     FROM traffic{" JOIN steps ON traffic.interval_start = steps.interval_start" if question.per else ""}
-    WHERE {_chosen(question)}
+    WHERE {_chosen(question.period, without, "traffic.")} AND {question.where.sql}
     {f"GROUP BY {groups}" if groups else ""}
     HAVING {having}
 ), ranked AS (
@@ -107,13 +117,16 @@ ORDER BY is_total, step, place
 """  # noqa: S608  # made of names from the schema, integers, and values that were quoted where they were understood
 
 
-def undetailed_sql(question: Question) -> str:
+def undetailed_sql(question: Question, without: Sequence[Period] = (), *, is_of_hours: bool = False) -> str:
     """How many rows of hosts lack a column that a condition asks about, column by column."""
-    columns = question.where.columns
-    counts = ", ".join(f"count(*) - count({column}) AS {column}" for column in columns)
+    rows = "row_count" if is_of_hours else "1"
+    counts = ", ".join(
+        f"CAST(coalesce(sum(CASE WHEN {column} IS NULL THEN {rows} ELSE 0 END), 0) AS BIGINT) AS {column}"
+        for column in question.where.columns
+    )
     return (
         f"SELECT {counts} FROM traffic "  # noqa: S608  # as above
-        f"WHERE account = 'host' AND {_period(question.period)} AND {question.where.interval_sql}"
+        f"WHERE account = 'host' AND {_chosen(question.period, without)} AND {question.where.interval_sql}"
     )
 
 
@@ -123,11 +136,12 @@ def _steps(steps: Iterable[tuple[int, int]]) -> str:
     return f"steps (interval_start, step) AS (VALUES {values}), "
 
 
-def _chosen(question: Question) -> str:
-    return f"{_period(question.period, 'traffic.')} AND {question.where.sql}"
+def _chosen(period: Period, without: Iterable[Period], prefix: str = "") -> str:
+    inside = _within(period, prefix)
+    return " AND ".join([inside, *(f"NOT ({_within(one, prefix)})" for one in without)])
 
 
-def _period(period: Period, prefix: str = "") -> str:
+def _within(period: Period, prefix: str) -> str:
     return f"{prefix}interval_start >= {period.start_ns} AND {prefix}interval_start < {period.end_ns}"
 
 

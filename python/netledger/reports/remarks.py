@@ -58,6 +58,12 @@ def notes(answer: Answer, zone: Zone) -> list[str]:
         )
     if answer.crossing:
         sentences.append(f"{counted(answer.crossing, 'interval')} across a border: counted where they begin, and whole")
+    if answer.days_of_hours:
+        days = answer.days_of_hours
+        sentences.append(
+            f"the detail of {counted(len(days), 'UTC day')} was removed because of its age: {_days(days)}; "
+            "these totals rest on hourly sums, which were proven when they were made"
+        )
     if question.where.is_of_rows:
         sentences.extend(_hidden(answer))
     return sentences
@@ -108,8 +114,17 @@ def _listed(head: str, spans: Sequence[Period], zone: Zone) -> Iterator[str]:
 def _removed(answer: Answer) -> Iterator[str]:
     days = answer.days_dropped
     if days:
-        span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-        yield f"rows of {counted(len(days), 'UTC day')} were removed because of their age: {span}"
+        text = f"rows of {counted(len(days), 'UTC day')} were removed because of their age: {_days(days)}"
+        if answer.days_with_hours:
+            text += (
+                f"; their totals by node, meter, account and host are kept for whole hours of UTC"
+                f"{'' if len(answer.days_with_hours) == len(days) else ' from ' + answer.days_with_hours[0]}"
+            )
+        yield text
+
+
+def _days(days: Sequence[str]) -> str:
+    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
 
 
 def _hidden(answer: Answer) -> Iterator[str]:

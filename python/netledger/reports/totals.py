@@ -1,20 +1,25 @@
 """Totals out of the ledger, and the intervals that they rest on."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from netledger.errors import LedgerError
+from netledger.intervals import DAY_NS, HOUR_NS
 from netledger.ledger.intervals import IntervalRow
 from netledger.ledger.reader import Reader, Snapshot
 from netledger.ledger.store import day_of
-from netledger.receipt import COUNT_MAX, Balance, Count
+from netledger.receipt import COUNT_MAX, Balance, Count, parse_rfc3339
 from netledger.reports.coverage import Coverage, coverage, crossing
 from netledger.reports.periods import Calendar, Period
 from netledger.reports.question import DEFAULT_BY, Question, totals_sql, undetailed_sql
 from netledger.reports.where import Filter
+
+if TYPE_CHECKING:
+    import duckdb
 
 Value = str | int | bytes | None
 """Of a cell: names, numbers, moments in UTC nanoseconds, addresses as the ledger has them, or nothing."""
@@ -61,7 +66,10 @@ class Answer:
         coverage: what they cover, meter by meter.
         crossing: how many of them reach over a border of the period, or of its pieces.
         undetailed: of the columns that conditions ask about, how many rows have nothing there.
-        days_dropped: UTC days whose receipts are here and whose rows were removed because of their age.
+        days_dropped: UTC days whose receipts are here and whose rows were removed because of their age; the totals are
+            without them.
+        days_of_hours: the same, but the totals are whole: they rest on hourly sums, which are still there.
+        days_with_hours: those of ``days_dropped`` of which there are hourly sums that do not answer this question.
         now_ns: when it was asked.
     """
 
@@ -73,6 +81,8 @@ class Answer:
     crossing: int
     undetailed: Mapping[str, int]
     days_dropped: Sequence[str]
+    days_of_hours: Sequence[str]
+    days_with_hours: Sequence[str]
     now_ns: int
 
 
@@ -99,18 +109,22 @@ def answer(reader: Reader, snapshot: Snapshot, question: Question, calendar: Cal
     ]
     pieces = calendar.split(period, question.per) if question.per else [period]
     borders = [piece.start_ns for piece in pieces]
-    steps = sorted({(one.start_ns, bisect_right(borders, one.start_ns) - 1) for one in intervals})
-    kept = [one for one in intervals if day_of(one.start_ns) not in snapshot.days_dropped]
+    is_of_hours = bool(snapshot.rollups) and question.is_of_hours([*borders, period.end_ns])
+    gone = snapshot.rollup_days_dropped if is_of_hours else snapshot.days_dropped
+    kept = [one for one in intervals if day_of(one.start_ns) not in gone]
+    days = {day_of(one.start_ns) for one in intervals}
     totals, undetailed = _nothing(question), {}
     if any(one.rows for one in kept):
-        # Rows and not Arrow: to load what reads that takes longer than most answers.
-        with reader.rows(snapshot.files) as connection:
-            totals = _totals(connection.sql(totals_sql(question, steps)).fetchall(), question, pieces)
+        steps = _steps(kept, borders, is_of_hours=is_of_hours)
+        without = _whole_days(days & gone)
+        with _rows(reader, snapshot, is_of_hours=is_of_hours) as connection:
+            # Rows and not Arrow: to load what reads that takes longer than most answers.
+            totals = _totals(connection.sql(totals_sql(question, steps, without)).fetchall(), question, pieces)
+            if question.where.columns:
+                asked = undetailed_sql(question, without, is_of_hours=is_of_hours)
+                (counts,) = connection.sql(asked).fetchall()
+                undetailed = {name: count for name, count in zip(question.where.columns, counts, strict=True) if count}
     _check(totals, kept, question)
-    if kept and question.where.columns:
-        with reader.rows(snapshot.files) as connection:
-            (counts,) = connection.sql(undetailed_sql(question)).fetchall()
-        undetailed = {name: count for name, count in zip(question.where.columns, counts, strict=True) if count}
     return Answer(
         question=question,
         totals=totals,
@@ -119,9 +133,36 @@ def answer(reader: Reader, snapshot: Snapshot, question: Question, calendar: Cal
         coverage=coverage(near, period, now_ns=now_ns),
         crossing=crossing(near, [*borders, period.end_ns]),
         undetailed=undetailed,
-        days_dropped=sorted({day_of(one.start_ns) for one in intervals} & snapshot.days_dropped),
+        days_dropped=sorted(days & gone),
+        days_of_hours=sorted((days & snapshot.days_dropped) - gone),
+        days_with_hours=sorted((days & gone) - snapshot.rollup_days_dropped),
         now_ns=now_ns,
     )
+
+
+def _rows(
+    reader: Reader, snapshot: Snapshot, *, is_of_hours: bool
+) -> AbstractContextManager["duckdb.DuckDBPyConnection"]:
+    return reader.hours(snapshot.rollups, snapshot.not_rolled_up) if is_of_hours else reader.rows(snapshot.files)
+
+
+def _steps(intervals: Iterable[IntervalRow], borders: Sequence[int], *, is_of_hours: bool) -> list[tuple[int, int]]:
+    """To which piece each start belongs that a row can have; hourly sums have that of their hour."""
+    starts = {one.start_ns for one in intervals}
+    if is_of_hours:
+        starts |= {start_ns // HOUR_NS * HOUR_NS for start_ns in starts}
+    return [(start_ns, bisect_right(borders, start_ns) - 1) for start_ns in sorted(starts)]
+
+
+def _whole_days(days: Iterable[str]) -> list[Period]:
+    """UTC days as moments, those that follow each other as one."""
+    found: list[Period] = []
+    for day in sorted(days):
+        start_ns = parse_rfc3339(f"{day}T00:00:00Z")
+        if found and found[-1].end_ns == start_ns:
+            start_ns = found.pop().start_ns
+        found.append(Period(start_ns, parse_rfc3339(f"{day}T00:00:00Z") + DAY_NS))
+    return found
 
 
 def _taken(snapshot: Snapshot, question: Question) -> list[IntervalRow]:
