@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    Connection = duckdb.DuckDBPyConnection
+    """Of an engine that answers questions, for who may not name it."""
+
 VIEW: Final = "traffic"
 """What a question calls the rows."""
 

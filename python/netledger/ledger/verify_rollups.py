@@ -123,7 +123,7 @@ def _against_receipts(
 ) -> Iterator[tuple[str, str]]:
     """Hour by hour: how many rows there were, and where the kernel counted too, what they come to."""
     begun: dict[_Hour, list[IntervalRow]] = defaultdict(list)
-    for one in intervals:
+    for one in (one for one in intervals if one.rows):
         begun[one.node, one.meter, one.start_ns // HOUR_NS * HOUR_NS].append(one)
     with reader.hours(hours, others) as connection:
         sums = connection.sql(

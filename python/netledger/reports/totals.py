@@ -19,7 +19,7 @@ from netledger.reports.question import DEFAULT_BY, Question, totals_sql, undetai
 from netledger.reports.where import Filter
 
 if TYPE_CHECKING:
-    import duckdb
+    from netledger.ledger.reader import Connection
 
 Value = str | int | bytes | None
 """Of a cell: names, numbers, moments in UTC nanoseconds, addresses as the ledger has them, or nothing."""
@@ -140,9 +140,7 @@ def answer(reader: Reader, snapshot: Snapshot, question: Question, calendar: Cal
     )
 
 
-def _rows(
-    reader: Reader, snapshot: Snapshot, *, is_of_hours: bool
-) -> AbstractContextManager["duckdb.DuckDBPyConnection"]:
+def _rows(reader: Reader, snapshot: Snapshot, *, is_of_hours: bool) -> AbstractContextManager["Connection"]:
     return reader.hours(snapshot.rollups, snapshot.not_rolled_up) if is_of_hours else reader.rows(snapshot.files)
 
 
