@@ -13,7 +13,9 @@
     ├── CaptureError               a capture file cannot be read                                 exit 1
     ├── LedgerError                the store refuses, is damaged or of another version           exit 1
     │   └── DamageError            what it holds cannot be what was committed                    exit 1; audit: 4
-    └── ExportError                an interval could not be written                              exit 1
+    ├── ExportError                an interval could not be written                              exit 1
+    └── LiveError                  the running daemon cannot be asked                            exit 1
+        └── NotRunningError        none runs here
 
 Every error prints as ``subject: operation: cause``; the hint goes on a line of its own. The native core raises these
 very classes.
@@ -87,3 +89,11 @@ class DamageError(LedgerError):
 
 class ExportError(NetledgerError):
     """An interval could not be written."""
+
+
+class LiveError(NetledgerError):
+    """The running daemon cannot be asked, or refuses the question."""
+
+
+class NotRunningError(LiveError):
+    """No daemon runs with this runtime directory."""

@@ -16,7 +16,7 @@ from netledger.errors import LedgerError
 from netledger.ledger.database import MIGRATIONS
 from netledger.ledger.reader import Reader, Snapshot, read_parquet
 from netledger.ledger.rows import STORED_COLUMNS
-from netledger.receipt import COUNT_MAX
+from netledger.receipt import COUNT_MAX, Status
 from tests.unit.rows import ARROW, SECOND_NS, START_NS, batch, row
 from tests.unit.store import HOSTS, add, filled, opened
 
@@ -163,7 +163,10 @@ def test_an_odd_path_is_only_a_path(tmp_path: Path) -> None:
 
 def test_the_newest_interval_is_that_of_the_meter(tmp_path: Path) -> None:
     reader = Reader(filled(tmp_path, 3))
-    assert reader.newest(node="gw1", meter="lan") == (3, START_NS + 900 * SECOND_NS)
+    newest = reader.newest(node="gw1", meter="lan")
+    assert newest is not None
+    assert (newest.seq, newest.end_ns, newest.status) == (3, START_NS + 900 * SECOND_NS, Status.EXACT)
+    assert newest.committed_ns > 0
     assert reader.newest(node="gw2", meter="lan") is reader.newest(node="gw1", meter="dmz") is None
 
 

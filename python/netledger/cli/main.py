@@ -20,6 +20,7 @@ from netledger.cli.man import man
 from netledger.cli.read import read
 from netledger.cli.report import report
 from netledger.cli.run import run
+from netledger.cli.status import status
 from netledger.errors import NetledgerError, UsageError
 
 _EXIT_FAILED: Final = 1
@@ -36,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(status)
 app.command()(read)
 app.command()(audit)
 app.command()(files)

@@ -8,9 +8,12 @@ from typing import Final, final
 
 from netledger.config import Config, ConfigError, Meter
 from netledger.daemon import logs
+from netledger.daemon.answers import Answers
+from netledger.daemon.board import Board
 from netledger.daemon.meter import RunningMeter
 from netledger.daemon.notify import ServiceManager
 from netledger.daemon.runtime import RuntimeLock, file_system, is_in_memory
+from netledger.daemon.status_server import StatusServer
 from netledger.daemon.wakeup import Wakeup
 from netledger.errors import ExportError, LedgerError, NetledgerError
 from netledger.exports.directory import ExportDirectory
@@ -18,6 +21,7 @@ from netledger.intervals import SECOND_NS, Clock
 from netledger.ledger import Ledger
 from netledger.ledger.reader import Reader
 from netledger.pipeline import CommitQueue, Pipeline
+from netledger.pipeline.problems import Problems, Trouble
 from netledger.receipt import Receipt
 from netledger.sources.base import Past, Source
 
@@ -65,7 +69,11 @@ class Daemon:
         self._manager = ServiceManager()
         self._exports = ExportDirectory(Path(config.store))
         ledger = Ledger(Path(config.store), clock=clock)
-        self._queue = CommitQueue(Pipeline(config.node, ledger, self._exports), committed=self._committed)
+        pipeline = Pipeline(config.node, ledger, self._exports)
+        self._problems = Problems(clock)
+        self._queue = CommitQueue(pipeline, committed=self._committed, problems=self._problems)
+        self._board = Board(config, clock, self._queue, self._problems)
+        self._server = StatusServer(Path(config.runtime), Answers(self._board))
         self._meters: dict[str, RunningMeter] = {}
         self._wanted = dict(config.meters)
         self._not_before_ns: dict[str, int] = {}
@@ -93,6 +101,7 @@ class Daemon:
         lock.open()
         try:
             with self._wakeup:
+                self._server.open()
                 self._say_where()
                 self._queue.open()
                 try:
@@ -102,6 +111,7 @@ class Daemon:
                 finally:
                     kept = self._stop()
         finally:
+            self._server.close()
             lock.close()
         return _EXIT_FAILED if kept else _EXIT_DONE
 
@@ -173,9 +183,10 @@ class Daemon:
         for path in self._exports.remove_leftovers(name):
             _log.info("leftover_removed", extra={"fields": {"meter": name, "file": path}})
         source = self._make_source(name, wanted, self._config)
-        meter = RunningMeter(name, wanted, source, queue=self._queue, clock=self._clock)
+        meter = RunningMeter(name, wanted, source, queue=self._queue, clock=self._clock, problems=self._problems)
         meter.open(self._past(name))
         self._meters[name] = meter
+        self._board.opened(meter)
         _log.info("counting", extra={"fields": {"meter": name, "interval_seconds": wanted.interval_seconds}})
 
     def _past(self, name: str) -> Past:
@@ -201,9 +212,10 @@ class Daemon:
             # Should a number be used twice for this the ledger refuses it, and keeps both.
             _log_error("ledger_unknown", error, meter=name)
             return Past()
-        return Past() if newest is None else Past(seq=newest[0], end_ns=newest[1])
+        return Past() if newest is None else Past(seq=newest.seq, end_ns=newest.end_ns)
 
     def _close(self, name: str, *, keep_rules: bool) -> bool:
+        self._board.closed(name)
         try:
             self._meters.pop(name).close(keep_rules=keep_rules)
         except NetledgerError as error:
@@ -225,10 +237,15 @@ class Daemon:
             for problem in error.problems:
                 fields = {"problem": problem.at(error.file)} | ({"hint": problem.hint} if problem.hint else {})
                 _log.error("reload_refused", extra={"fields": fields})
+            hint = "netledger config check tells all; what was in effect before still is"
+            self._problems.note(Trouble.RELOAD, error.problems[0].at(error.file), hint=hint)
             return
+        self._problems.clear(Trouble.RELOAD)
         for key in ("node", "store", "runtime"):
             if getattr(config, key) != getattr(self._config, key):
                 _log.warning("needs_restart", extra={"fields": {"key": key, "in_use": getattr(self._config, key)}})
+        for name in self._wanted.keys() - config.meters.keys():
+            self._problems.clear(Trouble.NOT_COUNTING, meter=name)
         self._wanted = dict(config.meters)
         self._not_before_ns.clear()
         _log.info("reloaded", extra={"fields": {"meters": ",".join(self._wanted)}})
@@ -243,6 +260,7 @@ class Daemon:
             broken = meter.what_broke()
             if broken is not None:
                 _log_error("source_broke", broken, meter=name)
+                self._problems.note_error(Trouble.SOURCE, broken, meter=name)
                 # As if the process had died: the rules go on counting, and what is left is taken over.
                 self._close(name, keep_rules=True)
             elif self._wanted.get(name) != meter.config and not self._queue.waiting(name):
@@ -254,6 +272,7 @@ class Daemon:
                     self._open(name)
                 except NetledgerError as error:
                     _log_error("open_failed", error, meter=name, again_seconds=_OPEN_AGAIN_NS // SECOND_NS)
+                    self._problems.note_error(Trouble.NOT_COUNTING, error, meter=name)
                     self._not_before_ns[name] = self._clock.now().monotonic_ns + _OPEN_AGAIN_NS
 
     def _may_open(self, name: str) -> bool:
@@ -275,6 +294,7 @@ class Daemon:
         if receipt.reason is not None:
             fields["reason"] = receipt.reason
         _log.info("committed", extra={"fields": fields})
+        self._board.committed(receipt)
         self._wakeup.notify()
 
     def _say_where(self) -> None:

@@ -18,6 +18,7 @@ from netledger.ledger.files import explained
 from netledger.ledger.intervals import ROLLUP_HOUR, TRAFFIC, IntervalRow, intervals_of
 from netledger.ledger.rows import STORED_COLUMNS
 from netledger.ledger.spill import spill_directory
+from netledger.receipt import Status
 from netledger.schema import COUNTER_COLUMNS
 
 if TYPE_CHECKING:
@@ -64,6 +65,24 @@ class Snapshot:
     rollups: tuple[Path, ...] = ()
     not_rolled_up: tuple[Path, ...] = ()
     rollup_days_dropped: frozenset[str] = frozenset()
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newest:
+    """The newest interval of a meter.
+
+    Attributes:
+        seq: its number.
+        end_ns: where it ends, UTC nanoseconds.
+        status: how far it is proven.
+        committed_ns: when it was committed, UTC nanoseconds.
+    """
+
+    seq: int
+    end_ns: int
+    status: Status
+    committed_ns: int
 
 
 @final
@@ -127,19 +146,23 @@ class Reader:
 
         return self.read(ask)
 
-    def newest(self, *, node: str, meter: str) -> tuple[int, int] | None:
-        """Number and end (UTC nanoseconds) of a meter's newest interval; None without one.
+    def newest(self, *, node: str, meter: str) -> Newest | None:
+        """A meter's newest interval; None without one.
 
         Raises:
             LedgerError: as :meth:`snapshot`.
         """
 
-        def ask(connection: sqlite3.Connection) -> tuple[int, int] | None:
-            found: tuple[int, int] | None = connection.execute(
-                "SELECT seq, interval_end FROM intervals WHERE node = ? AND meter = ? ORDER BY seq DESC LIMIT 1",
+        def ask(connection: sqlite3.Connection) -> Newest | None:
+            found = connection.execute(
+                "SELECT seq, interval_end, status, committed_at FROM intervals WHERE node = ? AND meter = ? "
+                "ORDER BY seq DESC LIMIT 1",
                 (node, meter),
             ).fetchone()
-            return found
+            if found is None:
+                return None
+            seq, end_ns, status, committed_ns = found
+            return Newest(seq=seq, end_ns=end_ns, status=Status(status), committed_ns=committed_ns)
 
         return self.read(ask)
 

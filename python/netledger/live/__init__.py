@@ -1,0 +1,9 @@
+"""Asking a running daemon, over its socket in the runtime directory: what the two sides say to each other.
+
+Read-only: nothing that is asked changes anything. See ``docs/reference/status.md``.
+"""
+
+from netledger.live.client import Client
+from netledger.live.shape import DaemonStatus, LastCommit, LiveTable, MeterStatus, ProblemStatus
+
+__all__ = ["Client", "DaemonStatus", "LastCommit", "LiveTable", "MeterStatus", "ProblemStatus"]

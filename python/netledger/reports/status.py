@@ -1,0 +1,103 @@
+"""How a running daemon is, for people: a table of its meters, and what is wrong beneath."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, TextIO
+
+from netledger.live.shape import DaemonStatus, LastCommit, MeterStatus, ProblemStatus
+from netledger.receipt import parse_rfc3339
+from netledger.reports.remarks import counted, duration
+from netledger.reports.units import Unit, shown_bytes
+
+if TYPE_CHECKING:
+    from rich.console import Console, Group
+    from rich.table import Table
+
+_SECOND_NS: Final = 1_000_000_000
+_PIPE_COLUMNS: Final = 1000
+_COLUMNS: Final = ("meter", "open", "rows", "packets/s", "bytes/s", "lost", "waiting", "last commit")
+_RIGHT: Final = frozenset({"rows", "packets/s", "bytes/s", "lost", "waiting"})
+_UNKNOWN: Final = "-"
+
+
+def console(file: TextIO) -> "Console":
+    """Where a status is printed: as wide as the terminal, and never folded in a pipe."""
+    from rich.console import Console  # noqa: PLC0415  # commands that print no table do without
+
+    width = None if file.isatty() else _PIPE_COLUMNS
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+
+
+def shown(status: DaemonStatus) -> "Group":
+    """All of it, to be printed."""
+    from rich.console import Group  # noqa: PLC0415  # as above
+    from rich.text import Text  # noqa: PLC0415  # as above
+
+    parts: list[Text | Table] = [Text(line) for line in _head(status)]
+    if status.meters:
+        parts += [Text(), _table(status)]
+    parts.append(Text())
+    if not status.problems:
+        parts.append(Text("all is well", style="green"))
+    for problem in status.problems:
+        parts.append(Text(_problem(problem, status), style="bold red"))
+        if problem.hint is not None:
+            parts.append(Text(f"  hint: {problem.hint}"))
+    return Group(*parts)
+
+
+def _head(status: DaemonStatus) -> Iterator[str]:
+    running = duration(_since_ns(status.started_at, status))
+    yield f"netledger {status.version} on {status.node}, pid {status.pid}, runs for {running}"
+    yield f"store {status.store}, runtime {status.runtime}"
+
+
+def _table(status: DaemonStatus) -> "Table":
+    from rich.table import Table  # noqa: PLC0415  # as above
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in _COLUMNS:
+        table.add_column(name, justify="right" if name in _RIGHT else "left")
+    for meter in status.meters:
+        table.add_row(*_cells(meter, status))
+    return table
+
+
+def _cells(meter: MeterStatus, status: DaemonStatus) -> list[str]:
+    age = None if meter.interval_age_seconds is None else duration(meter.interval_age_seconds * _SECOND_NS)
+    rate = meter.bytes_per_second
+    waiting = f"{meter.intervals_waiting:,}{' + export' if meter.is_export_due else ''}"
+    return [
+        meter.name,
+        f"{age or _UNKNOWN} of {duration(meter.interval_seconds * _SECOND_NS)}",
+        f"{_number(meter.rows)} of {meter.rows_max:,}",
+        _number(meter.packets_per_second),
+        _UNKNOWN if rate is None else shown_bytes(rate, Unit.AUTO),
+        _number(meter.lost_packets),
+        waiting,
+        "none yet" if meter.last_commit is None else _commit(meter.last_commit, status),
+    ]
+
+
+def _commit(commit: LastCommit, status: DaemonStatus) -> str:
+    ago = duration(_since_ns(commit.committed_at, status))
+    return f"{commit.seq:,} {commit.status}, {ago} ago"
+
+
+def _problem(problem: ProblemStatus, status: DaemonStatus) -> str:
+    whose = "" if problem.meter is None else f", meter {problem.meter}"
+    lasts = duration(_since_ns(problem.since, status))
+    return f"{problem.what}{whose}, for {lasts}: {problem.why}"
+
+
+def _since_ns(text: str, status: DaemonStatus) -> int:
+    # The wall clock may have been stepped since.
+    return max(0, parse_rfc3339(status.now) - parse_rfc3339(text))
+
+
+def _number(value: int | None) -> str:
+    return _UNKNOWN if value is None else f"{value:,}"
+
+
+def waiting_line(meter: str, generations: int) -> str:
+    """What lies in the runtime directory of a meter while nobody runs."""
+    return f"meter {meter}: {counted(generations, 'generation')} in the runtime directory, committed at the next start"
