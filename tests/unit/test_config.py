@@ -17,6 +17,10 @@ interval = "1h"
 store = "/srv/ledger"
 runtime = "/run/other"
 
+[ledger]
+keep_detail = "90d"
+keep_rollups = "730d"
+
 [meters.lan]
 source = "nflog"
 interval = "90s"
@@ -44,6 +48,7 @@ GROUP_HINT = (
     'hint: as in [[meters.lan.nflog.groups]] with group = 5 and account = "destination", '
     'or in one line: groups = [{ group = 5, account = "destination" }]'
 )
+DAYS_HINT = 'hint: as in "90d"; leave it out to keep all'
 KEY_HINT = 'hint: "host", "peer", "protocol", "host_port", "peer_port", "interface" or "label"'
 LONG_HINT = "hint: interface names have at most 15"
 
@@ -65,6 +70,7 @@ def test_an_empty_file_is_one_meter_named_after_its_source() -> None:
 
 def test_every_key_can_be_set() -> None:
     config = loads(EVERYTHING, file="f")
+    assert (config.ledger.keep_detail_days, config.ledger.keep_rollups_days) == (90, 730)
     lan, given_groups = config.meters["lan"], config.meters["given"]
     assert (config.node, config.interval_seconds, lan.interval_seconds) == ("gw1", 3600, 90)
     assert lan.local == ("192.168.0.0/24", "2001:db8:1::/48")
@@ -99,7 +105,7 @@ def test_what_is_shown_can_be_read_again(text: str) -> None:
         ('store = "here"', ['f:1: store: "here" is no absolute directory', 'hint: as in "/var/lib/netledger"']),
         ('store = "/a/../b"', ['f:1: store: "/a/../b" is no absolute directory', 'hint: as in "/var/lib/netledger"']),
         ("stor = 1", ["f:1: stor: unknown key", "hint: did you mean store?"]),
-        ("zzz = 1", ["f:1: zzz: unknown key", "hint: possible are node, interval, store, runtime, meters"]),
+        ("zzz = 1", ["f:1: zzz: unknown key", "hint: possible are node, interval, store, runtime, ledger, meters"]),
         ("meters = 3", ["f:1: meters: 3 is no table", "hint: as in [meters.NAME]"]),
         ("[[meters]]", ["f:1: meters: [{}] is no table", "hint: as in [meters.NAME]"]),
         ("[[meters.lan]]", ["f:1: meters.lan: [{}] is no table", "hint: as in [meters.lan]"]),
@@ -108,6 +114,16 @@ def test_what_is_shown_can_be_read_again(text: str) -> None:
         ("[meters.a.conntrack]", ["f:1: meters.a.conntrack: not in this version"]),
         ("[meters.a.nflog]\ngroups = [{account = \"both\"}]", ["f:2: meters.a.nflog.groups[0].group: is missing"]),
         ("[meters.a.nflog]\nhooks = []", ["f:2: meters.a.nflog.hooks: is empty", EMPTY_HINT]),
+        ('[ledger]\nkeep_detail = "36h"', ['f:2: ledger.keep_detail: "36h" is no number of days', DAYS_HINT]),
+        ("[ledger]\nkeep_detail = 90", ["f:2: ledger.keep_detail: 90 is no number of days", DAYS_HINT]),
+        (
+            '[ledger]\nkeep_rollups = "9d"',
+            ["f:2: ledger.keep_rollups: has no effect while rows are kept for ever", "hint: set keep_detail too"],
+        ),
+        (
+            '[ledger]\nkeep_detail = "9d"\nkeep_rollups = "8d"',
+            ["f:3: ledger.keep_rollups: is shorter than keep_detail, 9d", "hint: hourly sums stay as long as rows"],
+        ),
         ('[meters.a]\nkey = ["vlan"]', ['f:2: meters.a.key[0]: "vlan" is not possible here', KEY_HINT]),
     ],
 )  # fmt: skip

@@ -3,11 +3,12 @@
 # ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
 
 import json as json_text
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,6 +16,8 @@ from netledger.cli.options import ConfigFile, Json, Store, load_config
 
 if TYPE_CHECKING:
     from netledger.ledger.maintain import Kept, Progress
+
+_OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
 
 
 def maintain(
@@ -35,9 +38,13 @@ def maintain(
         typer.Option(
             min=1,
             metavar="DAYS",
-            help="Remove hourly sums too, after so many days, and not before the rows. Default: the same.",
+            help="Remove hourly sums too, after so many days, never before the rows. Default: as configured, else no.",
         ),
     ] = None,
+    idle: Annotated[
+        bool,
+        typer.Option("--idle", help="Take only what nobody else wants of processor and disk; the first to be killed."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Add up closed hours by host, make one file of each closed day, and remove what is too old or does not count.
@@ -49,7 +56,10 @@ def maintain(
     from netledger.ledger import Ledger
     from netledger.ledger import maintain as housekeeping
 
+    if idle:
+        _step_aside()
     settings = load_config(config, store)
+    keep = settings.ledger
     directory = Path(settings.store)
     if not directory.is_dir():
         # To make an empty store by mistake would hide the mistake.
@@ -59,11 +69,24 @@ def maintain(
     try:
         with _progress() as progress:
             kept = housekeeping.maintain(
-                ledger, keep_days=keep_days, keep_rollup_days=keep_rollup_days, progress=progress
+                ledger,
+                keep_days=keep_days or keep.keep_detail_days,
+                keep_rollup_days=keep_rollup_days or keep.keep_rollups_days,
+                progress=progress,
             )
     finally:
         ledger.close()
     typer.echo(json_text.dumps(_as_json(kept), indent=2) if json else _as_text(kept))
+
+
+def _step_aside() -> None:
+    """As far as the kernel lets it; its I/O is idle too, for that goes by the class of the processor."""
+    with suppress(OSError):
+        os.nice(19)
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    with suppress(OSError):
+        _OOM_SCORE.write_text("900\n", encoding="ascii")
 
 
 @contextmanager

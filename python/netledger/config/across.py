@@ -5,6 +5,7 @@ Works on the parsed text, not on the model, so that these are found together wit
 
 from collections.abc import Iterator, Mapping
 
+from netledger.config import durations
 from netledger.config.problems import Path, dotted
 from netledger.config.toml import value_to_toml
 
@@ -13,6 +14,7 @@ _SELECTIONS = ("interfaces", "interfaces_excluded", "networks", "networks_exclud
 
 def check(document: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:
     """The mistakes, each as path, cause and hint."""
+    yield from _kept(_table(document.get("ledger")))
     owners: dict[int, Path] = {}
     for name, meter in _table(document.get("meters")).items():
         settings = _table(meter)
@@ -30,6 +32,21 @@ def check(document: Mapping[str, object]) -> Iterator[tuple[Path, str, str | Non
                 yield path, f"group {group} is taken by {dotted(owners[group])}", "a group has one listener"
             else:
                 owners[group] = path
+
+
+def _kept(ledger: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:
+    """Hourly sums that would go before the rows that they are made of."""
+    rollups = ledger.get("keep_rollups")
+    seconds = durations.parse(rollups) if isinstance(rollups, str) else None
+    if seconds is None:
+        return
+    if "keep_detail" not in ledger:
+        yield ("ledger", "keep_rollups"), "has no effect while rows are kept for ever", "set keep_detail too"
+        return
+    detail = ledger["keep_detail"]
+    detail_seconds = durations.parse(detail) if isinstance(detail, str) else None
+    if detail_seconds is not None and seconds < detail_seconds:
+        yield ("ledger", "keep_rollups"), f"is shorter than keep_detail, {detail}", "hourly sums stay as long as rows"
 
 
 def _twice(path: Path, values: object) -> Iterator[tuple[Path, str, str | None]]:

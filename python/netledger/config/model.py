@@ -9,6 +9,7 @@ from typing import Annotated, Literal, final
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from netledger.config.values import (
+    Days,
     Directory,
     Interfaces,
     Interval,
@@ -127,6 +128,23 @@ class Meter(_Part):
 
 
 @final
+class Retention(_Part):
+    """How long the store keeps what, `[ledger]`. Receipts are kept for ever."""
+
+    keep_detail_days: Days = Field(
+        alias="keep_detail",
+        default=None,
+        description="How long rows are kept, in whole days as in `90d`; default: for ever. They go when their UTC day "
+        "began longer ago, and not before they are in the hourly sums.",
+    )
+    keep_rollups_days: Days = Field(
+        alias="keep_rollups",
+        default=None,
+        description="How long hourly sums of hosts are kept, at least as long as rows; default: for ever.",
+    )
+
+
+@final
 class Config(_Part):
     """The whole file. An empty one is valid."""
 
@@ -142,6 +160,7 @@ class Config(_Part):
     runtime: Directory = Field(
         default="/run/netledger", description="Directory of what is being counted; should be in memory (tmpfs)."
     )
+    ledger: Retention = Field(default=Retention(), description="How long the store keeps what.")
     meters: dict[Name, Meter] = Field(
         default={"nflog": Meter()}, description="The accountings, by name; default: one named `nflog`."
     )

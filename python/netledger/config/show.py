@@ -22,6 +22,8 @@ def _document(config: Config) -> dict[str, object]:
     document = config.model_dump(mode="json", by_alias=True, exclude_none=True)
     for table in (document, *document["meters"].values()):
         table["interval"] = durations.render(table["interval"])
+    for key, days in document["ledger"].items():
+        document["ledger"][key] = durations.render(days * durations.DAY_SECONDS)
     for meter in document["meters"].values():
         if meter["nflog"]["groups"]:
             # Rules of one's own: these two are for netledger's, and are refused beside groups.

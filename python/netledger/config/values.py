@@ -88,6 +88,13 @@ def _interval(seconds: int) -> int:
     return seconds
 
 
+def _days(value: object) -> int:
+    seconds = durations.parse(value) if isinstance(value, str) else None
+    if seconds is None or seconds % durations.DAY_SECONDS:
+        refuse(f"{value_to_toml(value)} is no number of days", 'as in "90d"; leave it out to keep all')
+    return seconds // durations.DAY_SECONDS
+
+
 def _directory(text: str) -> str:
     if not text.startswith("/") or "\0" in text or ".." in PurePosixPath(text).parts:
         refuse(f"{value_to_toml(text)} is no absolute directory", 'as in "/var/lib/netledger"')
@@ -108,6 +115,7 @@ Interface = Annotated[str, AfterValidator(_interface)]
 Network = Annotated[str, AfterValidator(_network)]
 Directory = Annotated[str, AfterValidator(_directory)]
 Interval = Annotated[int, BeforeValidator(_duration), AfterValidator(_interval)]
+Days = Annotated[int | None, BeforeValidator(_days)]
 
 # TOML has lists only; a tuple cannot be changed behind the configuration's back.
 Interfaces = Annotated[tuple[Interface, ...], Field(strict=False), AfterValidator(unique)]

@@ -10,6 +10,7 @@ from netledger.config import Config, ConfigError, Meter
 from netledger.daemon import logs
 from netledger.daemon.answers import Answers
 from netledger.daemon.board import Board
+from netledger.daemon.housekeeping import Housekeeping
 from netledger.daemon.meter import RunningMeter
 from netledger.daemon.notify import ServiceManager
 from netledger.daemon.runtime import RuntimeLock, file_system, is_in_memory
@@ -74,6 +75,7 @@ class Daemon:
         self._queue = CommitQueue(pipeline, committed=self._committed, problems=self._problems)
         self._board = Board(config, clock, self._queue, self._problems)
         self._server = StatusServer(Path(config.runtime), Answers(self._board))
+        self._housekeeping = Housekeeping(config, clock)
         self._meters: dict[str, RunningMeter] = {}
         self._wanted = dict(config.meters)
         self._not_before_ns: dict[str, int] = {}
@@ -132,6 +134,7 @@ class Daemon:
         for meter in self._meters.values():
             meter.cut_if_due()
             self._live()
+        self._housekeeping.turn()
         self._live()
 
     def _live(self) -> None:
@@ -166,6 +169,7 @@ class Daemon:
 
     def _stop(self) -> int:
         """Closes all meters and commits what they give; returns how many intervals or meters are left undone."""
+        self._housekeeping.stop()
         failed = sum(not self._close(name, keep_rules=self._keep_rules) for name in list(self._meters))
         kept = self._queue.close()
         if kept:
@@ -246,6 +250,7 @@ class Daemon:
                 _log.warning("needs_restart", extra={"fields": {"key": key, "in_use": getattr(self._config, key)}})
         for name in self._wanted.keys() - config.meters.keys():
             self._problems.clear(Trouble.NOT_COUNTING, meter=name)
+        self._housekeeping.reload(config)
         self._wanted = dict(config.meters)
         self._not_before_ns.clear()
         _log.info("reloaded", extra={"fields": {"meters": ",".join(self._wanted)}})
