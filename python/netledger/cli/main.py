@@ -20,6 +20,7 @@ from netledger.cli.man import man
 from netledger.cli.read import read
 from netledger.cli.report import report
 from netledger.cli.run import run
+from netledger.cli.service import service
 from netledger.cli.status import status
 from netledger.errors import NetledgerError, UsageError
 
@@ -45,6 +46,7 @@ app.command()(maintain)
 app.command()(report)
 app.command()(man)
 app.add_typer(config)
+app.add_typer(service)
 app.add_typer(compat)
 
 

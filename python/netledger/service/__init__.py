@@ -1,0 +1,1 @@
+"""The files of the service: for systemd, and a configuration to begin with."""
