@@ -1,6 +1,5 @@
 """The files of the service: what systemd makes of them, and that nothing of yours is lost when they are installed."""
 
-import os
 import re
 import shutil
 import subprocess
