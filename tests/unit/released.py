@@ -94,7 +94,7 @@ def _fill(store: Path) -> None:
         with opened(store, clock=TestClock(parse_rfc3339(now))) as ledger:
             for one in intervals:
                 seq = numbers[one.node, one.meter] = numbers.get((one.node, one.meter), 0) + 1
-                ledger.commit(one.receipt(seq), batch(one.rows), is_exported=seq % 2 == 0)
+                ledger.commit(one.receipt(seq), batch(one.rows), exports=["files"] if seq % 2 else [])
 
     def housekeeping(now: str) -> None:
         with opened(store, clock=TestClock(parse_rfc3339(now))) as ledger:

@@ -42,9 +42,11 @@ def opened(store: Path, *, clock: TestClock | None = None, at_step: Step = no_st
         ledger.close()
 
 
-def add(ledger: Ledger, seq: int, rows: Sequence[Row] = HOSTS, *, meter: str = "lan") -> Committed | Known:
+def add(
+    ledger: Ledger, seq: int, rows: Sequence[Row] = HOSTS, *, meter: str = "lan", exports: Sequence[str] = ()
+) -> Committed | Known:
     """Commits an interval."""
-    return ledger.commit(receipt_of(seq, meter=meter, rows=len(rows)), batch(rows))
+    return ledger.commit(receipt_of(seq, meter=meter, rows=len(rows)), batch(rows), exports=exports)
 
 
 def filled(store: Path, intervals: int = 3) -> Path:

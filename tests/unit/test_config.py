@@ -43,6 +43,7 @@ groups = [{group = 4, account = "destination"}, {group = 5, account = "both", fa
 """
 
 NODE_HINT = 'hint: as in "gw1"; leave it out to take the host name'
+TOP_KEYS = "node, interval, store, runtime, ledger, meters, exports"
 EMPTY_HINT = "hint: leave it out to take the default"
 GROUP_HINT = (
     'hint: as in [[meters.lan.nflog.groups]] with group = 5 and account = "destination", '
@@ -105,7 +106,7 @@ def test_what_is_shown_can_be_read_again(text: str) -> None:
         ('store = "here"', ['f:1: store: "here" is no absolute directory', 'hint: as in "/var/lib/netledger"']),
         ('store = "/a/../b"', ['f:1: store: "/a/../b" is no absolute directory', 'hint: as in "/var/lib/netledger"']),
         ("stor = 1", ["f:1: stor: unknown key", "hint: did you mean store?"]),
-        ("zzz = 1", ["f:1: zzz: unknown key", "hint: possible are node, interval, store, runtime, ledger, meters"]),
+        ("zzz = 1", ["f:1: zzz: unknown key", f"hint: possible are {TOP_KEYS}"]),
         ("meters = 3", ["f:1: meters: 3 is no table", "hint: as in [meters.NAME]"]),
         ("[[meters]]", ["f:1: meters: [{}] is no table", "hint: as in [meters.NAME]"]),
         ("[[meters.lan]]", ["f:1: meters.lan: [{}] is no table", "hint: as in [meters.lan]"]),

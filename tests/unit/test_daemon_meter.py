@@ -8,10 +8,9 @@ import pytest
 from netledger.config import Meter, loads
 from netledger.daemon.meter import RunningMeter
 from netledger.errors import RulesetError, SourceError
-from netledger.exports.directory import ExportDirectory
 from netledger.intervals import DAY_NS, Moment
 from netledger.ledger import Ledger
-from netledger.pipeline import WAITING_MAX, CommitQueue, Pipeline
+from netledger.pipeline import WAITING_MAX, CommitQueue, Exports, Pipeline
 from netledger.receipt import Receipt
 from netledger.sources.base import Past
 from tests.unit.memory_source import MemorySource, TestClock
@@ -26,7 +25,7 @@ class Bench:
     def __init__(self, store: Path) -> None:
         self.committed: list[Receipt] = []
         self.clock = TestClock(START_NS)
-        pipeline = Pipeline("gw1", Ledger(store, clock=self.clock), ExportDirectory(store))
+        pipeline = Pipeline("gw1", Ledger(store, clock=self.clock), Exports([], clock=self.clock))
         self.queue = CommitQueue(pipeline, committed=self.committed.append)
         self.source = MemorySource("lan")
         config = loads('[meters.lan]\ninterval = "1m"\n', file="f").meters["lan"]

@@ -71,10 +71,15 @@ def test_a_link_in_place_of_the_temporary_file_is_not_followed(tmp_path: Path) -
 
 def test_who_writes_by_a_path_gets_an_empty_file_that_is_removed_on_failure(tmp_path: Path) -> None:
     path, temporary = tmp_path / "file", tmp_path / "file.tmp"
-    with pytest.raises(ValueError, match="no"), new_file(path, temporary) as given:
-        assert given == temporary
-        assert given.read_bytes() == b""
-        raise ValueError("no")
+
+    def fail() -> None:
+        with new_file(path, temporary) as given:
+            assert given == temporary
+            assert given.read_bytes() == b""
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail()
     assert names(tmp_path) == []
     with new_file(path, temporary) as given:
         given.write_bytes(b"whole")

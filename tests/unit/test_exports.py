@@ -5,25 +5,54 @@ import errno
 import json
 import os
 import stat
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from netledger.durable import no_step
 from netledger.errors import ExportError
 from netledger.exports.csv import sums
-from netledger.exports.directory import ExportDirectory, Newest, file_name
+from netledger.exports.directory import CsvFiles, JsonLines, Newest, file_name
 from netledger.exports.files import write_atomically
-from netledger.receipt import COUNT_MAX, Count
-from netledger.schema import ROW_COLUMNS
-from tests.unit.rows import RECEIPT, SECOND_NS, batch, row
+from netledger.exports.format import Claim, Format
+from netledger.exports.jsonl import receipt_of
+from netledger.ledger.digest import canonical
+from netledger.ledger.rows import stored_rows
+from netledger.receipt import COUNT_MAX, Count, Receipt
+from netledger.schema import COUNTER_COLUMNS, ROW_COLUMNS
+from tests.unit.rows import RECEIPT, SECOND_NS, Row, batch, row
 
 HOSTS = [
+    row("external", received=(1, 1)),
     row("host", host="192.168.0.7", peer="10.0.0.1", protocol=6, sent=(5, 1), received=(7, 2)),
     row("host", host="2001:db8::1", host_port=443, interface="eth0", label='a, "b"\n', sent=(COUNT_MAX, COUNT_MAX)),
-    row("external", received=(1, 1)),
 ]
+
+
+@dataclass(frozen=True)
+class Committed:
+    """An interval as the ledger gives it."""
+
+    made: Receipt
+    rows: pa.RecordBatch
+
+    node = property(lambda self: self.made.node)
+    meter = property(lambda self: self.made.meter)
+    seq = property(lambda self: self.made.seq)
+    start_ns = property(lambda self: self.made.start_ns)
+    end_ns = property(lambda self: self.made.end_ns)
+    receipt = property(lambda self: self.made.to_line().rstrip("\n"))
+
+    def export(self, by: Format) -> None:
+        by.write(self, self.rows, Claim(None, lambda _name: None), no_step)
+
+
+def committed(rows: list[Row], receipt: Receipt = RECEIPT) -> Committed:
+    table = canonical(stored_rows(receipt, batch(rows)))
+    batches = table.to_batches()
+    return Committed(receipt, batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema))
 
 
 def exported(directory: Path) -> tuple[list[dict[str, str]], dict[str, object]]:
@@ -33,38 +62,106 @@ def exported(directory: Path) -> tuple[list[dict[str, str]], dict[str, object]]:
         return list(csv.DictReader(file)), json.loads(receipt.read_text())
 
 
+def lines_of(directory: Path) -> tuple[list[dict[str, object]], dict[str, object]]:
+    (file,) = directory.glob("*.jsonl")
+    *rows, last = file.read_text().splitlines()
+    receipt = receipt_of(last)
+    assert receipt is not None
+    return [json.loads(line) for line in rows], receipt
+
+
 def test_rows_become_lines_with_addresses_as_text(tmp_path: Path) -> None:
-    exports = ExportDirectory(tmp_path)
-    exports.write(RECEIPT, batch(HOSTS))
+    exports = CsvFiles(tmp_path)
+    committed(HOSTS).export(exports)
     rows, receipt = exported(exports.of("lan"))
     assert list(rows[0]) == [column.name for column in ROW_COLUMNS]
     assert [list(line.values())[4:] for line in rows] == [
+        ["external", "", "", "", "", "", "", "", "0", "0", "1", "1"],
         ["host", "192.168.0.7", "10.0.0.1", "6", "", "", "", "", "5", "1", "7", "2"],
         ["host", "2001:db8::1", "", "", "443", "", "eth0", 'a, "b"\n', str(COUNT_MAX), str(COUNT_MAX), "0", "0"],
-        ["external", "", "", "", "", "", "", "", "0", "0", "1", "1"],
     ]
     assert list(rows[0].values())[:4] == ["2025-11-20T10:00:00Z", "2025-11-20T10:05:00Z", "gw1", "lan"]
     assert receipt == json.loads(RECEIPT.to_line())
 
 
 def test_what_is_lost_is_the_last_line(tmp_path: Path) -> None:
-    exports = ExportDirectory(tmp_path)
+    exports = CsvFiles(tmp_path)
     observed = replace(RECEIPT.observed, kernel=Count(20, 2000), accounted=Count(15, 1500))
-    exports.write(replace(RECEIPT, observed=observed), batch(HOSTS))
+    committed(HOSTS, replace(RECEIPT, observed=observed)).export(exports)
     rows, _ = exported(exports.of("lan"))
     assert len(rows) == 4
     assert list(rows[-1].values())[4:] == ["unattributed", *[""] * 7, "500", "5", "500", "5"]
 
 
-def test_many_rows_are_all_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_many_rows_are_all_there(tmp_path: Path, form: str) -> None:
     many = 70_000  # more than are made into text at a time
     hosts = [row("host", host=f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", sent=(n, 1)) for n in range(many)]
-    exports = ExportDirectory(tmp_path)
-    exports.write(RECEIPT, batch(hosts))
-    rows, _ = exported(exports.of("lan"))
-    assert [(line["host"], line["sent_bytes"]) for line in rows] == [
-        (h["host_text"], str(n)) for n, h in enumerate(hosts)
+    exports = CsvFiles(tmp_path) if form == "csv" else JsonLines(tmp_path)
+    committed(hosts).export(exports)
+    rows, _ = exported(exports.of("lan")) if form == "csv" else lines_of(exports.of("lan"))
+    assert [(line["host"], int(str(line["sent_bytes"]))) for line in rows] == [
+        (h["host_text"], n) for n, h in enumerate(hosts)
     ]
+
+
+def test_a_line_of_json_has_every_column_and_stands_for_itself(tmp_path: Path) -> None:
+    exports = JsonLines(tmp_path)
+    committed(HOSTS).export(exports)
+    rows, receipt = lines_of(exports.of("lan"))
+    assert [list(line) for line in rows] == [
+        ["type", *[column.name for column in ROW_COLUMNS[:4]], "seq", *[column.name for column in ROW_COLUMNS[4:]]]
+    ] * len(HOSTS)
+    by_host = {line["host"]: line for line in rows}
+    assert by_host["2001:db8::1"] == {
+        "type": "traffic",
+        "interval_start": "2025-11-20T10:00:00Z",
+        "interval_end": "2025-11-20T10:05:00Z",
+        "node": "gw1",
+        "meter": "lan",
+        "seq": 12,
+        "account": "host",
+        "host": "2001:db8::1",
+        "peer": None,
+        "protocol": None,
+        "host_port": 443,
+        "peer_port": None,
+        "interface": "eth0",
+        "label": 'a, "b"\n',
+        "sent_bytes": COUNT_MAX,
+        "sent_packets": COUNT_MAX,
+        "received_bytes": 0,
+        "received_packets": 0,
+    }
+    assert receipt == {"type": "receipt", **json.loads(RECEIPT.to_line())}
+
+
+def test_the_sums_of_the_lines_are_those_of_the_receipt(tmp_path: Path) -> None:
+    exports = JsonLines(tmp_path)
+    hosts = [
+        row("host", host="10.0.0.1", sent=(600, 6), received=(150, 1)),
+        row("host", host="fd00::1", sent=(300, 3), received=(850, 9)),
+        row("other", sent=(100, 1)),
+    ]
+    observed = replace(RECEIPT.observed, kernel=Count(12, 1300))
+    committed(hosts, replace(RECEIPT, observed=observed)).export(exports)
+    rows, receipt = lines_of(exports.of("lan"))
+    totals = {name: sum(int(str(line[name])) for line in rows) for name in COUNTER_COLUMNS}
+    assert totals["sent_bytes"] == totals["received_bytes"] == receipt["kernel_bytes"] == 1300
+    assert totals["sent_packets"] == totals["received_packets"] == receipt["kernel_packets"] == 12
+
+
+def test_an_interval_without_rows_is_its_receipt(tmp_path: Path) -> None:
+    nothing = replace(RECEIPT, observed=replace(RECEIPT.observed, rows=0, kernel=Count(0, 0), accounted=Count(0, 0)))
+    committed([], nothing).export(JsonLines(tmp_path))
+    committed([], nothing).export(CsvFiles(tmp_path))
+    rows, receipt = lines_of(tmp_path / "lan")
+    assert (rows, receipt["rows"]) == ([], 0)
+    assert exported(tmp_path / "lan")[0] == []
+
+
+def test_a_line_that_is_no_receipt_is_none() -> None:
+    assert receipt_of('{"type":"traffic","node":"gw1"}') is None
 
 
 def test_the_files_are_named_after_the_interval() -> None:
@@ -74,10 +171,10 @@ def test_the_files_are_named_after_the_interval() -> None:
 
 
 def test_files_and_directories_are_not_for_everybody(tmp_path: Path) -> None:
-    exports = ExportDirectory(tmp_path / "new" / "store")
+    exports = CsvFiles(tmp_path / "new" / "store")
     before = os.umask(0)
     try:
-        exports.write(RECEIPT, batch(HOSTS))
+        committed(HOSTS).export(exports)
     finally:
         os.umask(before)
     assert {stat.S_IMODE(path.stat().st_mode) for path in exports.of("lan").iterdir()} == {0o640}
@@ -85,25 +182,42 @@ def test_files_and_directories_are_not_for_everybody(tmp_path: Path) -> None:
         assert stat.S_IMODE(directory.stat().st_mode) == 0o750
 
 
-def test_writing_again_changes_nothing(tmp_path: Path) -> None:
-    exports = ExportDirectory(tmp_path)
-    assert not exports.has(meter="lan", seq=12, start_ns=RECEIPT.start_ns)
-    exports.write(RECEIPT, batch(HOSTS))
-    before = exported(exports.of("lan"))
-    exports.write(RECEIPT, batch(HOSTS))
-    assert exported(exports.of("lan")) == before
-    assert exports.has(meter="lan", seq=12, start_ns=RECEIPT.start_ns)
-    assert not exports.has(meter="lan", seq=12, start_ns=RECEIPT.start_ns + SECOND_NS)
-    assert not exports.has(meter="lan", seq=2, start_ns=RECEIPT.start_ns)
+@pytest.mark.parametrize("form", [CsvFiles, JsonLines])
+def test_what_is_there_is_never_written_to_again(tmp_path: Path, form: type[CsvFiles] | type[JsonLines]) -> None:
+    exports = form(tmp_path)
+    committed(HOSTS).export(exports)
+    before = {path.name: path.stat().st_ino for path in exports.of("lan").iterdir()}
+    committed(HOSTS).export(exports)
+    assert {path.name: path.stat().st_ino for path in exports.of("lan").iterdir()} == before
+
+
+@pytest.mark.parametrize("form", [CsvFiles, JsonLines])
+def test_a_name_that_belongs_to_another_node_is_left_alone(
+    tmp_path: Path, form: type[CsvFiles] | type[JsonLines]
+) -> None:
+    exports = form(tmp_path)
+    committed(HOSTS).export(exports)
+    before = {path.name: path.read_bytes() for path in exports.of("lan").iterdir()}
+    with pytest.raises(ExportError, match="another interval has this name"):
+        committed(HOSTS, replace(RECEIPT, node="gw2")).export(exports)
+    assert {path.name: path.read_bytes() for path in exports.of("lan").iterdir()} == before
+
+
+def test_rows_without_a_receipt_are_replaced(tmp_path: Path) -> None:
+    exports = CsvFiles(tmp_path)
+    exports.of("lan").mkdir()
+    (exports.of("lan") / f"{file_name(RECEIPT)}.csv").write_text("half")
+    committed(HOSTS).export(exports)
+    assert len(exported(exports.of("lan"))[0]) == len(HOSTS)
 
 
 def test_the_end_of_the_newest_interval_is_known_by_its_number(tmp_path: Path) -> None:
-    exports = ExportDirectory(tmp_path)
+    exports = CsvFiles(tmp_path)
     assert exports.newest("lan", node="gw1") is None
     assert exports.newest_seq("lan") == 0
-    exports.write(replace(RECEIPT, end_ns=RECEIPT.end_ns + 7), batch(HOSTS))
-    exports.write(replace(RECEIPT, seq=11, end_ns=RECEIPT.end_ns + 900 * SECOND_NS), batch(HOSTS))
-    exports.write(replace(RECEIPT, node="gw2", seq=13), batch(HOSTS))
+    committed(HOSTS, replace(RECEIPT, end_ns=RECEIPT.end_ns + 7)).export(exports)
+    committed(HOSTS, replace(RECEIPT, seq=11, end_ns=RECEIPT.end_ns + 900 * SECOND_NS)).export(exports)
+    committed(HOSTS, replace(RECEIPT, node="gw2", seq=13)).export(exports)
     assert exports.newest("lan", node="gw1") == Newest(12, RECEIPT.end_ns + 7)
     assert exports.newest("lan", node="gw2") == Newest(13, RECEIPT.end_ns)
     assert exports.newest_seq("lan") == 13
@@ -111,36 +225,19 @@ def test_the_end_of_the_newest_interval_is_known_by_its_number(tmp_path: Path) -
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"interval_end": 3}', '{"interval_end": "yesterday"}', "\xff"])
 def test_a_receipt_that_is_none_is_told(tmp_path: Path, text: str) -> None:
-    path = ExportDirectory(tmp_path).of("lan") / f"{file_name(RECEIPT)}.receipt.json"
+    path = CsvFiles(tmp_path).of("lan") / f"{file_name(RECEIPT)}.receipt.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(ExportError, match=r"receipt.json: read: not a receipt"):
-        ExportDirectory(tmp_path).newest("lan", node="gw1")
+        CsvFiles(tmp_path).newest("lan", node="gw1")
 
 
 def test_sums_are_exact_beyond_64_bits_of_a_wrapping_sum() -> None:
-    assert sums(batch(HOSTS[:1])) == (Count(1, 5), Count(2, 7))
+    assert sums(batch(HOSTS[1:2])) == (Count(1, 5), Count(2, 7))
     assert sums(batch([])) == (Count(0, 0), Count(0, 0))
     with pytest.raises(OverflowError):
         sums(batch(HOSTS))
-
-
-def test_a_slice_of_a_batch_keeps_its_addresses(tmp_path: Path) -> None:
-    exports = ExportDirectory(tmp_path)
-    exports.write(RECEIPT, batch(HOSTS).slice(1, 2))
-    rows, _ = exported(exports.of("lan"))
-    assert [line["host"] for line in rows] == ["2001:db8::1", ""]
-
-
-def test_names_are_found_in_a_slice_too(tmp_path: Path) -> None:
-    names = ["eth0", None, "eth1", "eth0", None, "eth2", "eth1", "eth0", None, "eth0", "eth2"]
-    rows = [row("host", interface=name, sent=(n, n)) if name else row("external") for n, name in enumerate(names)]
-    exports = ExportDirectory(tmp_path)
-    exports.write(RECEIPT, batch(rows).slice(3, 7))
-    told, _ = exported(exports.of("lan"))
-    assert [line["interface"] or None for line in told] == names[3:10]
-    assert [line["account"] for line in told] == ["host" if name else "external" for name in names[3:10]]
-    assert sums(batch(rows).slice(3, 7))[0] == Count(3 + 5 + 6 + 7 + 9, 3 + 5 + 6 + 7 + 9)
+    assert sums(batch(HOSTS[:2]).slice(1, 1)) == (Count(1, 5), Count(2, 7))
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -157,11 +254,22 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_directory_that_cannot_be_made_is_an_error_of_the_export(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", [CsvFiles, JsonLines])
+def test_a_directory_that_cannot_be_made_is_an_error_of_the_export(
+    tmp_path: Path, form: type[CsvFiles] | type[JsonLines]
+) -> None:
     (tmp_path / "exports").write_text("in the way")
     with pytest.raises(ExportError, match="not a directory"):
-        ExportDirectory(tmp_path).write(RECEIPT, batch(HOSTS))
+        committed(HOSTS).export(form(tmp_path / "exports"))
+    with pytest.raises(ExportError, match="not a directory"):
+        form(tmp_path / "exports").remove_leftovers()
 
 
-def test_pyarrow_understands_the_test_rows() -> None:
-    assert isinstance(batch(HOSTS), pa.RecordBatch)
+def test_leftovers_of_all_meters_are_removed(tmp_path: Path) -> None:
+    assert CsvFiles(tmp_path / "none").remove_leftovers() == []
+    for meter in ("lan", "wan"):
+        (tmp_path / meter).mkdir()
+        (tmp_path / meter / ".x.csv.tmp").touch()
+        (tmp_path / meter / "x.csv").touch()
+    assert len(JsonLines(tmp_path).remove_leftovers()) == 2
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["x.csv", "x.csv"]

@@ -65,7 +65,7 @@ def test_what_comes_again_is_known_and_changes_nothing(tmp_path: Path) -> None:
         # It may come back with a later end, from a process that was killed before it forgot it.
         later = replace(receipt_of(1), end_ns=START_NS + 400 * SECOND_NS)
         again = ledger.commit(later, batch(HOSTS))
-    assert again == Known(receipt_of(1).to_line().rstrip("\n"), is_due=True)
+    assert again == Known(receipt_of(1).to_line().rstrip("\n"))
     assert sorted(path for path in tmp_path.rglob("*.parquet")) == files
 
 
@@ -190,16 +190,6 @@ def test_the_log_of_the_database_stays_small(tmp_path: Path) -> None:
         for seq in range(1, 41):
             add(ledger, seq, [])
         assert (tmp_path / "ledger.sqlite-wal").stat().st_size < 512 * 1024
-
-
-def test_what_was_exported_is_not_due(tmp_path: Path) -> None:
-    with opened(tmp_path) as ledger:
-        for seq in (1, 2, 3):
-            add(ledger, seq)
-        ledger.exported(node="gw1", meter="lan", seq=2)
-        assert ledger.due("lan") == [("gw1", 1), ("gw1", 3)]
-        assert ledger.due("wan") == []
-        assert ledger.meters_due() == ["lan"]
 
 
 def by_hand(rows: pa.Table) -> bytes:

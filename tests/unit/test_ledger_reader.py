@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 LOOK = """
 import json, os, sys
 from pathlib import Path
+from netledger.ledger.database import MIGRATIONS
 from netledger.ledger.reader import Reader, Snapshot
 store, user, group = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 reader = Reader(store)

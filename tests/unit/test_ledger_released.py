@@ -7,6 +7,7 @@ import pytest
 from netledger.errors import LedgerError
 from netledger.ledger.database import MIGRATIONS
 from netledger.ledger.maintain import GRACE_NS, maintain
+from netledger.ledger.outbox import Outbox
 from netledger.ledger.reader import Reader
 from netledger.receipt import parse_rfc3339
 from tests.unit.memory_source import TestClock
@@ -49,3 +50,15 @@ def test_who_only_reads_says_what_to_do(tmp_path: Path, version: int) -> None:
     with pytest.raises(LedgerError, match=f"it has version {version}") as caught:
         Reader(unpacked(version, tmp_path)).snapshot()
     assert "netledger maintain" in str(caught.value.hint)
+
+
+def test_what_was_due_in_version_1_belongs_to_the_files_below_the_store(tmp_path: Path) -> None:
+    store = unpacked(1, tmp_path)
+    with opened(store):
+        outbox = Outbox(store, "files")
+        due = outbox.due()
+        assert len(due) > 20
+        assert {one.seq % 2 for one in due} == {1}
+        assert {one.claim for one in due} == {None}
+        assert [outbox.interval(one).seq for one in due] == [one.seq for one in due]
+        outbox.close()

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from netledger.errors import LedgerError, TableError
-from netledger.exports.directory import ExportDirectory
+from netledger.exports.directory import CsvFiles
+from netledger.exports.formats import Export
 from netledger.intervals import Moment
 from netledger.ledger import Ledger
-from netledger.pipeline import CommitQueue, Pipeline
+from netledger.pipeline import CommitQueue, Exports, Pipeline
 from netledger.receipt import Count, Observed, Receipt, Status
 from tests.unit.memory_source import TestClock
 from tests.unit.rows import RECEIPT, SECOND_NS, START_NS, MemoryGeneration, closed, row, wait_until
@@ -28,13 +29,19 @@ def observed(**changes: object) -> Observed:
 
 
 @pytest.fixture
-def exports(tmp_path: Path) -> ExportDirectory:
-    return ExportDirectory(tmp_path / "store")
+def exports(tmp_path: Path) -> CsvFiles:
+    return CsvFiles(tmp_path / "store" / "exports")
+
+
+def pipeline_of(tmp_path: Path) -> Pipeline:
+    clock = TestClock(START_NS)
+    files = Export(name="files", format="csv", directory=tmp_path / "store" / "exports")
+    return Pipeline("gw1", Ledger(tmp_path / "store", clock=clock), Exports([files], clock=clock))
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, exports: ExportDirectory) -> Pipeline:
-    return Pipeline("gw1", Ledger(tmp_path / "store", clock=TestClock(START_NS)), exports)
+def fresh(tmp_path: Path) -> Pipeline:
+    return pipeline_of(tmp_path)
 
 
 @pytest.fixture
@@ -44,65 +51,39 @@ def pipeline(fresh: Pipeline) -> Iterator[Pipeline]:
     fresh.close()
 
 
-def receipts(exports: ExportDirectory, meter: str = "lan") -> list[dict[str, object]]:
+def receipts(exports: CsvFiles, meter: str = "lan") -> list[dict[str, object]]:
     return [json.loads(path.read_text()) for path in sorted(exports.of(meter).glob("*.receipt.json"))]
 
 
-def test_a_commit_writes_the_interval_and_releases_the_generation(pipeline: Pipeline, exports: ExportDirectory) -> None:
+def only_receipt(exports: CsvFiles) -> dict[str, object]:
+    """The one that is there as soon as the export has done its work."""
+    wait_until(lambda: bool(receipts(exports)), "export")
+    (told,) = receipts(exports)
+    return told
+
+
+def test_a_commit_writes_the_interval_and_releases_the_generation(pipeline: Pipeline, exports: CsvFiles) -> None:
     generation = MemoryGeneration(ROWS)
-    receipt = pipeline.commit(closed(generation, observed=observed()), remarks=("it was late",)).receipt
+    receipt = pipeline.commit(closed(generation, observed=observed()), remarks=("it was late",))
     assert generation.released == 1
     assert receipt.status is Status.EXACT
-    (told,) = receipts(exports)
+    told = only_receipt(exports)
     assert (told["node"], told["status"], told["rows"], told["reason"]) == ("gw1", "exact", 2, "it was late")
     assert told["monotonic_seconds"] == 300
 
 
-def test_an_interval_that_was_left_and_is_known_is_only_released(pipeline: Pipeline, exports: ExportDirectory) -> None:
+def test_an_interval_that_was_left_and_is_known_is_only_released(pipeline: Pipeline, exports: CsvFiles) -> None:
     pipeline.commit(closed(MemoryGeneration(ROWS), observed=observed()))
-    before = receipts(exports)
+    before = only_receipt(exports)
     again = MemoryGeneration(ROWS[:1])
-    pipeline.commit(closed(again, observed=observed(kernel=Count(99, 9999))), is_left=True)
+    pipeline.commit(closed(again, observed=observed(kernel=Count(99, 9999))))
     assert again.released == 1
-    assert receipts(exports) == before
-
-
-def test_a_repeated_commit_changes_nothing(pipeline: Pipeline, exports: ExportDirectory) -> None:
-    pipeline.commit(closed(MemoryGeneration(ROWS), observed=observed()))
-    before = receipts(exports)
-    pipeline.commit(closed(MemoryGeneration(ROWS), observed=observed()))
-    assert receipts(exports) == before
+    pipeline.close()
+    assert receipts(exports) == [before]
     assert len(list(exports.of("lan").iterdir())) == 2
 
 
-def test_an_interval_that_only_the_ledger_has_is_exported_from_there(
-    pipeline: Pipeline, exports: ExportDirectory
-) -> None:
-    left = closed(MemoryGeneration(ROWS), observed=observed(kernel=Count(12, 1300)))
-    exports.of("lan").parent.mkdir(parents=True)
-    exports.of("lan").write_text("in the way")
-    done = pipeline.commit(left)
-    assert "not a directory" in str(done.export_error)
-    exports.of("lan").unlink()
-    # As a killed process leaves it: rows, and no receipt beside them.
-    exports.of("lan").mkdir()
-    (exports.of("lan") / "20251120T100000Z_20251120T100400Z-00000001.csv").write_text("half")
-    later = Moment(left.end.wall_ns + 90 * SECOND_NS, left.end.monotonic_ns + 90 * SECOND_NS)
-    again = pipeline.commit(replace(left, end=later, generation=MemoryGeneration(ROWS)), is_left=True)
-    assert again.export_error is None
-    name = "20251120T100000Z_20251120T100500Z-00000001"
-    assert sorted(path.name for path in exports.of("lan").iterdir()) == [f"{name}.csv", f"{name}.receipt.json"]
-    assert (exports.of("lan") / f"{name}.receipt.json").read_text() == done.receipt.to_line()
-    # All rows are there, the one that is lost included; only their order is the store's.
-    direct = exports.of("wan")
-    pipeline.commit(replace(left, meter="wan", generation=MemoryGeneration(ROWS)))
-    lines = (exports.of("lan") / f"{name}.csv").read_text().splitlines()
-    expected = (direct / f"{name}.csv").read_text().replace(",wan,", ",lan,").splitlines()
-    assert sorted(lines) == sorted(expected)
-    assert len(lines) == 4
-
-
-def test_a_failed_commit_keeps_the_generation(pipeline: Pipeline, exports: ExportDirectory, tmp_path: Path) -> None:
+def test_a_failed_commit_keeps_the_generation(pipeline: Pipeline, exports: CsvFiles, tmp_path: Path) -> None:
     (tmp_path / "store" / "data").write_text("in the way")
     generation = MemoryGeneration(ROWS)
     with pytest.raises(LedgerError, match=r"data.*: commit: not a directory"):
@@ -111,12 +92,13 @@ def test_a_failed_commit_keeps_the_generation(pipeline: Pipeline, exports: Expor
     assert not exports.of("lan").exists()
     (tmp_path / "store" / "data").unlink()
     pipeline.commit(closed(generation, observed=observed()))
-    assert len(receipts(exports)) == generation.released == 1
+    assert generation.released == 1
+    assert only_receipt(exports)["seq"] == 1
 
 
-def test_what_is_lost_becomes_a_row_and_the_rows_add_up(pipeline: Pipeline, exports: ExportDirectory) -> None:
+def test_what_is_lost_becomes_a_row_and_the_rows_add_up(pipeline: Pipeline, exports: CsvFiles) -> None:
     pipeline.commit(closed(MemoryGeneration(ROWS), observed=observed(kernel=Count(12, 1300))))
-    (told,) = receipts(exports)
+    told = only_receipt(exports)
     assert (told["status"], told["lost_packets"], told["lost_bytes"], told["rows"]) == ("lossy", 2, 300, 3)
     (table,) = exports.of("lan").glob("*.csv")
     lines = [line.split(",") for line in table.read_text().splitlines()[1:]]
@@ -124,25 +106,25 @@ def test_what_is_lost_becomes_a_row_and_the_rows_add_up(pipeline: Pipeline, expo
     assert sum(int(line[13]) for line in lines) == sum(int(line[15]) for line in lines) == 12
 
 
-def test_rows_that_do_not_add_up_are_not_called_proven(pipeline: Pipeline, exports: ExportDirectory) -> None:
+def test_rows_that_do_not_add_up_are_not_called_proven(pipeline: Pipeline, exports: CsvFiles) -> None:
     pipeline.commit(closed(MemoryGeneration(ROWS[:1]), observed=observed()))
-    (told,) = receipts(exports)
+    told = only_receipt(exports)
     assert told["status"] == "interrupted"
     assert "add up to 10 packets (1000 bytes) sent and 0 (0) received" in str(told["reason"])
     assert "there are 1 rows, but 2 were counted" in str(told["reason"])
 
 
-def test_without_a_count_of_the_kernel_one_side_alone_is_right(pipeline: Pipeline, exports: ExportDirectory) -> None:
+def test_without_a_count_of_the_kernel_one_side_alone_is_right(pipeline: Pipeline, exports: CsvFiles) -> None:
     pipeline.commit(closed(MemoryGeneration(ROWS[:1]), observed=observed(kernel=None, rows=1)))
-    (told,) = receipts(exports)
+    told = only_receipt(exports)
     assert (told["status"], told["reason"]) == ("unproven", None)
 
 
-def test_an_interval_is_never_negative(pipeline: Pipeline, exports: ExportDirectory) -> None:
+def test_an_interval_is_never_negative(pipeline: Pipeline, exports: CsvFiles) -> None:
     backward = closed(MemoryGeneration(ROWS), observed=observed())
     end = Moment(backward.start.wall_ns - 3600 * SECOND_NS, backward.end.monotonic_ns)
     pipeline.commit(replace(backward, end=end))
-    (told,) = receipts(exports)
+    told = only_receipt(exports)
     assert (told["interval_start"], told["interval_end"]) == ("2025-11-20T10:00:00Z", "2025-11-20T10:00:00.000000001Z")
     assert told["reason"] == "the clock was stepped back by 299.999999999 s"
 
@@ -212,37 +194,6 @@ def test_a_meter_that_cannot_be_written_does_not_hold_up_another(
     assert {record.message for record in caplog.records} == {"commit_failed"}
 
 
-def test_an_export_that_fails_holds_nothing_up_and_is_caught_up(
-    fresh: Pipeline, exports: ExportDirectory, caplog: pytest.LogCaptureFixture
-) -> None:
-    exports.of("lan").parent.mkdir(parents=True)
-    exports.of("lan").write_text("in the way")
-    generations = [MemoryGeneration(ROWS) for _ in range(3)]
-    with running(fresh) as (queue, committed), caplog.at_level(logging.ERROR, "netledger"):
-        for seq, generation in enumerate(generations, start=1):
-            queue.put(closed(generation, seq=seq, observed=observed()))
-        wait_until(lambda: len(committed.seqs) == 3, "commits without exports")
-        assert queue.waiting("lan") == 0
-        assert [generation.released for generation in generations] == [1, 1, 1]
-        exports.of("lan").unlink()
-        wait_until(lambda: len(receipts(exports)) == 3, "exports when there is a way again")
-    assert {record.message for record in caplog.records} == {"export_failed"}
-
-
-def test_exports_that_a_process_did_not_get_to_are_written_by_the_next(
-    fresh: Pipeline, exports: ExportDirectory, tmp_path: Path
-) -> None:
-    exports.of("lan").parent.mkdir(parents=True)
-    exports.of("lan").write_text("in the way")
-    with running(fresh) as (queue, committed):
-        queue.put(closed(MemoryGeneration(ROWS), observed=observed()))
-        wait_until(lambda: len(committed.seqs) == 1, "commit without exports")
-    exports.of("lan").unlink()
-    next_one = Pipeline("gw1", Ledger(tmp_path / "store", clock=TestClock(START_NS)), exports)
-    with running(next_one):
-        wait_until(lambda: len(receipts(exports)) == 1, "export by the next process")
-
-
 def test_closing_gives_back_what_could_not_be_committed(fresh: Pipeline, tmp_path: Path) -> None:
     (tmp_path / "store").write_text("in the way")
     generations = [MemoryGeneration(ROWS), MemoryGeneration(ROWS)]
@@ -254,7 +205,7 @@ def test_closing_gives_back_what_could_not_be_committed(fresh: Pipeline, tmp_pat
     assert [generation.released for generation in generations] == [0, 0]
 
 
-def test_a_store_that_comes_late_gets_everything(fresh: Pipeline, tmp_path: Path, exports: ExportDirectory) -> None:
+def test_a_store_that_comes_late_gets_everything(fresh: Pipeline, tmp_path: Path, exports: CsvFiles) -> None:
     (tmp_path / "store").write_text("in the way")
     with running(fresh) as (queue, committed):
         queue.put(closed(MemoryGeneration(ROWS), observed=observed()))
@@ -286,9 +237,7 @@ class BrokenGeneration(MemoryGeneration):
         RuntimeError("nobody thought of it"),
     ],
 )
-def test_the_thread_outlives_every_error_and_tries_again(
-    fresh: Pipeline, exports: ExportDirectory, error: Exception
-) -> None:
+def test_the_thread_outlives_every_error_and_tries_again(fresh: Pipeline, exports: CsvFiles, error: Exception) -> None:
     generation = BrokenGeneration(error)
     with running(fresh) as (queue, committed):
         queue.put(closed(generation, observed=observed()))

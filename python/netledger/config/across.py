@@ -5,26 +5,27 @@ Works on the parsed text, not on the model, so that these are found together wit
 
 from collections.abc import Iterator, Mapping
 
-from netledger.config import durations
+from netledger.config import durations, exports
 from netledger.config.problems import Path, dotted
-from netledger.config.toml import value_to_toml
+from netledger.config.toml import table, value_to_toml
 
 _SELECTIONS = ("interfaces", "interfaces_excluded", "networks", "networks_excluded")
 
 
 def check(document: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:
     """The mistakes, each as path, cause and hint."""
-    yield from _kept(_table(document.get("ledger")))
+    yield from _kept(table(document.get("ledger")))
+    yield from exports.check(document)
     owners: dict[int, Path] = {}
-    for name, meter in _table(document.get("meters")).items():
-        settings = _table(meter)
+    for name, meter in table(document.get("meters")).items():
+        settings = table(meter)
         yield from _twice(("meters", name, "key"), settings.get("key"))
-        groups = _table(settings.get("nflog")).get("groups")
+        groups = table(settings.get("nflog")).get("groups")
         if not isinstance(groups, list) or not groups:
             continue
         yield from _useless(("meters", name), settings)
         for position, entry in enumerate(groups):
-            group = _table(entry).get("group")
+            group = table(entry).get("group")
             path = ("meters", name, "nflog", "groups", position, "group")
             if not isinstance(group, int) or isinstance(group, bool):
                 continue
@@ -62,9 +63,5 @@ def _useless(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path
         if settings.get(name):
             yield (*meter, name), "has no effect on given groups", "your own rules choose their packets; leave it out"
     for name in ("table", "hooks"):
-        if name in _table(settings.get("nflog")):
+        if name in table(settings.get("nflog")):
             yield (*meter, "nflog", name), "has no effect on given groups", "it is for rules of netledger's own"
-
-
-def _table(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}

@@ -4,7 +4,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -93,7 +93,13 @@ def _told(error: ValidationError) -> list[ErrorDetails]:
 def _resolved(config: Config) -> Config:
     """With what a meter leaves out taken from what stands above it."""
     meters = config.meters or Config().meters
-    return config.model_copy(update={"meters": {name: _with_interval(config, one) for name, one in meters.items()}})
+    update: dict[str, object] = {"meters": {name: _with_interval(config, one) for name, one in meters.items()}}
+    if "exports" not in config.model_fields_set:
+        update["exports"] = {
+            name: one.model_copy(update={"directory": str(PurePosixPath(config.store, "exports"))})
+            for name, one in Config().exports.items()
+        }
+    return config.model_copy(update=update)
 
 
 def _with_interval(config: Config, meter: Meter) -> Meter:

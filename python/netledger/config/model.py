@@ -4,7 +4,7 @@ The descriptions are the reference page ``docs/reference/configuration.md``.
 """
 
 import socket
-from typing import Annotated, Literal, final
+from typing import Annotated, Final, Literal, final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -16,12 +16,18 @@ from netledger.config.values import (
     Name,
     Networks,
     Node,
+    Timezone,
     refuse,
     unique,
 )
+from netledger.exports.formats import DEFAULT_NAME
 from netledger.schema import KEY_COLUMNS
 
+GO_NFLOG_ACCTD: Final = "go-nflog-acctd"
+"""The name of the format, and of the table of what only it has."""
+
 _MEBIBYTE = 1 << 20
+_STORE = "/var/lib/netledger"
 
 
 class _Part(BaseModel):
@@ -145,6 +151,39 @@ class Retention(_Part):
 
 
 @final
+class GoNflogAcctd(_Part):
+    """What only the format go-nflog-acctd has, `[exports.NAME.go-nflog-acctd]`."""
+
+    account: Literal["source", "destination", "both"] = Field(
+        default="both",
+        description="Which columns are filled: `source` those of what an address sent, `destination` those of what it "
+        "received.",
+    )
+    timezone: Timezone | None = Field(
+        default=None,
+        description='Time zone of file names and rows, as in "Europe/Berlin"; default: this machine\'s.',
+    )
+    strict_bytes: bool = Field(
+        default=False, description="Count IPv6 without its 40-byte header, as the old program did."
+    )
+
+
+@final
+class Export(_Part):
+    """Intervals as files for other programs, `[exports.NAME]`, see [exports](exports.md)."""
+
+    format: Literal["csv", "jsonl", "go-nflog-acctd"] = Field(description="The form of the files.")
+    directory: Directory = Field(description="Where they are written; it is made when it is not there.")
+    meters: Annotated[tuple[Name, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Only intervals of these meters; default: of all. The format `go-nflog-acctd` takes exactly one.",
+    )
+    go_nflog_acctd: GoNflogAcctd = Field(
+        alias=GO_NFLOG_ACCTD, default=GoNflogAcctd(), description="What only this format has."
+    )
+
+
+@final
 class Config(_Part):
     """The whole file. An empty one is valid."""
 
@@ -156,11 +195,16 @@ class Config(_Part):
         default=300,
         description="How often books are closed, at UTC multiples: it divides a day, or is a number of whole days.",
     )
-    store: Directory = Field(default="/var/lib/netledger", description="Directory of what is durable.")
+    store: Directory = Field(default=_STORE, description="Directory of what is durable.")
     runtime: Directory = Field(
         default="/run/netledger", description="Directory of what is being counted; should be in memory (tmpfs)."
     )
     ledger: Retention = Field(default=Retention(), description="How long the store keeps what.")
     meters: dict[Name, Meter] = Field(
         default={"nflog": Meter()}, description="The accountings, by name; default: one named `nflog`."
+    )
+    exports: dict[Name, Export] = Field(
+        default={DEFAULT_NAME: Export(format="csv", directory=f"{_STORE}/exports")},
+        description=f"The exports, by name. Without any such table there is one named `{DEFAULT_NAME}`, CSV in "
+        "`STORE/exports`; an empty `[exports]` switches it off.",
     )

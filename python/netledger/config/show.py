@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from netledger.config import durations
-from netledger.config.model import Config
+from netledger.config.model import GO_NFLOG_ACCTD, Config
 from netledger.config.toml import value_to_toml
 
 
@@ -20,6 +20,9 @@ def to_json(config: Config) -> str:
 
 def _document(config: Config) -> dict[str, object]:
     document = config.model_dump(mode="json", by_alias=True, exclude_none=True)
+    for export in document["exports"].values():
+        if export["format"] != GO_NFLOG_ACCTD:
+            del export[GO_NFLOG_ACCTD]
     for table in (document, *document["meters"].values()):
         table["interval"] = durations.render(table["interval"])
     for key, days in document["ledger"].items():
@@ -33,7 +36,7 @@ def _document(config: Config) -> dict[str, object]:
 
 def _table(path: tuple[str, ...], table: Mapping[str, object]) -> Iterator[str]:
     """Plain keys first, then the tables: a key behind a table's header would belong to that one."""
-    if path and path != ("meters",):
+    if path and (path not in {("meters",), ("exports",)} or not table):
         yield f"\n[{'.'.join(path)}]"
     inner = {key: value for key, value in table.items() if isinstance(value, Mapping) and key != "prefix_length"}
     for key, value in table.items():

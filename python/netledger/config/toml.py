@@ -26,3 +26,8 @@ def _escaped(character: str) -> str:
     if character in _ESCAPES:
         return _ESCAPES[character]
     return character if character.isprintable() else f"\\U{ord(character):08X}"
+
+
+def table(value: object) -> Mapping[str, object]:
+    """A value that should be a table; an empty one where it is none, which is told elsewhere."""
+    return value if isinstance(value, dict) else {}

@@ -14,6 +14,8 @@ from pydantic_core import PydanticCustomError
 
 from netledger.config import durations
 from netledger.config.toml import value_to_toml
+from netledger.errors import UsageError
+from netledger.reports import zones
 
 NAME_LENGTH_MAX = 16
 _NODE_LENGTH_MAX = 64
@@ -101,6 +103,13 @@ def _directory(text: str) -> str:
     return str(PurePosixPath(text))
 
 
+def _timezone(text: str) -> str:
+    try:
+        return zones.find(text).name
+    except UsageError as error:
+        refuse(f"{value_to_toml(text)}: {error.cause}", error.hint)
+
+
 def unique(values: tuple[str, ...]) -> tuple[str, ...]:
     """Refuses a list in which something stands twice."""
     twice = next((value for value in values if values.count(value) > 1), None)
@@ -109,6 +118,7 @@ def unique(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+Timezone = Annotated[str, AfterValidator(_timezone)]
 Name = Annotated[str, AfterValidator(_name)]
 Node = Annotated[str, AfterValidator(_node)]
 Interface = Annotated[str, AfterValidator(_interface)]

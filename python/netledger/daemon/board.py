@@ -181,7 +181,7 @@ class Board:
         )
 
     def _problem_status(self, problem: Problem) -> ProblemStatus:
-        why = problem.why
+        why = problem.why if problem.export is None else f"export {problem.export}: {problem.why}"
         if problem.what is Trouble.STORE:
             names = self.names() if problem.meter is None else [problem.meter]
             waiting = sum(self.queue.waiting(name) for name in names)

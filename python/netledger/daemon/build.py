@@ -1,8 +1,10 @@
-"""The source of a meter, made from its configuration."""
+"""The source of a meter and the exports, made from the configuration."""
 
 from pathlib import Path
 
 from netledger.config import Config, Meter
+from netledger.exports.formats import Export
+from netledger.reports import zones
 from netledger.sources.base import Key, Source
 from netledger.sources.nflog_groups import GivenGroup, GivenGroupsConfig, GivenGroupsSource
 from netledger.sources.nflog_managed import ManagedNflogConfig, ManagedNflogSource
@@ -13,6 +15,22 @@ _STRICT = {None: 0, "ipv4": 4, "ipv6": 6}
 def make_source(name: str, meter: Meter, config: Config) -> Source:
     """The source of one meter; inert until it is opened."""
     return _nflog_groups(name, meter, config) if meter.nflog.groups else _nflog_managed(name, meter, config)
+
+
+def make_exports(config: Config) -> list[Export]:
+    """The exports; inert until they are opened."""
+    return [
+        Export(
+            name=name,
+            format=one.format,
+            directory=Path(one.directory),
+            meters=one.meters,
+            side=one.go_nflog_acctd.account,
+            zone=None if one.go_nflog_acctd.timezone is None else zones.find(one.go_nflog_acctd.timezone).rules,
+            strict_bytes=one.go_nflog_acctd.strict_bytes,
+        )
+        for name, one in config.exports.items()
+    ]
 
 
 def _nflog_managed(name: str, meter: Meter, config: Config) -> Source:

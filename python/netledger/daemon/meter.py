@@ -65,7 +65,7 @@ class RunningMeter:
             left = self._source.open(now, past)
         for closed in left:
             _log.info("taken_over", extra={"fields": {"meter": self.name, "seq": closed.seq}})
-            self._queue.put(closed, is_left=True)
+            self._queue.put(closed)
         start_ns = max([now.wall_ns, *(closed.end.wall_ns for closed in left)])
         self._schedule = Schedule(self.config.interval_seconds * SECOND_NS, start_ns=start_ns)
 

@@ -10,6 +10,7 @@ from netledger.config import Config, ConfigError, Meter
 from netledger.daemon import logs
 from netledger.daemon.answers import Answers
 from netledger.daemon.board import Board
+from netledger.daemon.build import make_exports
 from netledger.daemon.housekeeping import Housekeeping
 from netledger.daemon.meter import RunningMeter
 from netledger.daemon.notify import ServiceManager
@@ -17,11 +18,11 @@ from netledger.daemon.runtime import RuntimeLock, file_system, is_in_memory
 from netledger.daemon.status_server import StatusServer
 from netledger.daemon.wakeup import Wakeup
 from netledger.errors import ExportError, LedgerError, NetledgerError
-from netledger.exports.directory import ExportDirectory
+from netledger.exports.directory import CsvFiles
 from netledger.intervals import SECOND_NS, Clock
 from netledger.ledger import Ledger
 from netledger.ledger.reader import Reader
-from netledger.pipeline import CommitQueue, Pipeline
+from netledger.pipeline import CommitQueue, Exports, Pipeline
 from netledger.pipeline.problems import Problems, Trouble
 from netledger.receipt import Receipt
 from netledger.sources.base import Past, Source
@@ -68,10 +69,10 @@ class Daemon:
         self._keep_rules = keep_rules
         self._wakeup = Wakeup()
         self._manager = ServiceManager()
-        self._exports = ExportDirectory(Path(config.store))
         ledger = Ledger(Path(config.store), clock=clock)
-        pipeline = Pipeline(config.node, ledger, self._exports)
         self._problems = Problems(clock)
+        self._exports = Exports(make_exports(config), clock=clock, problems=self._problems)
+        pipeline = Pipeline(config.node, ledger, self._exports)
         self._queue = CommitQueue(pipeline, committed=self._committed, problems=self._problems)
         self._board = Board(config, clock, self._queue, self._problems)
         self._server = StatusServer(Path(config.runtime), Answers(self._board))
@@ -184,8 +185,6 @@ class Daemon:
         if wanted.source == "auto":
             fields = {"meter": name, "source": "nflog", "why": "the one mechanism of this version that can be proven"}
             _log.info("source_chosen", extra={"fields": fields})
-        for path in self._exports.remove_leftovers(name):
-            _log.info("leftover_removed", extra={"fields": {"meter": name, "file": path}})
         source = self._make_source(name, wanted, self._config)
         meter = RunningMeter(name, wanted, source, queue=self._queue, clock=self._clock, problems=self._problems)
         meter.open(self._past(name))
@@ -199,12 +198,13 @@ class Daemon:
         return Past(seq=max(past.seq for past in known), end_ns=max(ends, default=None))
 
     def _exported_past(self, name: str) -> Past:
+        exported = CsvFiles(Path(self._config.store) / "exports")
         try:
-            newest = self._exports.newest(name, node=self._config.node)
+            newest = exported.newest(name, node=self._config.node)
         except ExportError as error:
             # Only a stepped clock or a lost state makes its end matter; not to count would be worse.
             _log_error("last_interval_unknown", error, meter=name)
-            return Past(seq=self._exports.newest_seq(name))
+            return Past(seq=exported.newest_seq(name))
         return Past() if newest is None else Past(seq=newest.seq, end_ns=newest.end_ns)
 
     def _committed_past(self, name: str) -> Past:
@@ -252,6 +252,8 @@ class Daemon:
             self._problems.clear(Trouble.NOT_COUNTING, meter=name)
         self._housekeeping.reload(config)
         self._wanted = dict(config.meters)
+        if config.store == self._config.store:  # else the default directory would be that of the next store
+            self._queue.change_exports(make_exports(config))
         self._not_before_ns.clear()
         _log.info("reloaded", extra={"fields": {"meters": ",".join(self._wanted)}})
 

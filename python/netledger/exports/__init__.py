@@ -1,1 +1,1 @@
-"""A closed interval as files for other programs."""
+"""Committed intervals as files for other programs: one room for each form, all written once and whole."""

@@ -7,8 +7,8 @@ import socket
 import struct
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol
 
-from netledger.receipt import ZERO, Count, rfc3339
-from netledger.schema import BATCH_COLUMNS, INTERVAL_COLUMNS, ROW_COLUMNS, Account
+from netledger.receipt import Count, rfc3339
+from netledger.schema import BATCH_COLUMNS, INTERVAL_COLUMNS, ROW_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,8 +20,8 @@ _HALF_BITS: Final = 32
 _MARKS = ',"\r\n'
 _V4_MAPPED = bytes(10) + b"\xff\xff"
 
-# Text is made for this many rows at a time, so that a big interval costs no more memory than a small one.
-_CHUNK_ROWS = 65_536
+CHUNK_ROWS = 65_536
+"""Text is made for this many rows at a time, so that a big interval costs no more memory than a small one."""
 
 
 class ArrowRows(Protocol):
@@ -55,8 +55,8 @@ class Labelled(Protocol):
         """Its end, UTC nanoseconds since 1970."""
 
 
-def write_rows(file: BinaryIO, rows: ArrowRows, interval: Labelled, *, unattributed: Count = ZERO) -> None:
-    """Writes the header, the rows and, where something is ``unattributed``, a row for it.
+def write_rows(file: BinaryIO, rows: ArrowRows, interval: Labelled) -> None:
+    """Writes the header and the rows.
 
     Blocks for the disk; a million rows take a few seconds.
 
@@ -72,10 +72,8 @@ def write_rows(file: BinaryIO, rows: ArrowRows, interval: Labelled, *, unattribu
     # Arrow quotes every text or none. Quotes cost a third of the file, and are hardly ever needed.
     style = "needed" if _has_marks(batch, interval) else "none"
     options = csv.WriteOptions(include_header=False, quoting_style=style)
-    for start in range(0, batch.num_rows, _CHUNK_ROWS):
-        csv.write_csv(_as_text(batch.slice(start, _CHUNK_ROWS), interval), file, options)
-    if unattributed != ZERO:
-        csv.write_csv(_as_text(_unattributed(batch.schema, unattributed), interval), file, options)
+    for start in range(0, batch.num_rows, CHUNK_ROWS):
+        csv.write_csv(as_text(batch.slice(start, CHUNK_ROWS), interval), file, options)
 
 
 def sums(rows: ArrowRows) -> tuple[Count, Count]:
@@ -109,12 +107,14 @@ def _has_marks(batch: "pa.RecordBatch", interval: Labelled) -> bool:
 
     texts = [interval.node, interval.meter]
     for column in batch.columns:
-        if pa.types.is_dictionary(column.type):
-            texts += [text for text in column.dictionary.to_pylist() if text is not None]
+        names = column.dictionary_encode() if pa.types.is_string(column.type) else column
+        if pa.types.is_dictionary(names.type):
+            texts += [text for text in names.dictionary.to_pylist() if text is not None]
     return any(mark in text for text in texts for mark in _MARKS)
 
 
-def _as_text(batch: "pa.RecordBatch", interval: Labelled) -> "pa.RecordBatch":
+def as_text(batch: "pa.RecordBatch", interval: Labelled) -> "pa.RecordBatch":
+    """The rows with the columns of the interval, addresses and times as text, numbers as numbers."""
     import pyarrow as pa
 
     values = (rfc3339(interval.start_ns), rfc3339(interval.end_ns), interval.node, interval.meter)
@@ -167,16 +167,3 @@ def _without_nulls(array: "pa.Array", values: list[str | None]) -> list[str | No
             if not valid[position >> 3] >> (position & 7) & 1:
                 values[index] = None
     return values
-
-
-def _unattributed(schema: "pa.Schema", lost: Count) -> "pa.RecordBatch":
-    import pyarrow as pa
-
-    values = {
-        "account": str(Account.UNATTRIBUTED),
-        "sent_bytes": lost.bytes,
-        "sent_packets": lost.packets,
-        "received_bytes": lost.bytes,
-        "received_packets": lost.packets,
-    }
-    return pa.record_batch([pa.array([values.get(field.name)], field.type) for field in schema], schema=schema)

@@ -1,7 +1,6 @@
-"""Where the files of an interval lie, and what they are called.
+"""Files that are named after their interval by UTC and number: a directory for each meter, CSV or JSON lines in it.
 
-``STORE/exports/METER/START_END-SEQ.csv`` and ``….receipt.json`` beside it. The receipt is written last: where it is,
-the interval is complete.
+``DIRECTORY/METER/START_END-SEQ.csv`` with ``….receipt.json`` beside it, or ``….jsonl``, which ends with the receipt.
 """
 
 import json
@@ -9,21 +8,27 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, Final, final
 
+from netledger.durable import Step
 from netledger.errors import ExportError
-from netledger.exports.csv import ArrowRows, Labelled, write_rows
+from netledger.exports.csv import Labelled, write_rows
 from netledger.exports.files import export_error, remove_leftovers, write_atomically
-from netledger.exports.receipts import write_receipt
-from netledger.receipt import Receipt, parse_rfc3339
+from netledger.exports.format import Claim, Exported
+from netledger.exports.jsonl import receipt_line, write_lines
+from netledger.receipt import parse_rfc3339
 
-_SECOND_NS = 1_000_000_000
-_NAME = re.compile(r"\d{8}T\d{6}Z_\d{8}T\d{6}Z-(?P<seq>\d{8,})\.receipt\.json")
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SECOND_NS: Final = 1_000_000_000
+_NAME: Final = re.compile(r"\d{8}T\d{6}Z_\d{8}T\d{6}Z-(?P<seq>\d{8,})\.receipt\.json")
+_TAKEN_HINT: Final = "another node writes there: give each a directory of its own"
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The committed interval with the highest number.
+    """The exported interval with the highest number.
 
     Attributes:
         seq: its number.
@@ -35,45 +40,43 @@ class Newest:
 
 
 @final
-class ExportDirectory:
-    """Writes intervals below ``store``. Safe to use from one thread at a time."""
+class CsvFiles:
+    """Rows as CSV, and the receipt beside them, which is written last: where it is, the interval is complete."""
 
-    def __init__(self, store: Path) -> None:
-        self._root = store / "exports"
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
 
     def of(self, meter: str) -> Path:
         """Where the files of a meter are."""
-        return self._root / meter
+        return self._directory / meter
 
-    def remove_leftovers(self, meter: str) -> list[Path]:
+    def remove_leftovers(self) -> list[Path]:
         """Removes what a dead process had begun to write, and says what it was.
 
         Raises:
-            ExportError: the directory cannot be read or changed.
+            ExportError: a directory cannot be read or changed.
         """
-        return remove_leftovers(self.of(meter))
+        return _remove_leftovers(self._directory)
 
-    def has(self, *, meter: str, seq: int, start_ns: int) -> bool:
-        """Whether the interval is there already, so that writing it again would count it twice.
-
-        The end is not compared: a process that was killed after writing, before it forgot the interval, may end it
-        somewhat later when it comes back. Reads the whole directory.
-        """
-        return bool(self._of_interval(meter, seq, start_ns, "receipt.json"))
-
-    def remove_rows(self, *, meter: str, seq: int, start_ns: int) -> None:
-        """Removes rows of an interval that has no receipt: of a process that was killed between the two.
-
-        They hold the same packets, perhaps under another end. Reads the whole directory.
+    def write(self, interval: Exported, rows: "pa.RecordBatch", _claim: Claim, at_step: Step) -> None:
+        """Writes both files; what is complete already stays as it is.
 
         Raises:
-            ExportError: they cannot be removed.
+            ExportError: the disk is full, broken or refuses, or another interval has the name.
         """
-        for path in self._of_interval(meter, seq, start_ns, "csv"):
-            try:
-                path.unlink()
-            except OSError as error:
-                raise export_error(path, "remove", error) from error
+        path = self.of(interval.meter) / file_name(interval)
+        receipt = path.with_name(f"{path.name}.receipt.json")
+        text = f"{interval.receipt}\n"
+        if _is_there(receipt, text):
+            return
+        write_atomically(
+            path.with_name(f"{path.name}.csv"),
+            lambda file: write_rows(file, rows, interval),
+            at_step=lambda name: at_step(f"rows {name}"),
+        )
+        write_atomically(
+            receipt, lambda file: file.write(text.encode()), at_step=lambda name: at_step(f"receipt {name}")
+        )
 
     def newest(self, meter: str, *, node: str) -> Newest | None:
         """The newest interval of a meter on a node; None without one. Reads the whole directory.
@@ -96,31 +99,74 @@ class ExportDirectory:
         found = ((_NAME.fullmatch(path.name), path) for path in self.of(meter).glob("*.receipt.json"))
         return sorted(((int(match["seq"]), path) for match, path in found if match), reverse=True)
 
-    def write(self, receipt: Receipt, rows: ArrowRows) -> None:
-        """Writes both files. To repeat it after a crash, at any point of it, is harmless.
+
+@final
+class JsonLines:
+    """Rows as JSON lines, and the receipt as the last one. One file: where it is, the interval is complete."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def of(self, meter: str) -> Path:
+        """Where the files of a meter are."""
+        return self._directory / meter
+
+    def remove_leftovers(self) -> list[Path]:
+        """Removes what a dead process had begun to write, and says what it was.
 
         Raises:
-            ExportError: the disk is full, broken or refuses; the interval is not complete.
+            ExportError: a directory cannot be read or changed.
         """
-        lost = receipt.observed.unattributed
-        path = self.of(receipt.meter) / file_name(receipt)
-        write_atomically(
-            path.with_name(f"{path.name}.csv"), lambda file: write_rows(file, rows, receipt, unattributed=lost)
-        )
-        write_atomically(path.with_name(f"{path.name}.receipt.json"), lambda file: write_receipt(file, receipt))
+        return _remove_leftovers(self._directory)
 
-    def write_committed(self, interval: Labelled, rows: ArrowRows, receipt: str) -> None:
-        """Writes both files of an interval that is read back: all its rows, and its receipt as one line of JSON.
+    def write(self, interval: Exported, rows: "pa.RecordBatch", _claim: Claim, at_step: Step) -> None:
+        """Writes the file; one that is there already stays as it is.
 
         Raises:
-            ExportError: as :meth:`write`.
+            ExportError: the disk is full, broken or refuses, or another interval has the name.
         """
-        path = self.of(interval.meter) / file_name(interval)
-        write_atomically(path.with_name(f"{path.name}.csv"), lambda file: write_rows(file, rows, interval))
-        write_atomically(path.with_name(f"{path.name}.receipt.json"), lambda file: file.write(f"{receipt}\n".encode()))
+        path = self.of(interval.meter) / f"{file_name(interval)}.jsonl"
+        if not _is_there(path, receipt_line(interval)):
+            write_atomically(path, lambda file: write_lines(file, rows, interval), at_step=at_step)
 
-    def _of_interval(self, meter: str, seq: int, start_ns: int, ending: str) -> list[Path]:
-        return list(self.of(meter).glob(f"{_stamp(start_ns)}_*-{seq:08d}.{ending}"))
+
+def file_name(interval: Labelled) -> str:
+    """The name of an interval's files, without what follows the dot: ``20261120T100000Z_20261120T100500Z-00000012``."""
+    return f"{_stamp(interval.start_ns)}_{_stamp(interval.end_ns)}-{interval.seq:08d}"
+
+
+def _stamp(wall_ns: int) -> str:
+    return datetime.fromtimestamp(wall_ns // _SECOND_NS, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _remove_leftovers(directory: Path) -> list[Path]:
+    try:
+        meters = sorted(path for path in directory.iterdir() if path.is_dir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise export_error(directory, "read", error) from error
+    return [path for meter in meters for path in remove_leftovers(meter)]
+
+
+def _is_there(path: Path, end: str) -> bool:
+    """Whether a process before this one has written the file of this very interval.
+
+    Raises:
+        ExportError: the name belongs to another interval, or it cannot be seen.
+    """
+    expected = end.encode()
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - len(expected)))
+            found = file.read()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise export_error(path, "read", error) from error
+    if found != expected:
+        raise ExportError(str(path), "write", "another interval has this name", _TAKEN_HINT)
+    return True
 
 
 def _read_receipt(path: Path) -> tuple[str, int]:
@@ -131,12 +177,3 @@ def _read_receipt(path: Path) -> tuple[str, int]:
         raise export_error(path, "read", error) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ExportError(str(path), "read", "not a receipt", "it was changed; move it away") from error
-
-
-def file_name(interval: Labelled) -> str:
-    """The name of an interval's files, without what follows the dot: ``20261120T100000Z_20261120T100500Z-00000012``."""
-    return f"{_stamp(interval.start_ns)}_{_stamp(interval.end_ns)}-{interval.seq:08d}"
-
-
-def _stamp(wall_ns: int) -> str:
-    return datetime.fromtimestamp(wall_ns // _SECOND_NS, UTC).strftime("%Y%m%dT%H%M%SZ")

@@ -86,7 +86,21 @@ ALTER TABLE files ADD COLUMN rolled_up INTEGER NOT NULL DEFAULT 0;   -- its rows
 INSERT INTO days_dropped SELECT 'rollup_hour', day, dropped_at FROM days_dropped WHERE tab = 'traffic';
 """
 
-MIGRATIONS: Final = (_VERSION_1, _VERSION_2)
+_VERSION_3: Final = """
+ALTER TABLE exports_due RENAME TO exports_due_of_one;
+CREATE TABLE exports_due (                      -- committed, and not written yet by the export of that name
+    export         TEXT    NOT NULL,
+    node           TEXT    NOT NULL,
+    meter          TEXT    NOT NULL,
+    seq            INTEGER NOT NULL,
+    claim          TEXT,                        -- the name that it is about to get, where that may be a taken one
+    PRIMARY KEY (export, node, meter, seq)
+) WITHOUT ROWID;
+INSERT INTO exports_due SELECT 'files', node, meter, seq, NULL FROM exports_due_of_one;
+DROP TABLE exports_due_of_one;
+"""
+
+MIGRATIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3)
 """What each version adds to the one before; never edited after a release."""
 
 

@@ -148,8 +148,8 @@ def rows_of(connection: sqlite3.Connection, store: Path, interval: IntervalRow) 
 
     with explained(store, "read"):
         paths = connection.execute(
-            "SELECT path FROM files WHERE tab = ? AND dropped_at IS NULL AND interval_start <= ? AND interval_end >= ?",
-            (TRAFFIC, interval.start_ns, interval.end_ns),
+            "SELECT path FROM files WHERE tab = ? AND dropped_at IS NULL AND interval_start < ? AND interval_end > ?",
+            (TRAFFIC, interval.end_ns, interval.start_ns),
         ).fetchall()
         found = [stored_schema().empty_table()]
         wanted = {"node": interval.node, "meter": interval.meter, "seq": interval.seq}

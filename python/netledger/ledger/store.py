@@ -16,6 +16,7 @@ import hashlib
 import secrets
 import sqlite3
 import string
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,11 +61,9 @@ class Known:
 
     Attributes:
         receipt: the receipt that counts, as JSON text.
-        is_due: it has not been exported yet.
     """
 
     receipt: str
-    is_due: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +126,10 @@ class Ledger:
             self._connection = None
         self._lock.close()
 
-    def commit(self, receipt: Receipt, rows: ArrowRows, *, is_exported: bool = False) -> Committed | Known:
+    def commit(self, receipt: Receipt, rows: ArrowRows, *, exports: Sequence[str] = ()) -> Committed | Known:
         """Makes an interval durable; to repeat it is harmless. Blocks for the disk.
 
-        It stands as due for export until :meth:`exported`, unless ``is_exported``.
+        It stands as due for each of ``exports`` until that has written it, see :mod:`netledger.ledger.outbox`.
 
         Raises:
             LedgerError: the disk is full, broken or refuses, or the number belongs to another interval.
@@ -151,42 +150,25 @@ class Ledger:
                 # Looked at again: another process may have come first. Its file counts, this one is left over.
                 known = self._known(receipt)
                 if known is None:
-                    self._insert(receipt, proof, new, is_exported=is_exported)
+                    self._insert(receipt, proof, new, exports)
                 self.at_step("inserted")
             self._undecided.pop(_identity(receipt), None)
             self.at_step("committed")
             return known or Committed(new.path if new else None)
 
-    def exported(self, *, node: str, meter: str, seq: int) -> None:
-        """Notes that an interval needs no export any more. Blocks for the disk.
+    def drop_due(self, is_wanted: Callable[[str, str], bool]) -> dict[tuple[str, str], int]:
+        """Forgets what is due for exports that are gone, and says how many intervals by export and meter.
+
+        ``is_wanted`` is asked with the name of an export and of a meter.
 
         Raises:
-            LedgerError: the disk is full, broken or refuses.
+            LedgerError: the disk is full, broken or refuses; nothing was forgotten.
         """
-        with explained(self.store, "note an export"):
-            self.connection.execute(
-                "DELETE FROM exports_due WHERE node = ? AND meter = ? AND seq = ?", (node, meter, seq)
-            )
-
-    def due(self, meter: str) -> list[tuple[str, int]]:
-        """Node and number of a meter's intervals that are not exported yet, the oldest first.
-
-        Raises:
-            LedgerError: the ledger cannot be read.
-        """
-        with explained(self.store, "read"):
-            return self.connection.execute(
-                "SELECT node, seq FROM exports_due WHERE meter = ? ORDER BY node, seq", (meter,)
-            ).fetchall()
-
-    def meters_due(self) -> list[str]:
-        """Meters that have intervals which are not exported yet.
-
-        Raises:
-            LedgerError: the ledger cannot be read.
-        """
-        with explained(self.store, "read"):
-            return [meter for (meter,) in self.connection.execute("SELECT DISTINCT meter FROM exports_due")]
+        with explained(self.store, "drop exports"), database.transaction(self.connection):
+            found = self.connection.execute("SELECT export, meter, count(*) FROM exports_due GROUP BY export, meter")
+            dropped = {(export, meter): count for export, meter, count in found if not is_wanted(export, meter)}
+            self.connection.executemany("DELETE FROM exports_due WHERE export = ? AND meter = ?", list(dropped))
+        return dropped
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -216,10 +198,7 @@ class Ledger:
                 f"number {receipt.seq} of meter {receipt.meter} belongs to another interval",
                 f"write a greater number than any into {self.store}/meters/{receipt.meter}.seq",
             )
-        due = self.connection.execute(
-            "SELECT 1 FROM exports_due WHERE node = ? AND meter = ? AND seq = ?", identity
-        ).fetchone()
-        return Known(text, due is not None)
+        return Known(text)
 
     def _write_file(self, receipt: Receipt, table: "pa.Table") -> NewFile:
         path = self._path(receipt)
@@ -249,7 +228,7 @@ class Ledger:
             self._undecided[identity] = day_directory(self.store, TRAFFIC, receipt.start_ns) / name
         return self._undecided[identity]
 
-    def _insert(self, receipt: Receipt, proof: bytes, new: NewFile | None, *, is_exported: bool) -> None:
+    def _insert(self, receipt: Receipt, proof: bytes, new: NewFile | None, exports: Sequence[str]) -> None:
         if new is not None:
             insert_file(self, TRAFFIC, day_of(receipt.start_ns), new, start_ns=receipt.start_ns, end_ns=receipt.end_ns)
         last = self.connection.execute("SELECT position, chain FROM chains WHERE node = ?", (receipt.node,)).fetchone()
@@ -277,8 +256,9 @@ class Ledger:
             "SET position = excluded.position, chain = excluded.chain",
             (receipt.node, position, link),
         )
-        if not is_exported:
-            self.connection.execute("INSERT INTO exports_due VALUES (?, ?, ?)", _identity(receipt))
+        self.connection.executemany(
+            "INSERT INTO exports_due VALUES (?, ?, ?, ?, NULL)", [(export, *_identity(receipt)) for export in exports]
+        )
 
 
 def insert_file(

@@ -1,51 +1,37 @@
-"""One closed generation: receipt, rows, ledger, exports, release. Pure composition."""
+"""One closed generation: receipt, rows, ledger, release; then the exports may have it. Pure composition."""
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import final
 
-from netledger.errors import ExportError
-from netledger.exports.csv import ArrowRows, sums
-from netledger.exports.directory import ExportDirectory
+from netledger.exports.csv import sums
+from netledger.exports.formats import Export
 from netledger.ledger import Known, Ledger
-from netledger.ledger.intervals import interval_of, rows_of
+from netledger.pipeline.exports import Exports
 from netledger.receipt import Count, Receipt
 from netledger.sources.base import Closed
 
-__all__ = ["Closed", "Done", "Pipeline"]
+__all__ = ["Closed", "Pipeline"]
 
 _log = logging.getLogger(__name__)
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Done:
-    """An interval that is committed.
-
-    Attributes:
-        receipt: its receipt, as it was made now. Where the interval was known, the one in the ledger counts.
-        export_error: why it could not be exported, or None. The ledger holds it, and knows that it is due.
-    """
-
-    receipt: Receipt
-    export_error: ExportError | None = None
-
-
-@final
 class Pipeline:
-    """Commits closed generations to the ledger, and writes the exports below the store.
+    """Commits closed generations to the ledger, and tells the exports that they are there.
 
     Each interval counts exactly once: its identity is (node, meter, seq), and one that is there already is only
     released. To be used from one thread at a time.
     """
 
-    def __init__(self, node: str, ledger: Ledger, exports: ExportDirectory) -> None:
+    def __init__(self, node: str, ledger: Ledger, exports: Exports) -> None:
         self._node = node
         self._ledger = ledger
         self._exports = exports
 
-    def open(self) -> list[str]:
-        """Opens the ledger, and gives the meters that have intervals which were not exported.
+    def open(self) -> None:
+        """Opens the ledger, and starts the exports.
 
         Raises:
             LedgerError: it cannot be opened.
@@ -60,17 +46,26 @@ class Pipeline:
                 "hint": "was ledger.sqlite replaced by an older copy? they count in no report until it is back",
             }
             _log.error("files_of_no_ledger", extra={"fields": fields})
-        return self._ledger.meters_due()
+        self._exports.open(self._ledger)
 
     def close(self) -> None:
-        """Closes the ledger. May be called twice."""
+        """Ends the exports, then closes the ledger. May be called twice."""
+        self._exports.close()
         self._ledger.close()
 
-    def commit(self, closed: Closed, *, remarks: tuple[str, ...] = (), is_left: bool = False) -> Done:
-        """Makes an interval durable, exports it, and lets the source forget it. Blocks for the disk.
+    def change_exports(self, wanted: Sequence[Export]) -> None:
+        """Goes on with another list of exports, see :meth:`Exports.change`."""
+        self._exports.change(wanted, self._ledger)
 
-        ``is_left`` says that a process before this one closed it or left it open, and may have written it already. To
-        commit it again in the same process is harmless in any case.
+    def is_export_due(self, meter: str) -> bool:
+        """Whether a meter has committed intervals that some export has not written. From any thread."""
+        return self._exports.is_due(meter)
+
+    def commit(self, closed: Closed, *, remarks: tuple[str, ...] = ()) -> Receipt:
+        """Makes an interval durable, and lets the source forget it. Blocks for the disk.
+
+        To commit it again is harmless. Gives its receipt as it was made now; where the interval was known, the one in
+        the ledger counts. The exports have what is theirs by the same transaction, and write it in their own time.
 
         Raises:
             LedgerError: it could not be written. The generation is kept; commit it again later.
@@ -89,44 +84,12 @@ class Pipeline:
         )
         rows = closed.batch()
         receipt = _checked(receipt, len(rows), *sums(rows))
-        outcome = self._ledger.commit(receipt, rows)
-        is_known = isinstance(outcome, Known)
-        if is_known:
+        outcome = self._ledger.commit(receipt, rows, exports=self._exports.names_for(receipt.meter))
+        if isinstance(outcome, Known):
             _log.info("known", extra={"fields": {"meter": receipt.meter, "seq": receipt.seq}})
-        # What a process before this one has written is not written again: it may end a little earlier.
-        done = Done(receipt, self._export_due(receipt.meter) if is_known or is_left else self._export(receipt, rows))
+        self._exports.committed(receipt.meter, self._ledger)
         closed.release()
-        return done
-
-    def export_due(self, meter: str) -> None:
-        """Exports what the ledger has of a meter and was not exported, the oldest first. Blocks for the disk.
-
-        Raises:
-            ExportError: one could not be written; it and those behind it are still due.
-            LedgerError: the ledger cannot be read or written.
-        """
-        for node, seq in self._ledger.due(meter):
-            interval = interval_of(self._ledger.connection, self._ledger.store, node=node, meter=meter, seq=seq)
-            if not self._exports.has(meter=meter, seq=seq, start_ns=interval.start_ns):
-                self._exports.remove_rows(meter=meter, seq=seq, start_ns=interval.start_ns)
-                rows = rows_of(self._ledger.connection, self._ledger.store, interval)
-                self._exports.write_committed(interval, rows, interval.receipt)
-            self._ledger.exported(node=node, meter=meter, seq=seq)
-
-    def _export(self, receipt: Receipt, rows: ArrowRows) -> ExportError | None:
-        try:
-            self._exports.write(receipt, rows)
-        except ExportError as error:
-            return error
-        self._ledger.exported(node=receipt.node, meter=receipt.meter, seq=receipt.seq)
-        return None
-
-    def _export_due(self, meter: str) -> ExportError | None:
-        try:
-            self.export_due(meter)
-        except ExportError as error:
-            return error
-        return None
+        return receipt
 
 
 def _checked(receipt: Receipt, rows: int, sent: Count, received: Count) -> Receipt:

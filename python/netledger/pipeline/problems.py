@@ -40,6 +40,7 @@ class Problem:
     Attributes:
         what: the kind of it.
         meter: whose it is, or None when it is everybody's.
+        export: of which export, or None where it is about none.
         why: the cause, in the system's words where there are any.
         hint: how to mend it, or None.
         since_ns: when it was first noted, UTC nanoseconds.
@@ -50,6 +51,7 @@ class Problem:
     why: str
     hint: str | None
     since_ns: int
+    export: str | None = None
 
 
 @final
@@ -59,25 +61,35 @@ class Problems:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
-        self._noted: dict[tuple[Trouble, str | None], Problem] = {}
+        self._noted: dict[tuple[Trouble, str | None, str | None], Problem] = {}
 
-    def note(self, what: Trouble, why: str, *, meter: str | None = None, hint: str | None = None) -> None:
+    def note(
+        self, what: Trouble, why: str, *, meter: str | None = None, export: str | None = None, hint: str | None = None
+    ) -> None:
         """Something is wrong, or still is. It keeps the time at which it began; the words are the newest."""
         now_ns = self._clock.now().wall_ns
-        problem = Problem(what=what, meter=meter, why=why, hint=hint, since_ns=now_ns)
+        problem = Problem(what=what, meter=meter, export=export, why=why, hint=hint, since_ns=now_ns)
         with self._lock:
-            before = self._noted.get((what, meter), problem)
-            self._noted[what, meter] = replace(problem, since_ns=before.since_ns)
+            before = self._noted.get((what, meter, export), problem)
+            self._noted[what, meter, export] = replace(problem, since_ns=before.since_ns)
 
-    def note_error(self, what: Trouble, error: Exception, *, meter: str | None = None, hint: str | None = None) -> None:
+    def note_error(
+        self,
+        what: Trouble,
+        error: Exception,
+        *,
+        meter: str | None = None,
+        export: str | None = None,
+        hint: str | None = None,
+    ) -> None:
         """The same for an error with its own hint, or else one that follows from what the system says."""
         own = error.hint if isinstance(error, NetledgerError) else None
-        self.note(what, str(error), meter=meter, hint=own or _system_hint(str(error)) or hint)
+        self.note(what, str(error), meter=meter, export=export, hint=own or _system_hint(str(error)) or hint)
 
-    def clear(self, what: Trouble, *, meter: str | None = None) -> None:
+    def clear(self, what: Trouble, *, meter: str | None = None, export: str | None = None) -> None:
         """It is over."""
         with self._lock:
-            self._noted.pop((what, meter), None)
+            self._noted.pop((what, meter, export), None)
 
     def set(self, what: Trouble, why: str | None, *, meter: str | None = None, hint: str | None = None) -> None:
         """Notes or clears, by whether there is a reason."""
@@ -90,7 +102,7 @@ class Problems:
         """What is wrong now, the oldest first."""
         with self._lock:
             found = list(self._noted.values())
-        return sorted(found, key=lambda one: (one.since_ns, one.what, one.meter or ""))
+        return sorted(found, key=lambda one: (one.since_ns, one.what, one.meter or "", one.export or ""))
 
 
 _SYSTEM_HINTS: Final = (

@@ -8,20 +8,19 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
 from netledger.errors import NetledgerError
+from netledger.exports.formats import Export
+from netledger.pipeline.attempt import Attempt
 from netledger.pipeline.commit import Closed, Pipeline
 from netledger.pipeline.problems import Problems, Trouble
 from netledger.receipt import Receipt
 
 WAITING_MAX = 12
 """With more intervals of a meter than this waiting, its open interval should grow instead of being cut."""
-
-_PAUSE_FIRST_SECONDS = 1.0
-_PAUSE_MAX_SECONDS = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -30,46 +29,22 @@ _log = logging.getLogger(__name__)
 class _Waiting:
     closed: Closed
     remarks: tuple[str, ...]
-    is_left: bool
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """When something that failed may be tried again."""
-
-    due: float = 0.0
-    pause_seconds: float = _PAUSE_FIRST_SECONDS
-
-    def failed(self) -> float:
-        """How many seconds to wait."""
-        pause_seconds = self.pause_seconds
-        self.due = time.monotonic() + pause_seconds
-        self.pause_seconds = min(2 * pause_seconds, _PAUSE_MAX_SECONDS)
-        return pause_seconds
 
 
 @dataclass(slots=True)
 class _Line:
-    """The intervals of one meter, oldest first, and whether the ledger has some that were not exported."""
+    """The intervals of one meter, oldest first."""
 
-    meter: str
     waiting: deque[_Waiting] = field(default_factory=deque)
-    commit: _Attempt = field(default_factory=_Attempt)
-    is_export_due: bool = False
-    export: _Attempt = field(default_factory=_Attempt)
-
-    def due(self) -> float | None:
-        """When there is something to do; None when there is nothing."""
-        times = [self.commit.due] if self.waiting else []
-        return min([*times, *([self.export.due] if self.is_export_due else [])], default=None)
+    attempt: Attempt = field(default_factory=Attempt)
 
 
 @final
 class CommitQueue:
     """Commits in one thread of its own, each meter's intervals in order. Safe to use from any thread.
 
-    An export that fails holds nothing up: the interval is in the ledger by then, and is exported from there later.
-    ``committed`` is called in that thread after each interval that is done. What fails is noted in ``problems``.
+    An export holds nothing up: it writes what is in the ledger by then, in a thread of its own. ``committed`` is called
+    in this one's thread after each interval that is done. What fails is noted in ``problems``.
     """
 
     def __init__(
@@ -80,6 +55,7 @@ class CommitQueue:
         self._committed = committed
         self._changed = threading.Condition()
         self._lines: dict[str, _Line] = {}
+        self._exports: Sequence[Export] | None = None
         self._closing = False
         self._is_open = False
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
@@ -88,17 +64,17 @@ class CommitQueue:
         """Starts the thread."""
         self._thread.start()
 
-    def put(self, closed: Closed, *, remarks: tuple[str, ...] = (), is_left: bool = False) -> None:
+    def put(self, closed: Closed, *, remarks: tuple[str, ...] = ()) -> None:
         """Takes a generation over, with what :meth:`Pipeline.commit` is to know. Does not block."""
         with self._changed:
-            line = self._lines.setdefault(closed.meter, _Line(closed.meter))
-            line.waiting.append(_Waiting(closed, remarks, is_left))
+            line = self._lines.setdefault(closed.meter, _Line())
+            line.waiting.append(_Waiting(closed, remarks))
             self._changed.notify_all()
 
-    def export_due(self, meter: str) -> None:
-        """Has the intervals of a meter exported that the ledger has and nobody exported. Does not block."""
+    def change_exports(self, wanted: Sequence[Export]) -> None:
+        """Goes on with another list of exports from the next interval on. Does not block."""
         with self._changed:
-            self._lines.setdefault(meter, _Line(meter)).is_export_due = True
+            self._exports = tuple(wanted)
             self._changed.notify_all()
 
     def is_alive(self) -> bool:
@@ -112,10 +88,8 @@ class CommitQueue:
             return len(line.waiting) if line else 0
 
     def is_export_due(self, meter: str) -> bool:
-        """Whether a meter has committed intervals that are not exported yet."""
-        with self._changed:
-            line = self._lines.get(meter)
-            return line is not None and line.is_export_due
+        """Whether a meter has committed intervals that some export has not written. Does not block."""
+        return self._pipeline.is_export_due(meter)
 
     def close(self) -> int:
         """Tries everything that waits once more, then ends the thread. Blocks for the disk.
@@ -126,7 +100,7 @@ class CommitQueue:
         with self._changed:
             self._closing = True
             for line in self._lines.values():
-                line.commit.due = line.export.due = 0.0
+                line.attempt.due = 0.0
             self._changed.notify_all()
         self._thread.join()
         return sum(len(line.waiting) for line in self._lines.values())
@@ -140,33 +114,38 @@ class CommitQueue:
             fields = {"error": error, "hint": hint or "it is tried again with each commit"}
             _log.error("store_not_open", extra={"fields": fields})
             self._problems.note_error(Trouble.STORE, error)
-        while (line := self._next()) is not None:
-            # Commits come first: what is counted is safe before anything else is done.
-            if line.waiting and line.commit.due <= time.monotonic():
-                self._commit(line)
-            else:
-                self._export(line)
+        while (work := self._next()) is not None:
+            work()
         self._pipeline.close()
 
     def _open_store(self) -> None:
         if not self._is_open:
-            for meter in self._pipeline.open():
-                self.export_due(meter)
+            self._pipeline.open()
             self._is_open = True
             self._problems.clear(Trouble.STORE)
 
-    def _next(self) -> _Line | None:
-        """Waits for a line that may be tried; None when the thread is to end."""
+    def _next(self) -> Callable[[], None] | None:
+        """Waits for something that may be done; None when the thread is to end."""
         with self._changed:
             while True:
+                if self._exports is not None:
+                    wanted, self._exports = self._exports, None
+                    return lambda: self._change_exports(wanted)
                 now = time.monotonic()
-                lines = [(due, line) for line in self._lines.values() if (due := line.due()) is not None]
-                ready = [(due, line) for due, line in lines if due <= now]
+                lines = [line for line in self._lines.values() if line.waiting]
+                ready = [line for line in lines if line.attempt.due <= now]
                 if ready:
-                    return min(ready, key=lambda one: one[0])[1]
+                    line = min(ready, key=lambda one: one.attempt.due)
+                    return lambda: self._commit(line)
                 if self._closing:
                     return None
-                self._changed.wait(min(due for due, _ in lines) - now if lines else None)
+                self._changed.wait(min(line.attempt.due for line in lines) - now if lines else None)
+
+    def _change_exports(self, wanted: Sequence[Export]) -> None:
+        try:
+            self._pipeline.change_exports(wanted)
+        except Exception:  # noqa: BLE001  # the top of a thread: it outlives what nobody thought of
+            _log.exception("export_broke", extra={"fields": {"exports": ",".join(one.name for one in wanted)}})
 
     def _commit(self, line: _Line) -> None:
         first = line.waiting[0]
@@ -174,7 +153,7 @@ class CommitQueue:
         fields: dict[str, object] = {"meter": closed.meter, "seq": closed.seq}
         try:
             self._open_store()
-            done = self._pipeline.commit(closed, remarks=first.remarks, is_left=first.is_left)
+            receipt = self._pipeline.commit(closed, remarks=first.remarks)
         except (NetledgerError, OSError) as error:
             self._commit_failed(line, fields, error)
         except Exception as error:  # noqa: BLE001  # the top of a thread: it outlives what nobody thought of
@@ -183,40 +162,14 @@ class CommitQueue:
         else:
             with self._changed:
                 line.waiting.popleft()
-                line.commit = _Attempt()
-                self._problems.clear(Trouble.STORE, meter=line.meter)
-                if done.export_error is not None:
-                    line.is_export_due = True
-                self._changed.notify_all()
-            if done.export_error is not None:
-                self._export_failed(line, done.export_error)
-            self._committed(done.receipt)
-
-    def _export(self, line: _Line) -> None:
-        try:
-            self._pipeline.export_due(line.meter)
-        except (NetledgerError, OSError) as error:
-            self._export_failed(line, error)
-        except Exception as error:  # noqa: BLE001  # the top of a thread: it outlives what nobody thought of
-            _log.exception("export_broke", extra={"fields": {"meter": line.meter}})
-            self._export_failed(line, error)
-        else:
-            with self._changed:
-                line.is_export_due = False
-                line.export = _Attempt()
-                self._problems.clear(Trouble.EXPORT, meter=line.meter)
+                line.attempt = Attempt()
+                self._problems.clear(Trouble.STORE, meter=closed.meter)
+            self._committed(receipt)
 
     def _commit_failed(self, line: _Line, fields: dict[str, object], error: Exception) -> None:
         with self._changed:
-            pause_seconds = line.commit.failed()
+            pause_seconds = line.attempt.failed()
             waiting = len(line.waiting)
-        self._problems.note_error(Trouble.STORE, error, meter=line.meter)
+        self._problems.note_error(Trouble.STORE, error, meter=str(fields["meter"]))
         more: dict[str, object] = {"waiting": waiting, "again_seconds": round(pause_seconds), "error": str(error)}
         _log.error("commit_failed", extra={"fields": fields | more})
-
-    def _export_failed(self, line: _Line, error: Exception) -> None:
-        with self._changed:
-            pause_seconds = line.export.failed()
-        self._problems.note_error(Trouble.EXPORT, error, meter=line.meter)
-        fields = {"meter": line.meter, "again_seconds": round(pause_seconds), "error": str(error)}
-        _log.error("export_failed", extra={"fields": fields})

@@ -5,13 +5,13 @@ from typing import Protocol
 
 from netledger.compat.go_nflog_acctd.duration import SECOND_NS
 from netledger.compat.go_nflog_acctd.files import Journal, Period, write_period
-from netledger.compat.go_nflog_acctd.gotext import moment_text
 from netledger.compat.go_nflog_acctd.log import Log
 from netledger.compat.go_nflog_acctd.messages import Batches, Event, closing_lines, event_line, is_verbose
 from netledger.compat.go_nflog_acctd.options import Options
-from netledger.compat.go_nflog_acctd.render import Row, csv_chunks
 from netledger.compat.go_nflog_acctd.signals import EndSignals
 from netledger.errors import SourceError
+from netledger.exports.go_nflog_acctd import Row, csv_chunks
+from netledger.exports.gotext import moment_text
 from netledger.intervals import Clock, Moment, Schedule
 from netledger.sources.base import Closed
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from netledger.compat.go_nflog_acctd.duration import duration_text, parse_duration
-from netledger.compat.go_nflog_acctd.gotext import quote
+from netledger.exports.gotext import quote
 
 __all__ = ["Flag", "FlagError", "HelpAsked", "Parsed", "defaults_text", "parse_boolean", "parse_flags", "parse_integer"]
 

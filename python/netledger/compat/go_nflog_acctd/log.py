@@ -5,7 +5,7 @@ import socket
 from contextlib import suppress
 from typing import Protocol
 
-from netledger.compat.go_nflog_acctd.gotext import log_stamp, syslog_stamp
+from netledger.exports.gotext import log_stamp, syslog_stamp
 from netledger.intervals import Clock
 
 __all__ = ["Log", "SyslogError"]

@@ -8,13 +8,13 @@ from contextlib import suppress
 from netledger.compat.go_nflog_acctd.accounting import Accounting
 from netledger.compat.go_nflog_acctd.files import Journal, make_directories
 from netledger.compat.go_nflog_acctd.flags import FlagError, HelpAsked
-from netledger.compat.go_nflog_acctd.gotext import errno_text, moment_text, quote
 from netledger.compat.go_nflog_acctd.log import Log, SyslogError
 from netledger.compat.go_nflog_acctd.messages import binding_lines, monitoring_line
 from netledger.compat.go_nflog_acctd.options import Group, Options, parse_options, problem_of, usage_text
 from netledger.compat.go_nflog_acctd.signals import EndSignals
 from netledger.compat.go_nflog_acctd.translate import GroupsMeter, rows_of, runtime_directory
 from netledger.errors import GroupBusyError, InUseError, PermissionDeniedError, SourceError
+from netledger.exports.gotext import errno_text, moment_text, quote
 from netledger.intervals import Clock, SystemClock
 from netledger.sources.privileges import CAP_NET_ADMIN, has_capability
 

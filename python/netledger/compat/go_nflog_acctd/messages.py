@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from netledger.compat.go_nflog_acctd.options import Group
-from netledger.compat.go_nflog_acctd.render import address_text, old_bytes
+from netledger.exports.go_nflog_acctd import address_text, old_bytes
 
 __all__ = ["Batches", "Event", "binding_lines", "closing_lines", "event_line", "is_verbose", "monitoring_line"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from netledger.compat.go_nflog_acctd.messages import Event
 from netledger.compat.go_nflog_acctd.options import Options
-from netledger.compat.go_nflog_acctd.render import Row
+from netledger.exports.go_nflog_acctd import Row
 from netledger.intervals import Moment
 from netledger.schema import Account
 from netledger.sources.base import Closed, Key

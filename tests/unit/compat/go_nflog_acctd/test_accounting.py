@@ -13,9 +13,9 @@ from netledger.compat.go_nflog_acctd.accounting import Accounting
 from netledger.compat.go_nflog_acctd.files import Journal
 from netledger.compat.go_nflog_acctd.log import Log
 from netledger.compat.go_nflog_acctd.options import parse_options
-from netledger.compat.go_nflog_acctd.render import Row
 from netledger.compat.go_nflog_acctd.signals import EndSignals
 from netledger.errors import SourceError, TableError
+from netledger.exports.go_nflog_acctd import Row
 from netledger.intervals import Moment
 from netledger.receipt import Count, Observed
 from netledger.sources.base import Closed

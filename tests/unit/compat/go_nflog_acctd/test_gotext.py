@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from netledger.compat.go_nflog_acctd.gotext import (
+from netledger.exports.gotext import (
     errno_text,
     file_stamp,
     join_path,

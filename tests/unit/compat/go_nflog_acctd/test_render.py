@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netledger.compat.go_nflog_acctd.render import HEADER, Row, address_text, csv_chunks, is_ipv4, old_bytes
+from netledger.exports.go_nflog_acctd import HEADER, Row, address_text, csv_chunks, is_ipv4, old_bytes
 from tests.unit.compat.go_nflog_acctd.test_gotext import NOON, zone
 
 

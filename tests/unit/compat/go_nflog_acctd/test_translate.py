@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from netledger.compat.go_nflog_acctd.options import Options, parse_options
-from netledger.compat.go_nflog_acctd.render import Row
 from netledger.compat.go_nflog_acctd.translate import config_of, rows_of_batch, runtime_directory
+from netledger.exports.go_nflog_acctd import Row
 from netledger.sources.base import Key
 from netledger.sources.nflog_groups import GivenGroup
 from tests.unit.compat.go_nflog_acctd.test_render import packed

@@ -3,6 +3,7 @@
 import os
 import posixpath
 import time
+from datetime import datetime, tzinfo
 
 __all__ = ["errno_text", "file_stamp", "join_path", "log_stamp", "moment_text", "quote", "row_stamp", "syslog_stamp"]
 
@@ -69,14 +70,14 @@ def syslog_stamp(wall_ns: int) -> str:
     return f"{_MONTHS[local.tm_mon - 1]} {local.tm_mday:2d} {time.strftime('%H:%M:%S', local)}"
 
 
-def file_stamp(wall_ns: int) -> str:
-    """``2006-01-02-150405`` in local time, as in the name of a file."""
-    return time.strftime("%Y-%m-%d-%H%M%S", _local(wall_ns))
+def file_stamp(wall_ns: int, zone: tzinfo | None = None) -> str:
+    """``2006-01-02-150405`` as in the name of a file, in local time or in that of a zone."""
+    return time.strftime("%Y-%m-%d-%H%M%S", _local(wall_ns, zone))
 
 
-def row_stamp(wall_ns: int) -> str:
-    """``2006-01-02 15:04:05`` in local time, as in a row."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", _local(wall_ns))
+def row_stamp(wall_ns: int, zone: tzinfo | None = None) -> str:
+    """``2006-01-02 15:04:05`` as in a row, in local time or in that of a zone."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", _local(wall_ns, zone))
 
 
 def moment_text(wall_ns: int) -> str:
@@ -89,5 +90,6 @@ def moment_text(wall_ns: int) -> str:
     return f"{row_stamp(wall_ns)}{dot}{fraction} {sign}{hours:02d}{rest // 60:02d} {local.tm_zone}"
 
 
-def _local(wall_ns: int) -> time.struct_time:
-    return time.localtime(wall_ns // _SECOND_NS)
+def _local(wall_ns: int, zone: tzinfo | None = None) -> time.struct_time:
+    seconds = wall_ns // _SECOND_NS
+    return time.localtime(seconds) if zone is None else datetime.fromtimestamp(seconds, zone).timetuple()
