@@ -6,7 +6,7 @@ does not name. See :mod:`netledger.ledger.store` for the steps.
 
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
@@ -18,6 +18,7 @@ from netledger.ledger.rows import ROW_GROUP_ROWS, as_stored, parquet_writer
 from netledger.ledger.store import Ledger, NewFile, described, insert_file, sha256_of
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
 # Less than for a report: nobody waits for it, and it runs beside the counting.
@@ -55,7 +56,7 @@ class Recipe:
         tab_before: what kind of rows the old files have.
         tab: and which the new file.
         is_replacing: the old files do not count any more then; otherwise they are rolled up.
-        select: its rows in their order, out of the view ``traffic``.
+        read: its rows in their order, out of the view ``traffic``; so many at a time.
         schema: their types.
         sums_before: what must not change, asked of the old files.
         sums_after: the same, asked of the new one.
@@ -65,10 +66,20 @@ class Recipe:
     tab_before: str
     tab: str
     is_replacing: bool
-    select: str
+    read: "Callable[[duckdb.DuckDBPyConnection, int], Iterator[pa.RecordBatch]]"
     schema: "Callable[[], pa.Schema]"
     sums_before: str
     sums_after: str
+
+
+def selected(select: str) -> "Callable[[duckdb.DuckDBPyConnection, int], Iterator[pa.RecordBatch]]":
+    """Reads the answer to a question, in the order that it asks for."""
+
+    def read(connection: "duckdb.DuckDBPyConnection", batch_rows: int) -> Iterator["pa.RecordBatch"]:
+        # By `sql`: `execute` may hand over batches in another order than was asked for.
+        yield from connection.sql(select).to_arrow_reader(batch_rows)
+
+    return read
 
 
 def inputs_of(connection: sqlite3.Connection, tab: str, day: str) -> list[Input]:
@@ -174,8 +185,7 @@ def _write(reader: Reader, files: Sequence[Path], path: Path, recipe: Recipe) ->
     schema, rows, starts, ends = recipe.schema(), 0, [], []
     with reader.rows(files) as connection, parquet_writer(path, schema) as file:
         try:
-            # By `sql`: `execute` may hand over batches in another order than was asked for.
-            for table in _pieces(connection.sql(recipe.select).to_arrow_reader(ROW_GROUP_ROWS)):
+            for table in _pieces(recipe.read(connection, ROW_GROUP_ROWS)):
                 file.write_table(as_stored(table, schema), row_group_size=ROW_GROUP_ROWS)
                 rows += table.num_rows
                 starts.append(pc.min(table["interval_start"]).as_py())
@@ -193,7 +203,7 @@ def _refuse_too_great(error: Exception, path: Path, recipe: Recipe) -> None:
         raise DamageError(str(path.parent), recipe.name, "a sum does not fit 64 bits; nothing was changed") from error
 
 
-def _pieces(batches: "pa.RecordBatchReader") -> Iterator["pa.Table"]:
+def _pieces(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.Table"]:
     """Batches put together to whole row groups."""
     import pyarrow as pa
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 from netledger.intervals import HOUR_NS, SECOND_NS
 from netledger.ledger.files import explained
 from netledger.ledger.intervals import ROLLUP_HOUR, TRAFFIC
-from netledger.ledger.merging import Recipe, count, inputs_of, made_of
+from netledger.ledger.merging import Recipe, count, inputs_of, made_of, selected
+from netledger.ledger.ordering import in_order
 from netledger.ledger.reader import HOURLY_COLUMNS, VIEW
-from netledger.ledger.rows import STORED_COLUMNS, stored_schema
+from netledger.ledger.rows import stored_schema
 from netledger.ledger.store import Ledger
 from netledger.schema import COUNTER_COLUMNS
 
@@ -55,7 +56,7 @@ HOURLY: Final = Recipe(
     tab_before=TRAFFIC,
     tab=ROLLUP_HOUR,
     is_replacing=False,
-    select=f"{hourly_select(VIEW)} ORDER BY {_ORDER}",
+    read=selected(f"{hourly_select(VIEW)} ORDER BY {_ORDER}"),
     schema=rollup_schema,
     sums_before=_HOURS.format(rows="count(*)"),
     sums_after=_HOURS.format(rows="sum(row_count)"),
@@ -67,8 +68,10 @@ ONE_OF_HOURS: Final = Recipe(
     tab_before=ROLLUP_HOUR,
     tab=ROLLUP_HOUR,
     is_replacing=True,
-    select=f"SELECT {_GROUPS}, {_ADDED}, CAST(sum(row_count) AS UBIGINT) AS row_count "  # noqa: S608  # our own words
-    f"FROM {VIEW} GROUP BY ALL ORDER BY {_ORDER}",
+    read=selected(
+        f"SELECT {_GROUPS}, {_ADDED}, CAST(sum(row_count) AS UBIGINT) AS row_count "  # noqa: S608  # our own words
+        f"FROM {VIEW} GROUP BY ALL ORDER BY {_ORDER}"
+    ),
     schema=rollup_schema,
     sums_before=_HOURS.format(rows="sum(row_count)"),
     sums_after=_HOURS.format(rows="sum(row_count)"),
@@ -80,8 +83,7 @@ ONE_OF_ROWS: Final = Recipe(
     tab_before=TRAFFIC,
     tab=TRAFFIC,
     is_replacing=True,
-    select=f"SELECT {', '.join(STORED_COLUMNS)} FROM {VIEW} "  # noqa: S608  # our own words
-    "ORDER BY host, interval_start, node, meter, seq, account",
+    read=in_order,
     schema=stored_schema,
     sums_before=f"SELECT node, meter, seq, count(*), {_COUNTED} FROM {VIEW} GROUP BY ALL ORDER BY ALL",  # noqa: S608  # our own words
     sums_after=f"SELECT node, meter, seq, count(*), {_COUNTED} FROM {VIEW} GROUP BY ALL ORDER BY ALL",  # noqa: S608  # our own words

@@ -141,15 +141,16 @@ def parquet_writer(
     from pyarrow import parquet
 
     schema = schema or stored_schema()
-    delta = dict.fromkeys(COUNTER_COLUMNS, "DELTA_BINARY_PACKED") | dict.fromkeys(_ADDRESSES, "DELTA_BYTE_ARRAY")
-    delta = {name: encoding for name, encoding in delta.items() if name in schema.names}
+    # Most counters are far below their width, so their upper bytes are nearly all zero: side by side they shrink best.
+    own = dict.fromkeys(COUNTER_COLUMNS, "BYTE_STREAM_SPLIT") | dict.fromkeys(_ADDRESSES, "DELTA_BYTE_ARRAY")
+    own = {name: encoding for name, encoding in own.items() if name in schema.names}
     return parquet.ParquetWriter(
         path,
         schema,
         compression={name: "none" if name in same else _COMPRESSION for name in schema.names},
-        # Ordered addresses and counters hardly repeat: a dictionary makes them twice as large, and slower.
-        use_dictionary=[name for name in schema.names if name not in delta],
-        column_encoding=delta,
+        # Ordered addresses and counters hardly repeat: a dictionary makes them larger, and slower.
+        use_dictionary=[name for name in schema.names if name not in own],
+        column_encoding=own,
         write_statistics=[name for name in schema.names if name not in _WITHOUT_STATISTICS],
         write_page_index=True,
         write_page_checksum=True,
