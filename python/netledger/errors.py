@@ -11,6 +11,7 @@
     │   ├── RulesetError           nft refused, or is not there
     │   └── TableError             a table file is damaged or of another version
     ├── CaptureError               a capture file cannot be read                                 exit 1
+    ├── OldFileError               a file of another program cannot be imported                  exit 1
     ├── LedgerError                the store refuses, is damaged or of another version           exit 1
     │   └── DamageError            what it holds cannot be what was committed                    exit 1; audit: 4
     ├── ExportError                an interval could not be written                              exit 1
@@ -77,6 +78,10 @@ class TableError(SourceError):
 
 class CaptureError(NetledgerError):
     """A capture file cannot be read."""
+
+
+class OldFileError(NetledgerError):
+    """A file of another program cannot be read, or is not as that program writes it. Nothing of it is imported."""
 
 
 class LedgerError(NetledgerError):

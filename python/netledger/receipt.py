@@ -16,6 +16,9 @@ from typing import Protocol, Self, final
 COUNT_MAX = 2**64 - 1
 """Counters are unsigned and have 64 bits, here as in the kernel."""
 
+WITHOUT_IPV6_HEADER = "bytes of IPv6 without the IP header"
+"""In the meaning of a receipt: they must not be added to others without saying so."""
+
 _SECOND_NS = 1_000_000_000
 _RFC3339 = re.compile(r"(?P<whole>\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(?P<rest>\d{1,9}))?Z")
 
@@ -143,6 +146,7 @@ class Receipt:
         monotonic_ns: its length by a clock that is never stepped.
         observed: what the source says.
         remarks: what others have to say, such as why the interval is longer than it should be.
+        imported: where it comes from, when it was not counted here.
     """
 
     node: str
@@ -153,6 +157,7 @@ class Receipt:
     monotonic_ns: int
     observed: Observed
     remarks: tuple[str, ...] = ()
+    imported: Mapping[str, str | int] | None = None
 
     @property
     def status(self) -> Status:
@@ -214,6 +219,7 @@ class Receipt:
             "monotonic_seconds": seconds(self.monotonic_ns),
             "source": seen.source,
             "meaning": seen.meaning,
+            **({} if self.imported is None else {"import": dict(self.imported)}),
         }
 
     def to_line(self) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from netledger.receipt import ZERO, Balance, Count, Status
+from netledger.receipt import WITHOUT_IPV6_HEADER, ZERO, Balance, Count, Status
 from netledger.reports.periods import Period
 from netledger.reports.totals import Answer
 from netledger.reports.zones import Zone
@@ -56,6 +56,9 @@ def notes(answer: Answer, zone: Zone) -> list[str]:
             f"rows of {len(meters)} meters are added up, which may count the same packets: {', '.join(meters)} "
             "(--by meter,… tells them apart)"
         )
+    without = sorted({one.meter for one in answer.intervals if WITHOUT_IPV6_HEADER in one.receipt})
+    if without:
+        sentences.append(f"{WITHOUT_IPV6_HEADER}, as an imported program has counted them: {', '.join(without)}")
     if answer.crossing:
         sentences.append(f"{counted(answer.crossing, 'interval')} across a border: counted where they begin, and whole")
     if answer.days_of_hours:

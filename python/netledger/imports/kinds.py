@@ -1,0 +1,94 @@
+"""Which programs' files can be read, and which files there are."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+from netledger.errors import OldFileError, UsageError
+from netledger.imports import go_nflog_acctd
+from netledger.imports.base import Kind, place
+from netledger.reports.harmless import harmless
+
+KINDS: Final = {one.name: one for one in (go_nflog_acctd.KIND,)}
+"""By the name of their program."""
+
+_HEAD_BYTES: Final = 4096
+_TEMPORARY: Final = ".tmp"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Files to be read.
+
+    Attributes:
+        kind: whose they are.
+        files: in the order of their names.
+        unfinished: how many more there are that were never finished.
+    """
+
+    kind: Kind
+    files: Sequence[Path]
+    unfinished: int
+
+
+def split(words: Sequence[str]) -> tuple[Kind | None, list[Path]]:
+    """``[KIND] PATH…`` in its parts.
+
+    Raises:
+        UsageError: there is no path.
+    """
+    kind = KINDS.get(words[0])
+    paths = [Path(word) for word in words[1 if kind else 0 :]]
+    if not paths:
+        raise UsageError(
+            f"import {words[0]}", "", "of which files?", f"netledger import {words[0]} /var/log/accounting"
+        )
+    return kind, paths
+
+
+def find(kind: Kind | None, paths: Sequence[Path]) -> Found:
+    """The files of these paths: those given, and of a directory those with the kind's suffix, not below it.
+
+    Without a kind it is that of the first file.
+
+    Raises:
+        OldFileError: a path is not there, cannot be read, or nobody knows what it is.
+    """
+    files: list[Path] = []
+    unfinished = 0
+    for path in paths:
+        try:
+            inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        suffixes = {kind.suffix} if kind else {one.suffix for one in KINDS.values()}
+        taken = [one for one in inside if one.suffix in suffixes and one.is_file()] if path.is_dir() else inside
+        unfinished += sum(one.suffix == _TEMPORARY for one in inside) if path.is_dir() else 0
+        if not taken:
+            raise OldFileError(harmless(str(path)), "import", f"no file *{' or *'.join(sorted(suffixes))} in there")
+        files += taken
+    return Found(kind or kind_of(files[0]), files, unfinished)
+
+
+def kind_of(path: Path) -> Kind:
+    """Whose file it is, by its first bytes.
+
+    Raises:
+        OldFileError: nobody's, or it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    for kind in KINDS.values():
+        if kind.is_it(head):
+            return kind
+    known: Iterable[str] = KINDS
+    raise OldFileError(place(path, 1), "", "not a file of any program known here", f"there are {', '.join(known)}")
+
+
+def _unreadable(path: Path, error: OSError) -> OldFileError:
+    return OldFileError(harmless(str(path)), "open", (error.strerror or str(error)).lower())
