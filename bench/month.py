@@ -210,7 +210,7 @@ def fill_days(store: Path, month: Month, days: range) -> int:
         numbers = _numbers(month, days)
         for number in numbers:
             batch = month.batch(number)
-            ledger.commit(month.receipt(number, batch), batch, is_exported=True)
+            ledger.commit(month.receipt(number, batch), batch)
     finally:
         ledger.close()
     return len(numbers)
