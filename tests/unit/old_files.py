@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from netledger.imports.go_nflog_acctd import HEADER
+from netledger.exports.go_nflog_acctd import HEADER
 from netledger.reports.periods import Period
 from netledger.reports.zones import Zone
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netledger.compat.go_nflog_acctd.gotext import file_stamp
-from netledger.compat.go_nflog_acctd.render import Row, csv_chunks
 from netledger.errors import OldFileError, UsageError
+from netledger.exports.go_nflog_acctd import HEADER, Row, csv_chunks
+from netledger.exports.gotext import file_stamp
 from netledger.imports import kinds
 from netledger.imports.base import OldPeriod, OldRow
-from netledger.imports.go_nflog_acctd import HEADER, KIND, periods
+from netledger.imports.go_nflog_acctd import KIND, periods
 from tests.compat.go_nflog_acctd.transcript import TRANSCRIPTS
 from tests.unit.old_files import ONE, SIX, content, write
 

@@ -207,7 +207,7 @@ def _commit(ledger: Ledger, wish: Wish, place: Placed, period: OldPeriod, seq: i
             "sha256": period.sha256.hex(),
         },
     )
-    ledger.commit(receipt, rows.batch(taken), is_exported=True)
+    ledger.commit(receipt, rows.batch(taken))
 
 
 def _read(path: Path, wish: Wish) -> list[_Read]:

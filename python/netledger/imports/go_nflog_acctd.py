@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 
 from netledger.errors import OldFileError
+from netledger.exports.go_nflog_acctd import HEADER
 from netledger.imports.base import IPV6_HEADER_BYTES, Kind, OldPeriod, OldRow, place
 from netledger.receipt import COUNT_MAX
 from netledger.reports.harmless import harmless
-
-HEADER: Final = b"Time,IP,SourceBytes,SourcePackets,DestBytes,DestPackets\n"
 
 _NAME: Final = re.compile(
     r"(?P<start>\d{4}-\d\d-\d\d-\d{6})_(?P<end>\d{4}-\d\d-\d\d-\d{6})(?:\.(?P<ordinal>\d+))?\.csv"
