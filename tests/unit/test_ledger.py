@@ -262,6 +262,13 @@ def test_any_rows_are_digested_as_described(rows: list[Row], first: int, cut: in
     assert digest(canonical(table.slice(place))) == by_hand(table.slice(place))
 
 
+def test_rows_that_are_alike_are_all_digested() -> None:
+    alike = [row(account, sent=(1, 1)) for account in ("other", "host", "other", "host", "host")]
+    table = stored_rows(receipt_of(1), batch(alike))
+    assert canonical(table)["account"].to_pylist() == ["host", "host", "host", "other", "other"]
+    assert digest(canonical(table)) == by_hand(table)
+
+
 def test_the_digest_does_not_depend_on_order_pieces_or_dictionaries() -> None:
     expected = digest(canonical(stored_rows(receipt_of(1), batch(MANY))))
     turned = stored_rows(receipt_of(1), batch(MANY[::-1]))

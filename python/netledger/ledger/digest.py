@@ -32,6 +32,7 @@ FIRST_PREVIOUS: Final = bytes(DIGEST_BYTES)
 _FORM: Final = b"netledger rows 1\n"
 _ADDRESS_BYTES: Final = 16
 _LENGTH_BYTES: Final = 4
+_PARTS_MAX: Final = 8
 
 
 def chain(previous: bytes, receipt: str, digest: bytes) -> bytes:
@@ -44,11 +45,12 @@ def canonical(rows: "pa.Table") -> "pa.Table":
     import pyarrow as pa
 
     columns = [_with_ordered_names(_whole(column)) for column in rows.columns]
-    keys = [_keys(column) for column in columns]
     # A column with one value does not change the order and is not moved, and most columns of an interval are such.
-    if any(keys):
-        order = _order([key for one in keys for key in one])
-        columns = [column.take(order) if key else column for column, key in zip(columns, keys, strict=True)]
+    places = [place for place, column in enumerate(columns) if not _is_constant(column)]
+    if places:
+        order = _order([columns[place] for place in places])
+        for place in places if order is not None else ():
+            columns[place] = columns[place].take(order)
     fields = [field.with_type(column.type) for field, column in zip(rows.schema, columns, strict=True)]
     return pa.table(columns, schema=pa.schema(fields))
 
@@ -128,19 +130,49 @@ def _with_ordered_names(column: "pa.Array") -> "pa.Array":
     return pa.DictionaryArray.from_arrays(numbers, pa.array(used, pa.string()))
 
 
+def _order(columns: "list[pa.Array]") -> "pa.Array | None":
+    """Where the rows stand in their order, by the first column first; None where they may stay as they are."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    first, *rest = columns
+    if not pa.types.is_dictionary(first.type) or first.null_count or len(first.dictionary) > _PARTS_MAX:
+        return _sorted(columns)
+    # Rows of each account for themselves: those of hosts have something in all columns of the key, and to order
+    # values is quick as long as there is no null among them.
+    parts = []
+    for place in range(len(first.dictionary)):
+        part = pc.indices_nonzero(pc.equal(first.indices, place))
+        order = _sorted([column.take(part) for column in rest])
+        parts.append(part if order is None else part.take(order))
+    return pa.concat_arrays(parts)
+
+
+def _sorted(columns: "list[pa.Array]") -> "pa.Array | None":
+    """As :func:`_order`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    keys = [key for column in columns for key in _keys(column)]
+    if not keys:
+        return None
+    # A batch and not a table: that is sorted in another, slower way.
+    names = [str(number) for number in range(len(keys))]
+    rows = pa.record_batch(keys, names=names)
+    return pc.sort_indices(rows, sort_keys=[(name, "ascending", "at_start") for name in names])
+
+
 def _keys(column: "pa.Array") -> "list[pa.Array]":
     """Numbers that put rows into the order of a column; none if it has the same value in all of them."""
     import pyarrow as pa
 
-    if column.null_count == len(column):
+    if _is_constant(column):
         return []
     if pa.types.is_dictionary(column.type):
-        keys = [column.indices]
-    elif pa.types.is_fixed_size_binary(column.type):
-        keys = _halves(column)
-    else:
-        keys = [column]
-    return [key for key in keys if not _is_constant(key)]
+        return [column.indices]
+    if pa.types.is_fixed_size_binary(column.type):
+        return [half for half in _halves(column) if not _is_constant(half)]
+    return [column]
 
 
 def _halves(column: "pa.FixedSizeBinaryArray") -> "list[pa.Array]":
@@ -165,20 +197,13 @@ def _halves(column: "pa.FixedSizeBinaryArray") -> "list[pa.Array]":
 
 
 def _is_constant(column: "pa.Array") -> bool:
+    """Whether all values are known to be the same; of addresses that is looked at later."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     if column.null_count:
         return bool(column.null_count == len(column))
-    least, greatest = pc.min_max(column).values()
+    if pa.types.is_fixed_size_binary(column.type):
+        return len(column) == 0
+    least, greatest = pc.min_max(column.indices if pa.types.is_dictionary(column.type) else column).values()
     return bool(least == greatest)
-
-
-def _order(keys: "list[pa.Array]") -> "pa.Array":
-    """Where the rows stand in their order, by the first key first."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    names = [str(number) for number in range(len(keys))]
-    # A batch and not a table: that is sorted in another, slower way.
-    rows = pa.record_batch(keys, names=names)
-    return pc.sort_indices(rows, sort_keys=[(name, "ascending", "at_start") for name in names])
