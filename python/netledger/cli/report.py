@@ -61,6 +61,10 @@ _Direction = Annotated[str, typer.Option(metavar="WAY", help="Only what hosts se
 _Unit = Annotated[
     str, typer.Option(metavar="UNIT", help="Of bytes in the table: auto, B, KB to EB (1000s), KiB to EiB (1024s).")
 ]
+_Names = Annotated[
+    bool,
+    typer.Option("--names", help="Ask the DNS for names of addresses, for 2 seconds at most, and show them beside."),
+]
 _Parquet = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Parquet file, for programs.")]
 
 
@@ -76,6 +80,7 @@ def report(
     top: _Top = None,
     direction: _Direction = "both",
     unit: _Unit = "auto",
+    names: _Names = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for programs.")] = False,
     json: Json = False,
     parquet: _Parquet = None,
@@ -118,6 +123,8 @@ def report(
     )
     found = answer(reader, snapshot, question, calendar, now_ns=now_ns)
     prefixes = _prefixes(settings, found)
+    if names:
+        found = _named(found, prefixes, now_ns)
     if is_table:
         _print_table(found, prefixes, calendar.zone, shown_unit)
     else:
@@ -149,6 +156,16 @@ def _prefixes(config: "Config", answer: "Answer") -> "Prefixes":
         return Prefixes()
     ((ipv4, ipv6),) = lengths
     return Prefixes(ipv4=ipv4, ipv6=ipv6)
+
+
+def _named(answer: "Answer", prefixes: "Prefixes", now_ns: int) -> "Answer":
+    from netledger.reports import names
+
+    wanted = names.addresses_of(answer, is_whole=lambda address: "/" not in prefixes.text(address))
+    found = names.remembered(names.default_memory(), wanted, now_ns=now_ns)
+    if found.unanswered:
+        typer.echo(f"netledger: no answer about the names of {found.unanswered} of {len(wanted)} addresses", err=True)
+    return names.with_names(answer, found)
 
 
 def _print_table(answer: "Answer", prefixes: "Prefixes", zone: "Zone", unit: "Unit") -> None:
