@@ -181,13 +181,18 @@ class Board:
         )
 
     def _problem_status(self, problem: Problem) -> ProblemStatus:
-        why = problem.why if problem.export is None else f"export {problem.export}: {problem.why}"
+        why = problem.why
         if problem.what is Trouble.STORE:
             names = self.names() if problem.meter is None else [problem.meter]
             waiting = sum(self.queue.waiting(name) for name in names)
             why = f"{why}; {waiting} {'interval waits' if waiting == 1 else 'intervals wait'}"
         return ProblemStatus(
-            what=str(problem.what), meter=problem.meter, why=why, hint=problem.hint, since=rfc3339(problem.since_ns)
+            what=str(problem.what),
+            meter=problem.meter,
+            export=problem.export,
+            why=why,
+            hint=problem.hint,
+            since=rfc3339(problem.since_ns),
         )
 
     def _committed_before(self, name: str) -> LastCommit | None:

@@ -16,6 +16,7 @@ from typing import Final, final
 from netledger.config import Config, Retention
 from netledger.intervals import HOUR_NS, SECOND_NS, Clock, Moment
 from netledger.ledger.rollup import HOUR_CLOSED_AFTER_NS
+from netledger.pipeline.problems import Problems, Trouble
 
 # Not at once: a start has to take over what is left, and what waits for the store goes first.
 _FIRST_NS: Final = 60 * SECOND_NS
@@ -37,11 +38,21 @@ class Housekeeping:
     Args:
         config: whose store, and how long what is kept.
         clock: where the time comes from.
+        problems: where it is noted that it fails.
         command: the program, before its options.
         first_ns: how long after the beginning it is started for the first time.
     """
 
-    def __init__(self, config: Config, clock: Clock, *, command: Sequence[str] = (), first_ns: int = _FIRST_NS) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        *,
+        problems: Problems | None = None,
+        command: Sequence[str] = (),
+        first_ns: int = _FIRST_NS,
+    ) -> None:
+        self._problems = problems or Problems(clock)
         self._store = config.store
         self._keep = config.ledger
         self._clock = clock
@@ -95,6 +106,7 @@ class Housekeeping:
             self._fail(told[-1].removeprefix("netledger: ") if told and code > 0 else words, now)
             return
         self._failures = 0
+        self._problems.clear(Trouble.HOUSEKEEPING)
         done = {key: value if isinstance(value, int) else len(value) for key, value in json.loads(text).items()}
         if any(done.values()):
             seconds = (now.monotonic_ns - child.started_ns) / SECOND_NS
@@ -104,11 +116,9 @@ class Housekeeping:
         pause_ns = min(_PAUSE_NS << self._failures, _PAUSE_MAX_NS)
         self._failures += 1
         self._not_before_ns = now.monotonic_ns + pause_ns
-        fields = {
-            "error": cause,
-            "again_seconds": pause_ns // SECOND_NS,
-            "hint": "netledger maintain says more; counting and commits go on",
-        }
+        hint = "netledger maintain says more; counting and commits go on"
+        self._problems.note(Trouble.HOUSEKEEPING, cause, hint=hint)
+        fields = {"error": cause, "again_seconds": pause_ns // SECOND_NS, "hint": hint}
         _log.error("housekeeping_failed", extra={"fields": fields})
 
 

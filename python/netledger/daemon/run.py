@@ -76,7 +76,7 @@ class Daemon:
         self._queue = CommitQueue(pipeline, committed=self._committed, problems=self._problems)
         self._board = Board(config, clock, self._queue, self._problems)
         self._server = StatusServer(Path(config.runtime), Answers(self._board))
-        self._housekeeping = Housekeeping(config, clock)
+        self._housekeeping = Housekeeping(config, clock, problems=self._problems)
         self._meters: dict[str, RunningMeter] = {}
         self._wanted = dict(config.meters)
         self._not_before_ns: dict[str, int] = {}

@@ -29,6 +29,7 @@ class ProblemStatus:
     Attributes:
         what: the kind of it, such as ``store_not_written``.
         meter: whose it is; None when it is everybody's.
+        export: name of the export that it is about, or None.
         why: the cause.
         hint: how to mend it, or None.
         since: when it began.
@@ -36,6 +37,7 @@ class ProblemStatus:
 
     what: str
     meter: str | None
+    export: str | None
     why: str
     hint: str | None
     since: str

@@ -28,6 +28,8 @@ class Trouble(StrEnum):
     """There are more rows than ``rows_max``; what is beyond is counted without detail."""
     LOSS = "packets_lost"
     """The receive buffer was too small for what came."""
+    HOUSEKEEPING = "housekeeping_failing"
+    """The store is not kept in order."""
     RELOAD = "reload_refused"
     """The configuration was changed, and the changed one is wrong."""
 

@@ -85,6 +85,7 @@ def _commit(commit: LastCommit, status: DaemonStatus) -> str:
 
 def _problem(problem: ProblemStatus, status: DaemonStatus) -> str:
     whose = "" if problem.meter is None else f", meter {problem.meter}"
+    whose += "" if problem.export is None else f", export {problem.export}"
     lasts = duration(_since_ns(problem.since, status))
     return f"{problem.what}{whose}, for {lasts}: {problem.why}"
 
