@@ -103,8 +103,7 @@ def report(
 
     if csv + json + (parquet is not None) > 1:
         raise UsageError("--csv, --json, --parquet", "", "only one of them at a time")
-    is_table = not (csv or json or parquet)
-    shown_unit = Unit(_one_of("--unit", unit, [*Unit]))
+    is_table, shown_unit = not (csv or json or parquet), Unit(_one_of("--unit", unit, [*Unit]))
     calendar = Calendar(zone=zones.find(timezone), billing_day=billing_day)
     now_ns = SystemClock().now().wall_ns
     span = calendar.period(period, now_ns=now_ns)
@@ -123,8 +122,7 @@ def report(
     )
     found = answer(reader, snapshot, question, calendar, now_ns=now_ns)
     prefixes = _prefixes(settings, found)
-    if names:
-        found = _named(found, prefixes, now_ns)
+    found = _named(found, prefixes, now_ns) if names else found
     if is_table:
         _print_table(found, prefixes, calendar.zone, shown_unit)
     else:
