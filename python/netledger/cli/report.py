@@ -123,10 +123,8 @@ def report(
     found = answer(reader, snapshot, question, calendar, now_ns=now_ns)
     prefixes = _prefixes(settings, found)
     found = _named(found, prefixes, now_ns) if names else found
-    if is_table:
-        _print_table(found, prefixes, calendar.zone, shown_unit)
-    else:
-        _print(found, prefixes, calendar.zone, json=json, parquet=parquet)
+    table_unit = shown_unit if is_table else None
+    _print(found, prefixes, calendar.zone, table_unit=table_unit, json=json, parquet=parquet)
     if doubts(found, calendar.zone):
         raise typer.Exit(_EXIT_DOUBTFUL)
 
@@ -166,16 +164,22 @@ def _named(answer: "Answer", prefixes: "Prefixes", now_ns: int) -> "Answer":
     return names.with_names(answer, found)
 
 
-def _print_table(answer: "Answer", prefixes: "Prefixes", zone: "Zone", unit: "Unit") -> None:
-    from netledger.reports import written
-
-    with _standard_output():
-        written.print_table(answer, prefixes, zone, unit, sys.stdout)
-
-
-def _print(answer: "Answer", prefixes: "Prefixes", zone: "Zone", *, json: bool, parquet: Path | None) -> None:
+def _print(
+    answer: "Answer",
+    prefixes: "Prefixes",
+    zone: "Zone",
+    *,
+    table_unit: "Unit | None",
+    json: bool,
+    parquet: Path | None,
+) -> None:
+    """A table if there is a unit for it, else what is for programs."""
     from netledger.reports import remarks, written
 
+    if table_unit is not None:
+        with _standard_output():
+            written.print_table(answer, prefixes, zone, table_unit, sys.stdout)
+        return
     for sentence in remarks.doubts(answer, zone):
         typer.echo(f"netledger: not proven or complete: {sentence}", err=True)
     if parquet is not None:
