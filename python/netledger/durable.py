@@ -6,6 +6,7 @@ Everything that is kept on disk for good is written by these few functions, whoe
 import contextlib
 import fcntl
 import os
+import pwd
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -139,3 +140,24 @@ def _sync(path: Path, flags: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def permission_hint(path: Path) -> str:
+    """What to do about a path that this process may not use: whose it is, and who this process is."""
+    for each in (path, *path.parents):
+        try:
+            owner = each.stat().st_uid
+        except OSError:
+            # Not there, or hidden by the one above.
+            continue
+        if owner != os.geteuid():
+            return f"{each} belongs to {_user(owner)}, and this runs as {_user(os.geteuid())}: run it as {_user(owner)}"
+        break
+    return f"see the permissions of {path} and of what is above it"
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"

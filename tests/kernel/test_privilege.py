@@ -127,3 +127,34 @@ def test_without_it_the_refusal_says_what_is_missing(lab: Lab) -> None:
     assert child.wait(STOP_SECONDS) == 1
     assert "operation not permitted" in child.errors().lower()
     assert "CAP_NET_ADMIN" in child.errors()
+
+
+@pytest.mark.parametrize("name", ["", "ledger.sqlite"])
+def test_a_store_of_somebody_else_is_refused_with_its_owner(lab: Lab, name: str) -> None:
+    gateway = LesserGateway(lab, *AS_SOMEBODY)
+    gateway.belongs_to_somebody()
+    gateway.start_counting()
+    assert gateway.stop() == 0
+    theirs = gateway.store / name
+    os.chown(theirs, 0, 0)
+    theirs.chmod(0o700)
+    child = gateway.start()
+    assert child.wait(STOP_SECONDS) == 1
+    assert "read: permission denied" in child.errors()
+    assert f"{theirs} belongs to root, and this runs as user {SOMEBODY}: run it as root" in child.errors()
+    assert "Traceback" not in child.errors()
+    os.chown(theirs, SOMEBODY, THEIR_GROUP)
+    gateway.start_counting()
+    assert gateway.stop() == 0
+    assert [one.seq for one in gateway.books().intervals] == [1, 2]
+
+
+def test_a_runtime_directory_of_somebody_else_is_refused_with_its_owner(lab: Lab) -> None:
+    gateway = LesserGateway(lab, *AS_SOMEBODY)
+    gateway.belongs_to_somebody()
+    os.chown(gateway.runtime, 0, 0)
+    child = gateway.start()
+    assert child.wait(STOP_SECONDS) == 1
+    assert f"{gateway.runtime}: open: permission denied" in child.errors()
+    assert f"{gateway.runtime} belongs to root, and this runs as user {SOMEBODY}: run it as root" in child.errors()
+    assert "Traceback" not in child.errors()

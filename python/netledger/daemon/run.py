@@ -213,6 +213,9 @@ class Daemon:
         try:
             newest = reader.newest(node=self._config.node, meter=name) if reader.version() else None
         except LedgerError as error:
+            if isinstance(error.__cause__, PermissionError):
+                # Numbers would begin anew, and who mends it soon would have two intervals of each.
+                raise
             # Should a number be used twice for this the ledger refuses it, and keeps both.
             _log_error("ledger_unknown", error, meter=name)
             return Past()

@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import final
 
+from netledger.durable import permission_hint
 from netledger.errors import NetledgerError
 
 # With a dot in it, so that no meter can have this name for its directory.
 _LOCK = "netledger.lock"
 _MOUNTS = Path("/proc/self/mountinfo")
-_PRIVILEGE_HINT = "run as root, or set `runtime = …` and `store = …` in the configuration"
 _IN_MEMORY = {"tmpfs", "ramfs"}
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -39,7 +39,9 @@ class RuntimeLock:
             descriptor = os.open(self._directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         except OSError as error:
             cause = (error.strerror or str(error)).lower()
-            hint = _PRIVILEGE_HINT if isinstance(error, PermissionError) else None
+            hint = None
+            if isinstance(error, PermissionError):
+                hint = f"{permission_hint(self._directory)}, or set `runtime = …` and `store = …` in the configuration"
             raise RuntimeDirectoryError(str(self._directory), "open", cause, hint) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

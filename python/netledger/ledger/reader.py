@@ -107,10 +107,13 @@ class Reader:
             LedgerError: it cannot be read.
         """
         path = self.store / database.NAME
-        if not path.exists():
-            return 0
-        with explained(self.store, "read"), _connected(path) as (connection, _):
-            return database.version_of(connection)
+        with explained(self.store, "read"):
+            if not path.exists():
+                return 0
+            # Who may not read it is told so by the system; SQLite would only say that it cannot.
+            path.open("rb").close()
+            with _connected(path) as (connection, _):
+                return database.version_of(connection)
 
     def __enter__(self) -> Self:
         return self

@@ -92,6 +92,7 @@ class Ledger:
         self.at_step = at_step
         self._lock = StoreLock(store)
         self._connection: sqlite3.Connection | None = None
+        self._has_been_open = False
         # Of intervals that may or may not be in the ledger, for their transaction failed: see _path.
         self._undecided: dict[tuple[str, str, int], Path] = {}
 
@@ -104,6 +105,10 @@ class Ledger:
             LedgerError: it cannot be opened, or is of a later version.
         """
         leftovers = Leftovers()
+        if self._has_been_open and not (self.store / database.NAME).exists():
+            # To begin a new one here would hide what follows from who brings the other back.
+            hint = "is its file system mounted? it is looked for again with each commit"
+            raise LedgerError(str(self.store), "open", "the ledger that was here is gone", hint)
         with explained(self.store, "open"):
             try:
                 make_directory(self.store)
@@ -117,6 +122,7 @@ class Ledger:
             except BaseException:
                 self.close()
                 raise
+        self._has_been_open = True
         return leftovers
 
     def close(self) -> None:

@@ -167,9 +167,15 @@ class CommitQueue:
             self._committed(receipt)
 
     def _commit_failed(self, line: _Line, fields: dict[str, object], error: Exception) -> None:
+        # Opened again by the next try: what is open on a file system that has failed stays failed when that is mended,
+        # and keeps it from being unmounted and checked.
+        self._pipeline.close()
+        self._is_open = False
         with self._changed:
             pause_seconds = line.attempt.failed()
             waiting = len(line.waiting)
         self._problems.note_error(Trouble.STORE, error, meter=str(fields["meter"]))
         more: dict[str, object] = {"waiting": waiting, "again_seconds": round(pause_seconds), "error": str(error)}
+        if isinstance(error, NetledgerError) and error.hint is not None:
+            more["hint"] = error.hint
         _log.error("commit_failed", extra={"fields": fields | more})
