@@ -40,6 +40,9 @@ METERS = st.dictionaries(
     NAMES, st.fixed_dictionaries({}, optional={**MEASURES, **SELECTIONS, "nflog": RULES}), max_size=4
 )
 PLACES = st.sampled_from(["/", "/srv/a b", '/srv/"x"', "/srv/ü"])
+EXPORTS = st.dictionaries(
+    NAMES, st.fixed_dictionaries({"format": st.sampled_from(["csv", "jsonl"]), "directory": PLACES}), max_size=1
+)
 FILES = st.fixed_dictionaries(
     {},
     optional={
@@ -48,6 +51,7 @@ FILES = st.fixed_dictionaries(
         "store": PLACES,
         "runtime": PLACES,
         "meters": METERS,
+        "exports": EXPORTS,
     },
 )
 

@@ -77,6 +77,8 @@ def publish(chunks: Iterable[bytes], how: Written) -> str:
     csv = how.notes.published()
     if csv is None:
         csv = _write_new(chunks, how)
+    else:
+        _remove_first_name(join_path(how.directory, how.stem) + ".tmp", csv)
     _sync(how.directory or ".")
     how.at_step("named")
     return csv
@@ -101,6 +103,13 @@ def _write_new(chunks: Iterable[bytes], how: Written) -> str:
             with suppress(OSError):
                 os.unlink(temporary)  # noqa: PTH108 - a name need not be UTF-8
     return csv
+
+
+def _remove_first_name(temporary: str, csv: str) -> None:
+    """A process that was killed right after it gave the file its name may have left it the first one too."""
+    with suppress(OSError):
+        if os.path.samestat(os.lstat(temporary), os.lstat(csv)):
+            os.unlink(temporary)  # noqa: PTH108 - a name need not be UTF-8
 
 
 def _next_free(stem: str, number: int) -> tuple[str, int]:

@@ -200,7 +200,8 @@ class Exporter:
         """
         with self._changed:
             self._noticed.clear()
-        due = self._outbox.due()
+        # Of a meter that was taken out something may be left, as long as it could not be forgotten.
+        due = [one for one in self._outbox.due() if self.export.wants(one.meter)]
         with self._changed:
             # What came meanwhile may be among them. Rather one too many for a moment than none where there is one.
             self._due = Counter(one.meter for one in due) + self._noticed

@@ -93,6 +93,7 @@ class Exports:
             if self._wanted.get(name) != one.export:
                 one.end()
                 self._ending[name] = self._running.pop(name)
+        self._forget_strangers(ledger)
         for name, wanted in self._wanted.items():
             if name not in self._running:
                 self._running[name] = Exporter(
@@ -104,7 +105,6 @@ class Exports:
                     at_step=self._at_step,
                 )
                 self._running[name].start()
-        self._forget_strangers(ledger)
 
     def _forget_strangers(self, ledger: Ledger) -> None:
         if not self._has_strangers:
