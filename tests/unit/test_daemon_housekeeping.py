@@ -18,6 +18,7 @@ from netledger.daemon.housekeeping import Housekeeping
 from netledger.intervals import HOUR_NS, SECOND_NS
 from netledger.ledger.reader import Reader
 from netledger.ledger.verify import verify
+from netledger.pipeline.problems import Problems, Trouble
 from tests.unit.memory_source import TestClock
 from tests.unit.rows import START_NS, wait_until
 from tests.unit.store import filled
@@ -65,7 +66,7 @@ def starts(path: Path) -> list[list[str]]:
 
 def test_it_keeps_the_store_in_order_and_says_what_it_did(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = filled(tmp_path / "store")
-    housekeeping = Housekeeping(config(store), TestClock(START_NS), first_ns=0)
+    housekeeping = Housekeeping(config(store), TestClock(START_NS), problems=Problems(), first_ns=0)
     until(housekeeping, lambda: bool(fields(caplog, "housekeeping_done")), "housekeeping")
     (told,) = fields(caplog, "housekeeping_done")
     assert told == {
@@ -94,7 +95,7 @@ def test_the_daemon_does_so_beside_the_counting(
 def test_it_is_started_once_in_an_hour_and_one_at_a_time(tmp_path: Path) -> None:
     path, clock = tmp_path / "starts", TestClock(START_NS + 10 * MINUTE_NS)
     command = counting(path, "print('{}'); sys.stdin.read()")
-    housekeeping = Housekeeping(config(tmp_path), clock, command=command, first_ns=MINUTE_NS)
+    housekeeping = Housekeeping(config(tmp_path), clock, problems=Problems(), command=command, first_ns=MINUTE_NS)
     housekeeping.turn()
     assert housekeeping._child is None
     clock.advance(MINUTE_NS)
@@ -111,7 +112,7 @@ def test_it_is_started_once_in_an_hour_and_one_at_a_time(tmp_path: Path) -> None
 def test_while_one_runs_no_other_is_started_and_a_stop_ends_it(tmp_path: Path) -> None:
     path, clock = tmp_path / "pid", TestClock(START_NS)
     command = python(f"import os, signal; open({str(path)!r}, 'a').write(f'{{os.getpid()}}\\n'); signal.pause()")
-    housekeeping = Housekeeping(config(tmp_path), clock, command=command, first_ns=0)
+    housekeeping = Housekeeping(config(tmp_path), clock, problems=Problems(), command=command, first_ns=0)
     until(housekeeping, lambda: path.exists() and path.read_text().endswith("\n"), "child")
     clock.advance(5 * HOUR_NS)
     housekeeping.turn()
@@ -126,7 +127,8 @@ def test_while_one_runs_no_other_is_started_and_a_stop_ends_it(tmp_path: Path) -
 def test_failures_are_told_with_a_pause_that_grows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clock = TestClock(START_NS)
     command = python("import sys; sys.exit('netledger: store: write: no space left on device\\nhint: make room')")
-    housekeeping = Housekeeping(config(tmp_path), clock, command=command, first_ns=0)
+    problems = Problems(clock)
+    housekeeping = Housekeeping(config(tmp_path), clock, problems=problems, command=command, first_ns=0)
     for number in range(1, 9):
         until(housekeeping, lambda: len(fields(caplog, "housekeeping_failed")) == number, "failure")  # noqa: B023  # called at once
         told = fields(caplog, "housekeeping_failed")[-1]
@@ -136,6 +138,11 @@ def test_failures_are_told_with_a_pause_that_grows(tmp_path: Path, caplog: pytes
         housekeeping.turn()
         assert housekeeping._child is None
         clock.advance(1)
+    (noted,) = problems.all()
+    assert (noted.what, noted.why) == (Trouble.HOUSEKEEPING, "store: write: no space left on device")
+    mended = config(filled(tmp_path / "store"))
+    after = Housekeeping(mended, clock, problems=problems, first_ns=0)
+    until(after, lambda: problems.all() == [], "end of the problem")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +156,7 @@ def test_failures_are_told_with_a_pause_that_grows(tmp_path: Path, caplog: pytes
 def test_whatever_ends_it_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, command: list[str], error: str
 ) -> None:
-    housekeeping = Housekeeping(config(tmp_path), TestClock(START_NS), command=command, first_ns=0)
+    housekeeping = Housekeeping(config(tmp_path), TestClock(START_NS), problems=Problems(), command=command, first_ns=0)
     until(housekeeping, lambda: bool(fields(caplog, "housekeeping_failed")), "failure")
     assert fields(caplog, "housekeeping_failed")[0]["error"] == error
 
@@ -157,7 +164,7 @@ def test_whatever_ends_it_is_told(
 def test_what_is_kept_is_what_the_daemon_knows_now(tmp_path: Path) -> None:
     path, clock = tmp_path / "starts", TestClock(START_NS)
     first = config(tmp_path, 'keep_detail = "90d"\n')
-    housekeeping = Housekeeping(first, clock, command=counting(path, "print('{}')"), first_ns=0)
+    housekeeping = Housekeeping(first, clock, problems=Problems(), command=counting(path, "print('{}')"), first_ns=0)
     until(housekeeping, lambda: housekeeping._child is None and len(starts(path)) == 1, "child")
     housekeeping.reload(first)
     housekeeping.turn()
@@ -182,7 +189,7 @@ def test_killed_at_any_moment_it_leaves_a_store_in_order(tmp_path: Path) -> None
     before = Reader(store).snapshot().intervals
     clock = TestClock(START_NS)
     for pause in range(12):
-        housekeeping = Housekeeping(config(store), clock, first_ns=0)
+        housekeeping = Housekeeping(config(store), clock, problems=Problems(), first_ns=0)
         housekeeping.turn()
         child = housekeeping._child
         assert child is not None
