@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # Less than for a report: nobody waits for it, and it runs beside the counting.
-_MEMORY_MEGABYTES: Final = 256
+_MEMORY_MEGABYTES: Final = 160
 _THREADS: Final = 2
 
 

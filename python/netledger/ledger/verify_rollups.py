@@ -77,7 +77,7 @@ def rollup_problems(
     by_day: dict[str, list[IntervalRow]] = defaultdict(list)
     for one in intervals:
         by_day[day_of(one.start_ns)].append(one)
-    for day in sorted((books.hours.keys() | books.made_of.keys()) - books.days_without):
+    for day in sorted((books.hours.keys() | books.made_of.keys() | books.days_dropped) - books.days_without):
         hours, rows, others = (list(kind.get(day, ())) for kind in (books.hours, books.made_of, books.others))
         has_rows = day not in books.days_dropped and not _any(rows, damaged)
         if _any(hours, damaged) or (not has_rows and _any(others, damaged)):
@@ -114,8 +114,7 @@ def _against_rows(reader: Reader, hours: Sequence[Path], rows: Sequence[Path]) -
             f") SELECT DISTINCT {_KEYS} FROM wrong ORDER BY ALL LIMIT {_LISTED_MAX}"
         ).fetchall()
     for node, meter, start_ns, _, account, host in found:
-        who = str(account) if host is None else str(ipaddress.ip_address(host)).removeprefix("::ffff:")
-        yield _named(node, meter, start_ns), f"the sums of {who} are not those of its rows"
+        yield _named(node, meter, start_ns), f"the sums of {_who(account, host)} are not those of its rows"
 
 
 def _against_receipts(
@@ -141,6 +140,13 @@ def _against_receipts(
             yield _named(*hour), f"it is made of {rows} rows, and {sum(one.rows for one in ones)} were committed"
         elif has_kernel and counters != [told.bytes, told.packets] * 2:
             yield _named(*hour), "its sums are not those of the receipts"
+
+
+def _who(account: str, host: bytes | None) -> str:
+    if host is None:
+        return account
+    address = ipaddress.IPv6Address(host)
+    return str(address.ipv4_mapped or address)
 
 
 def _named(node: str, meter: str, start_ns: int) -> str:
