@@ -183,7 +183,7 @@ def _write(reader: Reader, files: Sequence[Path], path: Path, recipe: Recipe) ->
     from pyarrow import compute as pc
 
     schema, rows, starts, ends = recipe.schema(), 0, [], []
-    with reader.rows(files) as connection, parquet_writer(path, schema) as file:
+    with reader.rows(files) as connection, parquet_writer(path, schema, is_by_host=True) as file:
         try:
             for table in _pieces(recipe.read(connection, ROW_GROUP_ROWS)):
                 file.write_table(as_stored(table, schema), row_group_size=ROW_GROUP_ROWS)

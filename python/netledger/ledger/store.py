@@ -12,6 +12,7 @@ After 1 nothing has happened. After 2 and 3 a file is left that the ledger does 
 After 4 the caller comes again with the same identity, and meets it in the ledger.
 """
 
+import functools
 import hashlib
 import secrets
 import sqlite3
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Final, final
 from netledger import durable
 from netledger.durable import TEMPORARY, Step, make_directory, no_step, sync_directory
 from netledger.errors import LedgerError
-from netledger.intervals import Clock
+from netledger.intervals import DAY_NS, Clock
 from netledger.ledger import database, spill
 from netledger.ledger.digest import DIGEST_BYTES, FIRST_PREVIOUS, canonical, chain, digest
 from netledger.ledger.files import StoreLock, explained
@@ -313,7 +314,13 @@ def sha256_of(path: Path) -> bytes:
 
 def day_of(start_ns: int) -> str:
     """The UTC day in which an interval begins, which says where its rows lie: ``2026-11-20``."""
-    return datetime.fromtimestamp(start_ns // _SECOND_NS, UTC).strftime("%Y-%m-%d")
+    return _day(start_ns // DAY_NS)
+
+
+@functools.lru_cache
+def _day(number: int) -> str:
+    # Asked for each of the intervals of a report, which are thousands in a month.
+    return datetime.fromtimestamp(number * DAY_NS // _SECOND_NS, UTC).strftime("%Y-%m-%d")
 
 
 def day_directory(store: Path, tab: str, start_ns: int) -> Path:
