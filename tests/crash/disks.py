@@ -63,8 +63,10 @@ class Disk:
     def fill(self) -> None:
         """Takes all the room there is."""
         with self._ballast.open("wb", buffering=0) as file:
-            # The last blocks are given only to who waits for the disk.
-            for size in (1 << 16, 1 << 10):
+            # Blocks of files just removed are given again only when the log has been written, the last ones only to who
+            # waits for the disk.
+            for size in (1 << 16, 1 << 10, 1 << 10, 1 << 10):
+                _run("sync", "-f", str(self.root))
                 with contextlib.suppress(OSError):
                     while True:
                         file.write(bytes(size))

@@ -99,7 +99,7 @@ def test_counting_goes_on_and_all_is_committed_once_as_soon_as_it_can_be(
     trouble.begin(disk)
     gateway.wait_for_log(trouble.words)
     # Thirteen intervals wait, and the next one grows.
-    gateway.wait_for_log("event=not_cut", seconds=40)
+    gateway.wait_for_log("event=not_cut", seconds=60)
     assert gateway.child.running
     passed = counted(lab).packets
     wait_for(lambda: counted(lab).packets > passed + 10_000, 30, "traffic while nothing can be committed")
