@@ -1,6 +1,9 @@
 """The rows of a meter while packets come: never more than the kernel has counted, and all of it when nothing comes."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -80,6 +83,38 @@ def test_a_cut_begins_the_rows_anew_and_the_sums_go_on(lab: Lab) -> None:
         wait_for(lambda: source.glance().received == bench.witnessed(), 10, "the packets")
         assert source.live().sent + first.observed.accounted == bench.witnessed()
         bench.close()
+
+
+@pytest.mark.kernel
+def test_sums_never_go_back_while_intervals_are_cut(lab: Lab) -> None:
+    bench = Bench.on(lab)
+    ended = threading.Event()
+    received: list[Count] = []
+
+    def look() -> None:
+        assert bench.source is not None
+        while not ended.is_set():
+            received.append(bench.source.glance().received)
+            closed = bench.sum("accounted")
+            # One open interval, or during a cut two of them: never more than what is not closed yet.
+            live = bench.source.live(top=1).sent
+            assert bench.witnessed().covers(closed + live)
+
+    with lab.inside(lab.gw):
+        bench.open()
+        sender = senders.start_udp(lab, lab.left, LOAD)
+        with ThreadPoolExecutor() as pool:
+            looking = pool.submit(look)
+            for _ in range(15):
+                bench.cut()
+            ended.set()
+            looking.result()
+        senders.stop_udp(sender)
+        bench.close()
+    assert len(received) > 5
+    assert all(later.covers(earlier) for earlier, later in pairwise(received))
+    assert bench.sum("accounted").covers(received[-1])
+    assert bench.statuses() == ["exact"] * 16
 
 
 @pytest.mark.kernel

@@ -60,6 +60,7 @@ def test_all_is_well(house: House, config: Path) -> None:
     assert names == "meter open rows packets/s bytes/s lost waiting last commit"
     assert meter == "lan 1 min 12 s of 5 min 1,204 of 1,000 12,000 9.600 MB 0 0 12 exact, 0 s ago"
     assert verdict == "all is well"
+    assert not any(line.endswith(" ") for line in done.stdout.splitlines())
 
 
 def test_what_is_wrong_stands_beneath_with_its_hint(house: House, config: Path) -> None:

@@ -68,9 +68,9 @@ def _json(found: "DaemonStatus", indent: int | None = None) -> str:
 
 
 def _print(found: "DaemonStatus") -> None:
-    from netledger.reports.status import console, shown
+    from netledger.reports.status import print_status
 
-    console(sys.stdout).print(shown(found))
+    print_status(found, sys.stdout)
 
 
 def _print_absent(config: "Config", *, json: bool) -> None:

@@ -145,13 +145,13 @@ class Board:
     def _note_limits(self, name: str, meter: RunningMeter, known: _Known, glance: Glance) -> None:
         """What is too small for what comes: noted while the open interval suffers by it, or the one before did."""
         lost, other = glance.lost_packets + known.lost_packets, glance.other.packets + known.other_packets
-        why = f"{lost} packets in this interval and the one before it" if lost else None
+        why = f"{lost:,} packets in this interval and the one before it" if lost else None
         if why is None and glance.overruns:
             why = "the receive buffer was full; how many is told by the next packet that comes"
         size = meter.config.nflog.buffer_bytes
         hint = f"raise meters.{name}.nflog.buffer_bytes, which is {size}"
         self.problems.set(Trouble.LOSS, why, meter=name, hint=hint)
-        why = f"{other} packets in this interval and the one before it are counted without detail" if other else None
+        why = f"{other:,} packets in this interval and the one before it are counted without detail" if other else None
         hint = f"raise meters.{name}.rows_max, which is {meter.config.rows_max}, or keep fewer columns in its key"
         self.problems.set(Trouble.TABLE, why, meter=name, hint=hint)
 

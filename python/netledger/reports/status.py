@@ -1,5 +1,6 @@
 """How a running daemon is, for people: a table of its meters, and what is wrong beneath."""
 
+import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -25,6 +26,17 @@ def console(file: TextIO) -> "Console":
 
     width = None if file.isatty() else _PIPE_COLUMNS
     return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+
+
+def print_status(status: DaemonStatus, file: TextIO) -> None:
+    """Prints all of it; in a pipe without blanks at the ends of lines."""
+    if file.isatty():
+        console(file).print(shown(status))
+        return
+    plain = console(io.StringIO())
+    with plain.capture() as captured:
+        plain.print(shown(status))
+    file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
 def shown(status: DaemonStatus) -> "Group":
