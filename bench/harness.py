@@ -238,6 +238,10 @@ class Program:
                 continue  # ended meanwhile; its parent has its time once it was waited for
         return Usage(cpu_ns, resident, peak)
 
+    def parts_kib(self) -> list[int]:
+        """Resident memory of each of its processes now, its own first."""
+        return [_kib(pid, "VmRSS") for pid in _tree(self._process.pid) if Path(f"/proc/{pid}/status").exists()]
+
     def notify(self, number: signal.Signals) -> None:
         """Sends it a signal."""
         self._process.send_signal(number)
