@@ -82,7 +82,7 @@ def main() -> int:
         build()
         with Bench(cpus=Cpus(program="1,2")) as bench:
             for _ in range(wanted.rounds):
-                peak, rows = once(bench, Path(wanted.disk), wanted.rows, wanted.seconds)
+                peak, rows = once(bench, Path(wanted.disk).absolute(), wanted.rows, wanted.seconds)
                 peaks.append(peak)
         columns = ([peak.daemon for peak in peaks], [peak.child for peak in peaks], [peak.both for peak in peaks])
         line = [f"{wanted.rows:,}", f"{rows:,}", *(spread(column) for column in columns)]
