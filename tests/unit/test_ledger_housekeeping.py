@@ -40,16 +40,16 @@ def test_what_killed_housekeepings_left_goes_while_others_write(tmp_path: Path) 
 def test_one_housekeeping_at_a_time(tmp_path: Path) -> None:
     filled(tmp_path, 1)
     done: list[Kept] = []
+    told = threading.Event()
 
     def other() -> None:
         with opened(tmp_path, clock=TestClock(START_NS + DAY_NS)) as ledger:
-            done.append(maintain(ledger))
+            done.append(maintain(ledger, progress=lambda what, _done, _all: told.set() if "wait" in what else None))
 
     thread = threading.Thread(target=other)
     with alone_in_housekeeping(tmp_path):
         thread.start()
-        thread.join(0.3)
-        assert thread.is_alive()
+        assert told.wait(30)
         assert done == []
     thread.join(30)
     assert [one.days_rolled_up for one in done] == [("2025-11-20",)]

@@ -112,7 +112,10 @@ def maintain(
     """
     rows_from, hours_from = _first_days(ledger.now_ns(), keep_days, keep_rollup_days)
     work = _Work(ledger, rows_from, hours_from, progress)
-    with explained(ledger.store, "keep in order"), alone_in_housekeeping(ledger.store):
+    with (
+        explained(ledger.store, "keep in order"),
+        alone_in_housekeeping(ledger.store, at_wait=lambda: progress("wait for another housekeeping", 0, 1)),
+    ):
         old_ns = ledger.now_ns() - GRACE_NS
         remove_unfinished(ledger.store, ledger.connection, older_than_ns=old_ns)
         remove_left(ledger.store, older_than_ns=old_ns)

@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -57,8 +57,8 @@ def remove_leftovers(store: Path, connection: sqlite3.Connection) -> Leftovers:
 
 
 @contextlib.contextmanager
-def alone_in_housekeeping(store: Path) -> Iterator[None]:
-    """Lets one process at a time keep a store in order; blocks as long as another one does.
+def alone_in_housekeeping(store: Path, *, at_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Lets one process at a time keep a store in order; blocks as long as another one does, after ``at_wait``.
 
     Raises:
         OSError: the lock cannot be made or taken.
@@ -66,7 +66,11 @@ def alone_in_housekeeping(store: Path) -> Iterator[None]:
     descriptor = os.open(store / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
         os.fchmod(descriptor, FILE_MODE)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            at_wait()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

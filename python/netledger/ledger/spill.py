@@ -30,10 +30,11 @@ def remove_left(store: Path, *, older_than_ns: int) -> None:
     Both is asked, for a process of another container has a number that says nothing here.
 
     Raises:
-        OSError: it cannot be read or removed.
+        OSError: it cannot be read.
     """
     parent = directory_of(store)
     for path in parent.iterdir() if parent.is_dir() else ():
         is_alive = (_PROCESSES / path.name.partition("-")[0]).is_dir()
         if not is_alive and path.is_dir() and path.stat().st_mtime_ns < older_than_ns:
-            shutil.rmtree(path)
+            # What belongs to another user, root say, is left to that one.
+            shutil.rmtree(path, ignore_errors=True)
