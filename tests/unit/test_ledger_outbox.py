@@ -77,3 +77,7 @@ def test_an_interval_without_rows_has_its_columns(tmp_path: Path) -> None:
 def test_a_store_that_is_gone_is_told(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="no such file"):
         Outbox(tmp_path / "gone", "a").due()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(LedgerError, match="no such file"):
+        Outbox(tmp_path / "empty", "a").due()
+    assert list((tmp_path / "empty").iterdir()) == []

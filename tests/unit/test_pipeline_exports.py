@@ -16,11 +16,9 @@ from netledger.ledger.maintain import compact
 from netledger.pipeline import CommitQueue, Exports, ExportState, Pipeline
 from netledger.pipeline.problems import Problems
 from tests.unit.memory_source import TestClock
-from tests.unit.rows import SECOND_NS, START_NS, MemoryGeneration, closed, row, wait_until
+from tests.unit.rows import START_NS, MemoryGeneration, closed, wait_until
 from tests.unit.store import opened
 from tests.unit.test_pipeline import ROWS, observed
-
-HOSTS = [*ROWS, row("external", sent=(5, 1), received=(5, 1))]
 
 
 class Running:
@@ -292,4 +290,30 @@ def test_two_nodes_with_one_directory_are_told_apart(tmp_path: Path, store: Path
     other.close()
     assert "another interval has this name" in str(state.error)
     assert "another node writes there" in str(state.hint)
-    assert START_NS % SECOND_NS == 0
+
+
+def test_a_store_that_is_let_go_of_and_opened_again_goes_on_exporting(tmp_path: Path, store: Path) -> None:
+    with running(store, export(tmp_path / "a")) as run:
+        run.commit(1)
+        run.settle()
+        run.pipeline.let_go()
+        wait_until(lambda: not list(store.glob("ledger.sqlite-*")), "end of the last connection")
+        run.pipeline.open()
+        run.commit(2)
+        assert len(run.exports.states()) == 1
+    assert written(tmp_path / "a") == [1, 2]
+
+
+def test_a_change_while_the_store_is_let_go_of_forgets_later(tmp_path: Path, store: Path) -> None:
+    (tmp_path / "a").write_text("in the way")
+    with running(store, export(tmp_path / "a")) as run:
+        run.commit(1)
+        run.wait("a", lambda state: state.error is not None, "failure")
+        run.pipeline.let_go()
+        run.pipeline.change_exports([export(tmp_path / "b", "b")])
+        run.pipeline.open()
+        run.commit(2)
+        run.pipeline.change_exports([export(tmp_path / "a"), export(tmp_path / "b", "b")])
+        (tmp_path / "a").unlink()
+    assert written(tmp_path / "b") == [2]
+    assert written(tmp_path / "a") == []

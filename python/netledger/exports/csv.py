@@ -150,10 +150,10 @@ def _names(array: "pa.DictionaryArray") -> list[str | None]:
         return [None] * len(array)
     names = dict(enumerate(array.dictionary.to_pylist()))
     # What stands in the place of a null may be no index at all.
-    return _without_nulls(array, [names.get(index) for index in _numbers(array.indices)])
+    return _without_nulls(array, [names.get(index) for index in numbers(array.indices)])
 
 
-def _numbers(array: "pa.Array") -> "memoryview[int]":
+def numbers(array: "pa.Array") -> "memoryview[int]":
     """The values of an array of unsigned integers; those in the place of nulls mean nothing."""
     values: memoryview[int] = memoryview(array.buffers()[1]).cast("B").cast(_FORMATS[array.type.bit_width])
     return values[array.offset : array.offset + len(array)]

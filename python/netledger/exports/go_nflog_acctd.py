@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, final
 
 from netledger.durable import FILE_MODE, Step, make_directory
 from netledger.errors import ExportError
+from netledger.exports.csv import numbers
 from netledger.exports.files import export_error
 from netledger.exports.format import Claim, Exported, Side
 from netledger.exports.gotext import file_stamp, row_stamp
@@ -102,13 +103,15 @@ def _line(row: Row, stamp: str, *, strict_bytes: bool) -> str:
 def rows_by_address(batch: "pa.RecordBatch", side: Side) -> list[Row]:
     """Rows of an interval added up by host, with the columns of one side or both; what is zero there has no row."""
     counts: dict[bytes | None, list[int]] = {}
-    columns = (batch.column(name).to_pylist() for name in ("account", "host", *COUNTER_COLUMNS))
-    for account, host, *numbers in zip(*columns, strict=True):
+    names = (batch.column(name).to_pylist() for name in ("account", "host"))
+    # By Python's own integers: they do not wrap.
+    counters = (numbers(batch.column(name)).tolist() for name in COUNTER_COLUMNS)
+    for account, host, *counted in zip(*names, *counters, strict=True):
         if account == Account.EXTERNAL:
             continue
-        known = counts.setdefault(host if account == Account.HOST else None, [0, 0, 0, 0])
-        for index, number in enumerate(numbers):
-            known[index] += number
+        address = host if account == Account.HOST else None
+        before = counts.get(address)
+        counts[address] = counted if before is None else [one + more for one, more in zip(before, counted, strict=True)]
     rows = []
     for address, (sent_bytes, sent_packets, received_bytes, received_packets) in counts.items():
         sent = (sent_bytes, sent_packets) if side != "destination" else (0, 0)

@@ -178,6 +178,11 @@ class Ledger:
         return dropped
 
     @property
+    def is_open(self) -> bool:
+        """Whether it can be used."""
+        return self._connection is not None
+
+    @property
     def connection(self) -> sqlite3.Connection:
         """Of the ledger, while it is open; for the parts of this room."""
         if self._connection is None:

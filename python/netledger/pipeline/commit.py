@@ -53,6 +53,10 @@ class Pipeline:
         self._exports.close()
         self._ledger.close()
 
+    def let_go(self) -> None:
+        """Closes the ledger and nothing else, so that its file system may be mended; :meth:`open` opens it again."""
+        self._ledger.close()
+
     def change_exports(self, wanted: Sequence[Export]) -> None:
         """Goes on with another list of exports, see :meth:`Exports.change`."""
         self._exports.change(wanted, self._ledger)

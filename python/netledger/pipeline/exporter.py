@@ -156,8 +156,9 @@ class Exporter:
         self._guarded(self._remove_leftovers)
         while self._wait():
             self._guarded(self._write_due)
+            # What is open on a file system that has failed keeps it from being unmounted and mended.
+            self._outbox.close()
         self._problems.clear(Trouble.EXPORT, export=self.export.name)
-        self._outbox.close()
 
     def _wait_for_the_one_before(self) -> None:
         """Two at once would write the same interval. What hangs for good, a network disk, say, is told."""

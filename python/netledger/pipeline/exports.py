@@ -45,7 +45,7 @@ class Exports:
         return [name for name, one in self._wanted.items() if one.wants(meter)]
 
     def open(self, ledger: Ledger) -> None:
-        """Starts to write what is due, as soon as the ledger is open."""
+        """Starts to write what is due, as soon as the ledger is open. May be called again."""
         self._is_open = True
         self._run_wanted(ledger)
 
@@ -107,7 +107,7 @@ class Exports:
                 self._running[name].start()
 
     def _forget_strangers(self, ledger: Ledger) -> None:
-        if not self._has_strangers:
+        if not self._has_strangers or not ledger.is_open:
             return
         try:
             dropped = ledger.drop_due(self._is_wanted)

@@ -169,7 +169,7 @@ class CommitQueue:
     def _commit_failed(self, line: _Line, fields: dict[str, object], error: Exception) -> None:
         # Opened again by the next try: what is open on a file system that has failed stays failed when that is mended,
         # and keeps it from being unmounted and checked.
-        self._pipeline.close()
+        self._pipeline.let_go()
         self._is_open = False
         with self._changed:
             pause_seconds = line.attempt.failed()
