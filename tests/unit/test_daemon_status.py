@@ -94,6 +94,9 @@ def test_a_source_that_broke_is_a_problem_until_it_is_started_again(run: Run, cl
         os.kill(os.getpid(), signal.SIGUSR1)  # to make it look
         wait_until(lambda: whats(client) == ["source_broke", "not_counting"], "problems")
         assert client.status().meters == ()
+        run.text = "[meters.other]\n"
+        os.kill(os.getpid(), signal.SIGHUP)
+        wait_until(lambda: whats(client) == [], "end of it, as nobody wants it any more")
 
     # The next start finds what is left.
     assert run(meanwhile) == 0

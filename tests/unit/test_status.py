@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,8 @@ import pytest
 from netledger.daemon.answers import Answers
 from netledger.daemon.status_server import StatusServer
 from netledger.errors import LedgerError, LiveError, NotRunningError, SourceError
-from netledger.live import Client
-from netledger.live.shape import SOCKET
+from netledger.live import Client, DaemonStatus, LastCommit, MeterStatus, ProblemStatus
+from netledger.live.shape import SOCKET, TableHead
 from netledger.pipeline.problems import Trouble
 from netledger.receipt import Count
 from tests.unit.house import House, built
@@ -221,3 +221,10 @@ def test_a_daemon_that_is_silent_is_not_waited_for_without_end(tmp_path: Path) -
         listener.listen(1)
         with pytest.raises(LiveError, match="no answer in time"):
             Client(tmp_path, timeout_seconds=0.2).status()
+
+
+def test_the_page_names_each_key_and_each_kind_of_trouble() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "status.md").read_text(encoding="utf-8")
+    shapes = (DaemonStatus, MeterStatus, ProblemStatus, LastCommit, TableHead)
+    names = {one.name for shape in shapes for one in fields(shape)} | set(Trouble)
+    assert sorted(name for name in names if f"`{name}`" not in page) == []

@@ -252,7 +252,8 @@ class Daemon:
             if getattr(config, key) != getattr(self._config, key):
                 _log.warning("needs_restart", extra={"fields": {"key": key, "in_use": getattr(self._config, key)}})
         for name in self._wanted.keys() - config.meters.keys():
-            self._problems.clear(Trouble.NOT_COUNTING, meter=name)
+            for what in (Trouble.NOT_COUNTING, Trouble.SOURCE):
+                self._problems.clear(what, meter=name)
         self._housekeeping.reload(config)
         self._wanted = dict(config.meters)
         if config.store == self._config.store:  # else the default directory would be that of the next store
