@@ -36,7 +36,22 @@ def make_directory(path: Path) -> None:
     with contextlib.suppress(FileExistsError):
         path.mkdir()
         path.chmod(DIRECTORY_MODE)
+        inherit_owner(path)
     sync_directory(path.parent)
+
+
+def inherit_owner(path: Path) -> None:
+    """Gives what root has just made to the user whose directory it is in; nothing happens for anybody else.
+
+    A service that runs as a user of its own could not read what root puts into its store, nor lock what root has made.
+
+    Raises:
+        OSError: as ``chown`` has it.
+    """
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        if folder.st_uid != 0:
+            os.chown(path, folder.st_uid, folder.st_gid, follow_symlinks=False)
 
 
 def sync_directory(path: Path) -> None:
@@ -71,6 +86,7 @@ def new_file(path: Path, temporary: Path, *, at_step: Step = no_step) -> Iterato
     try:
         temporary.touch(FILE_MODE)
         temporary.chmod(FILE_MODE)
+        inherit_owner(temporary)
         yield temporary
         at_step("written")
         sync_file(temporary)

@@ -221,7 +221,7 @@ def test_a_meter_that_counts_here_is_not_mixed_with(old: Path, store: Path, tmp_
     book(store, [Booked("2026-11-20T10:00:00Z", talk, meter="old")])
     done = netledger("import", old, "--store", store, "--node", "gw1", "--meter", "old")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "--meter old: the ledger has 1 intervals of it that were counted here" in done.stderr
+    assert "--meter old: the ledger has 1 interval of it that was counted here" in done.stderr
     config = tmp_path / "netledger.toml"
     config.write_text(f'node = "gw1"\nstore = "{tmp_path}/new"\n[meters.lan]\n')
     done = netledger("import", old, "--config", config, "--meter", "lan")

@@ -11,15 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, final
 
-from netledger.errors import OldFileError, UsageError
+from netledger.errors import LedgerError, OldFileError, UsageError
 from netledger.imports import rows
 from netledger.imports.base import Kind, OldPeriod
 from netledger.imports.clock import Candidates, candidates, decide, is_shown_twice
-from netledger.ledger import Ledger
+from netledger.ledger import Known, Ledger
 from netledger.ledger.imported import ImportedMeter
 from netledger.receipt import Count, Receipt
 from netledger.reports.harmless import harmless
 from netledger.reports.periods import Period
+from netledger.reports.remarks import counted
 from netledger.reports.zones import Zone
 
 Progress = Callable[[str, int, int], None]
@@ -122,7 +123,7 @@ def plan(files: Sequence[Path], wish: Wish, meter: ImportedMeter, progress: Prog
         UsageError: the meter has intervals that were counted here.
     """
     if meter.counted:
-        cause = f"the ledger has {meter.counted} intervals of it that were counted here"
+        cause = f"the ledger has {counted(meter.counted, 'interval')} of it that {_were(meter.counted)} counted here"
         raise UsageError(f"--meter {wish.meter}", "", cause, _NOBODY)
     read: dict[Path, list[_Read]] = {}
     refused: list[OldFileError] = []
@@ -158,7 +159,8 @@ def book(ledger: Ledger, todo: Plan, wish: Wish, meter: ImportedMeter, progress:
     """Commits what is new. Blocks for the disk.
 
     Raises:
-        LedgerError: the disk is full, broken or refuses. What is booked is booked; repeat it later.
+        LedgerError: the disk is full, broken or refuses, or somebody else writes for this meter. What is booked is
+            booked; repeat it later.
         OldFileError: a file was changed since it was read.
     """
     by_file: dict[Path, dict[int, Placed]] = {}
@@ -207,7 +209,8 @@ def _commit(ledger: Ledger, wish: Wish, place: Placed, period: OldPeriod, seq: i
             "sha256": period.sha256.hex(),
         },
     )
-    ledger.commit(receipt, rows.batch(taken))
+    if isinstance(ledger.commit(receipt, rows.batch(taken)), Known):
+        raise LedgerError(str(ledger.store), "import", f"number {seq} was taken meanwhile", "import it again")
 
 
 def _read(path: Path, wish: Wish) -> list[_Read]:
@@ -264,6 +267,10 @@ def _new(
         contents |= mine.keys()
         files |= places
     return new, known
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def _overlapping(new: Sequence[Period], taken: Sequence[Period]) -> int:

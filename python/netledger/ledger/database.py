@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from netledger.durable import inherit_owner
 from netledger.errors import LedgerError
 
 NAME: Final = "ledger.sqlite"
@@ -118,6 +119,7 @@ def connect_writer(store: Path) -> sqlite3.Connection:
     # Made here and not by SQLite, whose files would get the mode that the process happens to have.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE))
     path.chmod(MODE)
+    inherit_owner(path)
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")

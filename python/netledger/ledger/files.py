@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, final
 
-from netledger.durable import FILE_MODE, permission_hint
+from netledger.durable import FILE_MODE, inherit_owner, permission_hint
 from netledger.errors import DamageError, LedgerError
 
 _LOCK: Final = "lock"
@@ -56,6 +56,7 @@ class StoreLock:
         """
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         os.fchmod(self._descriptor, FILE_MODE)
+        inherit_owner(self._path)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from netledger.durable import FILE_MODE, make_directory
+from netledger.durable import FILE_MODE, inherit_owner, make_directory
 from netledger.errors import LedgerError
 from netledger.ledger.files import explained
 from netledger.ledger.reader import Reader
@@ -109,6 +109,7 @@ def one_at_a_time(store: Path) -> Iterator[None]:
     with explained(store, "lock"):
         make_directory(store)
         descriptor = os.open(store / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        inherit_owner(store / _LOCK)
     try:
         with explained(store, "lock"):
             try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from netledger.durable import FILE_MODE, TEMPORARY
+from netledger.durable import FILE_MODE, TEMPORARY, inherit_owner
 from netledger.ledger import database
 
 HOUSEKEEPING_NAMES: Final = ("compacted", "rolled-up")
@@ -66,6 +66,7 @@ def alone_in_housekeeping(store: Path, *, at_wait: Callable[[], None] = lambda: 
     descriptor = os.open(store / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
         os.fchmod(descriptor, FILE_MODE)
+        inherit_owner(store / _LOCK)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
