@@ -221,16 +221,16 @@ class StatusServer:
             made = f"{SOCKET}.new"
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(made, dir_fd=folder)
-            # By the descriptor: the name of a socket holds 107 bytes. Nobody can connect before it listens, and it
-            # does not before it has its mode and its name.
+            # By the descriptor: the name of a socket holds 107 bytes. It listens before it has its name, so that who finds
+            # it is answered, and not before it has its mode.
             path = f"/proc/self/fd/{folder}/{made}"
             listener.bind(path)
             os.chmod(path, _MODE)  # noqa: PTH101  # by the descriptor
             with contextlib.suppress(PermissionError):  # not one of this user's groups
                 os.chown(path, -1, os.fstat(folder).st_gid)
+            listener.listen(_BACKLOG)
             os.rename(made, SOCKET, src_dir_fd=folder, dst_dir_fd=folder)
             self._inode = os.stat(SOCKET, dir_fd=folder).st_ino
-            listener.listen(_BACKLOG)
         except OSError as error:
             listener.close()
             fields = {"file": self._runtime / SOCKET, "error": (error.strerror or str(error)).lower()}
