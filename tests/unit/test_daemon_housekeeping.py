@@ -5,6 +5,7 @@ import functools
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -89,6 +90,29 @@ def test_the_daemon_does_so_beside_the_counting(
     run = Run(tmp_path, 'interval = "1s"\n')
     assert run(lambda: wait_until(lambda: bool(fields(caplog, "housekeeping_done")), "housekeeping", 30)) == 0
     assert len(Reader(store).snapshot().rollups) == 1
+    assert verify(Reader(store)) == []
+
+
+def test_hup_with_another_time_to_keep_rows_takes_effect_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled(tmp_path / "store")
+    # The loop turns when a meter is due, or every ten seconds.
+    run = Run(tmp_path, 'interval = "1s"\n')
+    monkeypatch.setattr(daemon, "Housekeeping", functools.partial(Housekeeping, first_ns=0))
+
+    def meanwhile() -> None:
+        wait_until(lambda: bool(fields(caplog, "housekeeping_done")), "housekeeping", 30)
+        run.text += '[ledger]\nkeep_detail = "1d"\n'
+        os.kill(os.getpid(), signal.SIGHUP)
+        wait_until(
+            lambda: any(told["days_dropped"] == 1 for told in fields(caplog, "housekeeping_done")), "dropped days", 30
+        )
+
+    assert run(meanwhile) == 0
+    snapshot = Reader(store).snapshot()
+    assert snapshot.days_dropped == {"2025-11-20"}
+    assert len(snapshot.rollups) == 1
     assert verify(Reader(store)) == []
 
 
