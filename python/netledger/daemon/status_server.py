@@ -221,8 +221,8 @@ class StatusServer:
             made = f"{SOCKET}.new"
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(made, dir_fd=folder)
-            # By the descriptor: the name of a socket holds 107 bytes. It listens before it has its name, so that who finds
-            # it is answered, and not before it has its mode.
+            # By the descriptor: the name of a socket holds 107 bytes. It listens before it has its name, so that who
+            # finds it is answered, and not before it has its mode.
             path = f"/proc/self/fd/{folder}/{made}"
             listener.bind(path)
             os.chmod(path, _MODE)  # noqa: PTH101  # by the descriptor
