@@ -7,7 +7,7 @@ is lost is booked on the row *unattributed*, so that the rows of the interval ad
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -53,9 +53,10 @@ class Count:
     bytes: int
 
     def __post_init__(self) -> None:
-        for number in (self.packets, self.bytes):
-            if not 0 <= number <= COUNT_MAX:
-                raise OverflowError(f"{number} is no 64-bit counter")
+        # Without a loop: a report of a month makes tens of thousands of these.
+        if not (0 <= self.packets <= COUNT_MAX and 0 <= self.bytes <= COUNT_MAX):
+            number = self.bytes if 0 <= self.packets <= COUNT_MAX else self.packets
+            raise OverflowError(f"{number} is no 64-bit counter")
 
     def __add__(self, other: Self) -> "Count":
         return Count(self.packets + other.packets, self.bytes + other.bytes)
@@ -247,6 +248,10 @@ class Counted(Protocol):
         """What the kernel counted and is in no row of an address."""
 
 
+def _sum(counts: Sequence[Count]) -> Count:
+    return Count(sum(one.packets for one in counts), sum(one.bytes for one in counts))
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
@@ -265,14 +270,20 @@ class Balance:
             OverflowError: a sum does not fit 64 bits.
         """
         statuses: Counter[Status] = Counter()
-        kernel: Count | None = ZERO
-        accounted, lost = ZERO, ZERO
+        kernels: list[Count | None] = []
+        accounted, lost = [], []
         for one in observed:
             statuses[one.status] += 1
-            kernel = None if kernel is None or one.kernel is None else kernel + one.kernel
-            accounted += one.accounted
-            lost += one.lost
-        return cls(statuses=statuses, kernel=kernel, accounted=accounted, lost=lost)
+            kernels.append(one.kernel)
+            accounted.append(one.accounted)
+            lost.append(one.lost)
+        known = [one for one in kernels if one is not None]
+        return cls(
+            statuses=statuses,
+            kernel=_sum(known) if len(known) == len(kernels) else None,
+            accounted=_sum(accounted),
+            lost=_sum(lost),
+        )
 
     def to_json(self) -> dict[str, int | None]:
         """The shape that reports and audits share."""
