@@ -70,7 +70,9 @@ class Report:
         _, found_end, after = rest.partition(end)
         if not found_start or not found_end:
             raise BenchError(f"{DOCUMENT}: {start} and {end}: not found")
-        arguments = [argument for argument in sys.argv[1:] if argument != "--write-docs"]
+        given = [argument for argument in sys.argv[1:] if argument != "--write-docs"]
+        # Where somebody's disk is says nothing to anybody else.
+        arguments = ["DIR" if Path(argument).is_dir() else argument for argument in given]
         command = shlex.join([f"bench/{Path(sys.argv[0]).name}", *arguments])
         origin = f"`{command}`, {time.strftime('%Y-%m-%d', time.gmtime())}, {_machine()}."
         parts = [start, origin, markdown(self.head, self.rows), *self.notes, end]
