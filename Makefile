@@ -34,6 +34,10 @@ help: ## this list
 demo: system-demo build ## count real traffic between network namespaces, with the proof; needs root
 	$(BIN)/python demo/run
 
+.PHONY: day
+day: system-demo build ## an operator's day as a transcript: install, run, report, a full disk, audit; needs root
+	$(BIN)/python demo/day
+
 test: system build check test-rust fuzz ## everything but the benchmarks; on a machine without root or peers some tests are skipped
 	$(PYTEST) $(OTHER_TESTS)
 

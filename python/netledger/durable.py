@@ -24,6 +24,11 @@ def no_step(_name: str) -> None:
     """Goes on."""
 
 
+def cause_of(error: OSError) -> str:
+    """What the system refused, in its own words: Arrow would put the errno into the middle of a sentence of its own."""
+    return (os.strerror(error.errno) if error.errno else error.strerror or str(error)).lower()
+
+
 def make_directory(path: Path) -> None:
     """Makes a directory with its parents, each durable before the next.
 

@@ -36,4 +36,4 @@ def remove_leftovers(directory: Path) -> list[Path]:
 
 def export_error(path: Path, operation: str, error: OSError) -> ExportError:
     """What the system said, as an error of an export."""
-    return ExportError(str(path), operation, (error.strerror or str(error)).lower())
+    return ExportError(str(path), operation, durable.cause_of(error))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, final
 
-from netledger.durable import FILE_MODE, inherit_owner, permission_hint
+from netledger.durable import FILE_MODE, cause_of, inherit_owner, permission_hint
 from netledger.errors import DamageError, LedgerError
 
 _LOCK: Final = "lock"
@@ -27,7 +27,7 @@ def explained(path: Path, operation: str) -> Iterator[None]:
     except OSError as error:
         subject = str(path) if error.filename is None else os.fsdecode(error.filename)
         hint = permission_hint(Path(subject)) if isinstance(error, PermissionError) else None
-        raise LedgerError(subject, operation, (error.strerror or str(error)).lower(), hint) from error
+        raise LedgerError(subject, operation, cause_of(error), hint) from error
     except sqlite3.DatabaseError as error:
         # Errors of the interface are faults of this program, and are not caught.
         kind = DamageError if error.sqlite_errorcode in _DAMAGED else LedgerError
