@@ -128,6 +128,7 @@ def connect_writer(store: Path) -> sqlite3.Connection:
         # A commit writes some 15 pages, one per interval: by default the log would grow to 4 MB before it is emptied.
         connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
         _migrate(connection, path)
+        _reserve_index(path)
     except BaseException:
         connection.close()
         raise
@@ -198,6 +199,25 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             for statement in _statements(script):
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _reserve_index(path: Path) -> None:
+    """Takes the room for SQLite's ``-shm``, which it writes through a mapping.
+
+    SQLite makes sure that the end of each page of it has a block. Where blocks are smaller than pages that leaves
+    holes, and to write into one when the disk has become full ends the process with SIGBUS.
+
+    Raises:
+        OSError: there is no room.
+    """
+    name = f"{path.resolve()}-shm"
+    # The descriptor has to be SQLite's own: to close another one of this file would drop SQLite's locks on it.
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            if str(entry.readlink()) == name:
+                descriptor = int(entry.name)
+                os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size)
+                return
 
 
 def _statements(script: str) -> Iterator[str]:
