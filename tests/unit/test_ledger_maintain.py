@@ -178,6 +178,7 @@ with opened(Path(sys.argv[1]), clock=clock, at_step=at_step) as ledger:
         "replaced 1",
         "unlinked 1",
         "unlinked 4",
+        "forgotten 1",
         "dropped 1",
     ],
 )
@@ -235,3 +236,17 @@ def test_a_disk_that_refuses_leaves_the_day_as_it_is(tmp_path: Path) -> None:
     ledger.close()
     assert totals(tmp_path) == before
     assert on_disk(tmp_path) == 4
+
+
+def test_files_are_gone_for_good_before_they_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a power cut brings them back, as files that no ledger knows."""
+    filled(tmp_path, 3)
+    done: list[str] = []
+    monkeypatch.setattr("netledger.ledger.maintain.sync_directory", lambda path: done.append(path.parent.name))
+    clock = TestClock(LATER_NS)
+    with opened(tmp_path, clock=clock, at_step=done.append) as ledger:
+        maintain(ledger)
+        clock.advance(GRACE_NS)
+        maintain(ledger)
+    removal = done[done.index("unlinked") :]
+    assert removal.index("forgotten") > removal.index("traffic") > removal.index("unlinked")

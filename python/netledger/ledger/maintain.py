@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, final
 
+from netledger.durable import sync_directory
 from netledger.errors import DamageError
 from netledger.intervals import DAY_NS, SECOND_NS
 from netledger.ledger import database
@@ -150,12 +151,19 @@ def remove_dropped(ledger: Ledger) -> int:
             "SELECT id, path FROM files WHERE dropped_at IS NOT NULL AND dropped_at <= ?",
             (ledger.now_ns() - GRACE_NS,),
         ).fetchall()
-        for number, path in old:
+        for _, path in old:
             (ledger.store / path).unlink(missing_ok=True)
             ledger.at_step("unlinked")
-            # Forgotten after it is gone: the other way round a crash would leave a file that nobody knows.
-            ledger.connection.execute("DELETE FROM files WHERE id = ?", (number,))
-        for directory in {(ledger.store / path).parent for _, path in old}:
+        directories = {(ledger.store / path).parent for _, path in old}
+        for directory in directories:
+            # Without this a power cut brings back files that are forgotten by then.
+            with contextlib.suppress(FileNotFoundError):  # another process has removed it
+                sync_directory(directory)
+        # Forgotten after they are gone: the other way round a crash would leave files that nobody knows.
+        with database.transaction(ledger.connection):
+            ledger.connection.executemany("DELETE FROM files WHERE id = ?", [(number,) for number, _ in old])
+            ledger.at_step("forgotten")
+        for directory in directories:
             with contextlib.suppress(OSError):  # it is not empty, or another process came first
                 directory.rmdir()
     return len(old)
