@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.requirements import missing_kernel, missing_peers, required, verdict
+from tests.requirements import missing_kernel, missing_loop, missing_peers, required, verdict
 
 Golden = Callable[[Path, bytes], None]
 
@@ -45,6 +45,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers():
         if marker.name == "kernel":
             decision = verdict("kernel", missing_kernel(), require)
+        elif marker.name == "loop":
+            decision = verdict("loop", missing_loop(), require)
         elif marker.name == "peers":
             decision = verdict("peers", missing_peers(marker.args), require)
         else:

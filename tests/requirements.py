@@ -1,18 +1,21 @@
 """What a test needs from the machine, and what is missing of it.
 
-A test says so with a marker: ``@pytest.mark.kernel``, or ``@pytest.mark.peers("pmacctd", "ulogd")``. Where it is
-missing the test is skipped with the reason; where NETLEDGER_REQUIRE names the marker (as ``.ci/run`` does) it fails.
+A test says so with a marker: ``@pytest.mark.kernel``, ``@pytest.mark.loop`` for a file system of its own, or
+``@pytest.mark.peers("pmacctd", "ulogd")``. Where it is missing the test is skipped with the reason; where
+NETLEDGER_REQUIRE names the marker (as ``.ci/run`` does) it fails.
 """
 
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-KINDS = ("kernel", "peers")
+KINDS = ("kernel", "loop", "peers")
 _PROBE_SECONDS = 30
+_PROBE_LOOP = """cd "$1"; mkdir disk; truncate -s 4M image; mkfs.ext4 -q image; mount -o loop image disk; umount disk"""
 # A rule that logs makes the kernel load its logging to netlink: the very thing the tests need.
 _PROBE_RULESET = "table inet probe {\n chain c {\n  log group 1\n }\n}\n"
 
@@ -69,6 +72,30 @@ def missing_kernel() -> str | None:
         return f"nft in a new network namespace did not answer within {_PROBE_SECONDS} s"
     if probe.returncode != 0:
         return f"nft in a new network namespace: {probe.stderr.strip() or probe.returncode}"
+    return None
+
+
+@cache
+def missing_loop() -> str | None:
+    """What a file system whose power can be cut lacks here, or None."""
+    if os.geteuid() != 0:
+        return "this is not root"
+    for program in ("mkfs.ext4", "mount", "umount", "unshare"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed"
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            probe = subprocess.run(
+                ["unshare", "--mount", "sh", "-euc", _PROBE_LOOP, "probe", directory],
+                capture_output=True,
+                text=True,
+                timeout=_PROBE_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"a mount of a file did not end within {_PROBE_SECONDS} s"
+    if probe.returncode != 0:
+        return f"ext4 on a loop device: {probe.stderr.strip() or probe.returncode}"
     return None
 
 

@@ -32,7 +32,7 @@ def test_nothing_is_required_by_default(environment: str | None) -> None:
 
 
 def test_a_mistyped_requirement_is_refused() -> None:
-    with pytest.raises(ValueError, match="kernal: known are kernel, peers"):
+    with pytest.raises(ValueError, match="kernal: known are kernel, loop, peers"):
         required("kernal,peers")
 
 

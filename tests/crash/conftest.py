@@ -1,9 +1,13 @@
-"""Crash tests need what the tests on the real kernel need; everything in this folder is marked ``kernel``."""
+"""A test that uses the lab needs what the tests on the real kernel need; what a crash test has to say comes at the end.
+
+Tests of the store alone need no network, and those with a file system of their own say so by ``loop``.
+"""
 
 from pathlib import Path
 
 import pytest
 
+from tests.crash.trial import SAID
 from tests.kernel.conftest import lab
 
 __all__ = ["lab"]
@@ -13,5 +17,12 @@ HERE = Path(__file__).parent
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.is_relative_to(HERE):
+        if item.path.is_relative_to(HERE) and "lab" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kernel)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Figures of tests that passed, too: pytest shows only the output of those that failed."""
+    if SAID:
+        terminalreporter.section("crash tests: figures")
+        terminalreporter.write("\n".join(SAID) + "\n")

@@ -14,6 +14,7 @@ from tests.kernel.gateway import Gateway
 from tests.kernel.lab import Child, Count, Lab, wait_for
 from tests.kernel.senders import ROOT, Udp
 
+SAID: list[str] = []
 SHIM = Path(__file__).with_name("step.c")
 
 
@@ -107,19 +108,20 @@ class Trial:
         assert self.gateway.child.pid == pid
 
 
-def shim() -> Path:
-    """The library that kills at a given step; compiled once per version of its source."""
-    code = SHIM.read_bytes()
-    library = ROOT / ".build" / f"step-{hashlib.sha256(code).hexdigest()[:12]}.so"
+def shim(source: Path = SHIM) -> Path:
+    """A library to be preloaded, by default the one that kills at a given step; compiled once per version."""
+    code = source.read_bytes()
+    library = ROOT / ".build" / f"{source.stem}-{hashlib.sha256(code).hexdigest()[:12]}.so"
     if not library.exists():
         library.parent.mkdir(exist_ok=True)
         fresh = library.with_suffix(f".{os.getpid()}")
-        subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", str(fresh), str(SHIM)], check=True)
+        subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", str(fresh), str(source)], check=True)
         fresh.rename(library)
     return library
 
 
 def say(words: str) -> None:
-    """A line for whoever reads the test's output."""
+    """A line for whoever reads the test's output; those of a run come again at its end."""
     sys.stdout.write(f"{words}\n")
     sys.stdout.flush()
+    SAID.append(words)
