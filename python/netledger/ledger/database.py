@@ -7,6 +7,7 @@ out. That guards against mistakes; against intent there is the chain (:mod:`netl
 import contextlib
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from netledger.durable import inherit_owner
 from netledger.errors import LedgerError
 
 NAME: Final = "ledger.sqlite"
+_making = threading.Lock()
 MODE: Final = 0o640
 _BUSY_SECONDS: Final = 30.0
 _WAL_PAGES: Final = 64
@@ -116,8 +118,7 @@ def connect_writer(store: Path) -> sqlite3.Connection:
         OSError, sqlite3.Error: it cannot be opened.
     """
     path = store / NAME
-    # Made here and not by SQLite, whose files would get the mode that the process happens to have.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE))
+    _make(path)
     path.chmod(MODE)
     inherit_owner(path)
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS, check_same_thread=False)
@@ -133,6 +134,19 @@ def connect_writer(store: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _make(path: Path) -> None:
+    """Makes an empty file; by SQLite it would get the mode that the process happens to have.
+
+    Only where there is none: to close a file takes away all locks that this process has on it (fcntl(2)), those of
+    SQLite too. Then another process takes itself for the only one, and removes the log in which this one's commits
+    are. So nobody opens a ledger that is there but SQLite.
+    """
+    with _making:
+        if not path.exists():
+            with contextlib.suppress(FileExistsError):  # another process came first
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE))
 
 
 @contextlib.contextmanager

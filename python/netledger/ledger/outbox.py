@@ -118,6 +118,6 @@ class Outbox:
         if self._connection is None:
             with explained(self._store, "open"):
                 # It is the writer who begins a ledger; where it is gone, its file system may not be mounted just now.
-                (self._store / database.NAME).open("rb").close()
+                (self._store / database.NAME).stat()
                 self._connection = database.connect_writer(self._store)
         return self._connection

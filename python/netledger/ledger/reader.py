@@ -5,6 +5,8 @@ may only read.
 """
 
 import contextlib
+import errno
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,8 +112,9 @@ class Reader:
         with explained(self.store, "read"):
             if not path.exists():
                 return 0
-            # Who may not read it is told so by the system; SQLite would only say that it cannot.
-            path.open("rb").close()
+            # SQLite would only say that it cannot. Nobody but SQLite may open the file: see database.connect_writer.
+            if not os.access(path, os.R_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
             with _connected(path) as (connection, _):
                 return database.version_of(connection)
 

@@ -163,7 +163,8 @@ class ManagedNflogSource:
             return dead[-1].groups[0], dead[-1].groups[1]
         if not dead and found is not None:
             self._refuse_foreign_meter(found, set(bound))
-        return two_free_groups(set(bound) | (found.log_groups() if found else set()))
+        # Of its two groups a meter listens to one at a time: what another one logs to next is told by its rules alone.
+        return two_free_groups(set(bound) | self._nft.log_groups())
 
     def _refuse_foreign_meter(self, found: Listing, bound: set[int]) -> None:
         """Rules of this name whose groups somebody listens to belong to a living process with another state."""
