@@ -20,6 +20,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Self
 
+from netledger.durable import Step
 from netledger.errors import DamageError, LedgerError
 from netledger.intervals import Moment
 from netledger.ledger import Known, Ledger
@@ -39,8 +40,8 @@ _SUMS = (
     f"SELECT meter, seq, count(*), {', '.join(f'sum({name})::UBIGINT' for name in STORED_COLUMNS[-4:])} "  # noqa: S608  # our own words
     "FROM traffic WHERE interval_start >= ? GROUP BY meter, seq"
 )
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["duckdb", "pyarrow.compute", "pyarrow.parquet", "tests.crash.lives"])
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["duckdb", "pyarrow.compute", "pyarrow.parquet", "tests.crash.lives"])
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,19 @@ class Told:
             path.unlink()
 
 
+def dying_at(die_at: str) -> Step:
+    """Kills this process when a step, such as ``named:2``, is done that often."""
+    name, _, times = die_at.partition(":")
+    seen: Counter[str] = Counter()
+
+    def at_step(step: str) -> None:
+        seen[step] += 1
+        if step == name and seen[step] == int(times):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return at_step
+
+
 @dataclass(frozen=True)
 class Life:
     """What a process is told at its birth."""
@@ -107,15 +121,12 @@ class Life:
 
     def ledger(self) -> Ledger:
         """Opened; it kills this process when the step ``die_at``, such as ``named:2``, is done that often."""
-        name, _, times = self.die_at.partition(":")
-        seen: Counter[str] = Counter()
+        die = dying_at(self.die_at)
 
         def at_step(step: str) -> None:
-            seen[step] += 1
             if step == "replaced":
                 self.told.add("compactions")
-            if step == name and seen[step] == int(times):
-                os.kill(os.getpid(), signal.SIGKILL)
+            die(step)
 
         ledger = Ledger(self.store, clock=self.clock, at_step=at_step)
         ledger.open()
@@ -209,7 +220,7 @@ class Lives:
     def start(self, role: str, die_at: str = "") -> None:
         life = Life(self._life.store, self._life.seed, self.told, self._life.clock, die_at)
         self._die_at[role] = die_at
-        self._running[role] = _processes.Process(target=_live, args=(role, life), name=role)
+        self._running[role] = PROCESSES.Process(target=_live, args=(role, life), name=role)
         self._running[role].start()
 
     def roles(self) -> list[str]:

@@ -116,7 +116,7 @@ def judge(store: Path, seed: int, acknowledged: int) -> Verdict:
         return Verdict(0, 0, [], [], [])
     snapshot = Reader(store).snapshot()
     there = Counter(number_of((one.meter, one.seq)) for one in snapshot.intervals)
-    rows = _rows(snapshot)
+    rows = rows_by_number(snapshot)
     lost, double, strange = [], [], []
     for number in range(1, max([acknowledged, *there, *rows]) + 1):
         expected, found = expected_rows(seed, number), rows.get(number, Counter())
@@ -143,7 +143,7 @@ def unknown_files(store: Path) -> list[str]:
     )
 
 
-def _rows(snapshot: Snapshot) -> dict[int, Counter[Values]]:
+def rows_by_number(snapshot: Snapshot) -> dict[int, Counter[Values]]:
     """All rows of a snapshot, by number of their interval."""
     found: dict[int, Counter[Values]] = defaultdict(Counter)
     meter, place = STORED_COLUMNS.index("meter"), STORED_COLUMNS.index("seq")

@@ -1,6 +1,7 @@
 """A gateway under load whose daemon dies again and again; and the sums at the end."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from tests.kernel.lab import Child, Count, Lab, wait_for
 from tests.kernel.senders import ROOT, Udp
 
 SAID: list[str] = []
+DOUBTFUL = 3
 SHIM = Path(__file__).with_name("step.c")
 
 
@@ -26,6 +28,7 @@ class Outcome:
     witness: Count
     own: Count
     books: Books
+    reported: Count
     exit_status: int
     seconds: float
 
@@ -33,6 +36,7 @@ class Outcome:
         """Why the books do not balance; empty when they do."""
         found = self.books.problems()
         sums = {"rows sent": self.books.sent, "rows received": self.books.received, "own counters": self.own}
+        sums["netledger report"] = self.reported
         found += [
             f"{name}: {count}, the witness {self.witness}" for name, count in sums.items() if count != self.witness
         ]
@@ -53,6 +57,7 @@ class Outcome:
             f"witness    {self.witness.packets:>12,} packets {self.witness.bytes:>15,} bytes\n"
             f"rows       {books.sent.packets:>12,} packets {books.sent.bytes:>15,} bytes sent\n"
             f"           {books.received.packets:>12,} packets {books.received.bytes:>15,} bytes received\n"
+            f"reported   {self.reported.packets:>12,} packets {self.reported.bytes:>15,} bytes by netledger report\n"
             f"accounted  {books.accounted.packets:>12,} packets {books.accounted.bytes:>15,} bytes ({share:.1f} %)\n"
             f"lost       {books.lost.packets:>12,} packets {books.lost.bytes:>15,} bytes, on the row unattributed\n"
             f"{len(books.intervals)} intervals: {statuses}"
@@ -87,6 +92,7 @@ class Trial:
             witness=self.witnessed(),
             own=own,
             books=self.gateway.books(),
+            reported=reported(self.gateway.store),
             exit_status=status,
             seconds=time.monotonic() - self._started,
         )
@@ -106,6 +112,23 @@ class Trial:
         committed = len(self.gateway.books().intervals)
         self.gateway.wait_for_intervals(committed + 2, seconds=30)
         assert self.gateway.child.pid == pid
+
+
+def reported(store: Path) -> Count:
+    """What ``netledger report`` says that hosts and everybody else sent.
+
+    Raises:
+        AssertionError: it failed, or sent and received are not the same.
+    """
+    words = ["report", "--store", str(store), "--config", os.devnull, "--period", "2020..2100", "--json", "--by", ""]
+    argv = [sys.executable, "-m", "netledger", *words]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    # Doubtful is what it must be: lossy intervals, and a period that is not covered whole.
+    assert done.returncode == DOUBTFUL, f"status {done.returncode}: {done.stderr}"
+    total_of = json.loads(done.stdout)["total"]
+    sent, received = (Count(total_of[f"{side}_packets"], total_of[f"{side}_bytes"]) for side in ("sent", "received"))
+    assert sent == received
+    return sent
 
 
 def shim(source: Path = SHIM) -> Path:
