@@ -95,7 +95,7 @@ test-rust: ## unit and property tests of the core, and its documentation
 test-kernel: build ## real packets through a real kernel, as root
 	$(PYTEST) tests/kernel
 
-test-crash: build ## kill -9 at awkward moments, then the sums
+test-crash: build ## kills, power cuts and full disks at awkward moments, then the sums
 	$(PYTEST) tests/crash
 
 test-compat: build ## the old commands, byte for byte, and the golden captures
