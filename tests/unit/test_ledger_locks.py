@@ -1,6 +1,5 @@
 """Processes share a ledger by SQLite's locks, and closing a file of one's own would take them away (fcntl(2))."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +26,7 @@ def held(store: Path) -> list[str]:
     links = []
     for descriptor in Path("/proc/self/fd").iterdir():
         try:
-            links.append(os.readlink(descriptor))
+            links.append(str(descriptor.readlink()))
         except OSError:  # the one that lists them
             continue
     return sorted(link for link in links if link.startswith(str(store / "ledger.sqlite")))
