@@ -48,6 +48,8 @@ def test_a_process_that_comes_and_goes_takes_nothing_from_one_that_stays(tmp_pat
             case "writer":
                 with opened(tmp_path):
                     pass
+            case _:
+                assert beside == "nothing"
         subprocess.run([sys.executable, "-c", _OTHER, str(tmp_path)], check=True)
         assert not [link for link in held(tmp_path) if link.endswith("(deleted)")]
         add(ledger, 2)

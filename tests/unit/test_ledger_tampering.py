@@ -1,11 +1,13 @@
 """Whatever is changed in a store is found and named, whether its days are compacted, or their rows dropped."""
 
+import os
 import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from netledger.errors import DamageError
 from netledger.intervals import DAY_NS
 from netledger.ledger.maintain import maintain
 from netledger.ledger.reader import Reader
@@ -199,6 +201,35 @@ def test_what_was_changed_is_named(
     found = problems(store)
     for text in expected:
         assert any(text in problem for problem in found), found
+
+
+@pytest.mark.parametrize("form", ROWS)
+def test_a_file_that_somebody_added_is_named(tmp_path: Path, originals: dict[str, Path], form: str) -> None:
+    store = shutil.copytree(originals[form], tmp_path / "store")
+    known = file_of(store, "lan", 1)
+    added = known.with_name("gw1-lan-00000099-abcdef01.parquet")
+    shutil.copy(known, added)
+    assert problems(store) == [], "it may be a commit that is under way"
+    os.utime(added, (0, 0))
+    assert [problem.partition(": ")[0] for problem in problems(store)] == [str(added.relative_to(store))]
+
+
+def test_rows_that_are_there_and_are_said_to_be_gone_are_named(tmp_path: Path, originals: dict[str, Path]) -> None:
+    store = shutil.copytree(originals[RAW], tmp_path / "store")
+    sql("INSERT INTO days_dropped SELECT tab, day, max(committed_at) FROM files GROUP BY tab, day")(store)
+    assert any(
+        "are marked as removed because of their age, and these are still there" in one for one in problems(store)
+    )
+
+
+@pytest.mark.parametrize("is_emptied", [True, False])
+def test_rows_without_a_ledger_are_damage(tmp_path: Path, originals: dict[str, Path], is_emptied: bool) -> None:
+    store = shutil.copytree(originals[RAW], tmp_path / "store")
+    (store / "ledger.sqlite").unlink()
+    if is_emptied:
+        (store / "ledger.sqlite").touch()
+    with pytest.raises(DamageError, match="there is no ledger, but there are rows"):
+        verify(Reader(store))
 
 
 @pytest.mark.parametrize("position", [0, 30, 60, 99])

@@ -145,6 +145,16 @@ def test_parquet_has_types_and_the_balance_in_its_metadata(config: Path, tmp_pat
     assert json.loads(table.schema.metadata[b"netledger"])["balance"]["exact"] == 1
 
 
+def test_a_slip_in_the_name_of_a_file_makes_no_directories(config: Path, tmp_path: Path) -> None:
+    file = tmp_path / "slip" / "report.parquet"
+    done = netledger("report", "--config", config, "--period", HOUR, "--parquet", file)
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"netledger: {file}: write: no such directory\nhint: mkdir -p {file.parent}\n",
+    )
+    assert not file.parent.exists()
+
+
 def test_two_meters_are_told_apart_unless_columns_are_named(tmp_path: Path) -> None:
     lines = [row("host", host="10.0.0.1", sent=(1, 1), received=(1, 1))]
     both = [Booked("2026-11-20T10:00:00Z", lines, meter=meter) for meter in ("wan", "lan")]

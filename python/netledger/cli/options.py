@@ -12,10 +12,15 @@ if TYPE_CHECKING:
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="Configuration file; default /etc/netledger/netledger.toml."),
+    typer.Option(
+        "--config", metavar="FILE", readable=False, help="Configuration file; default /etc/netledger/netledger.toml."
+    ),
 ]
 Store = Annotated[
-    Path | None, typer.Option("--store", metavar="DIR", help="Directory of what is durable, instead of the configured.")
+    Path | None,
+    typer.Option(
+        "--store", metavar="DIR", readable=False, help="Directory of what is durable, instead of the configured."
+    ),
 ]
 BillingDay = Annotated[
     int, typer.Option(metavar="DAY", help="Months begin on this day, 1 to 31; in a shorter month on its last day.")

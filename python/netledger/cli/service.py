@@ -13,6 +13,8 @@ service = typer.Typer(name="service", help="The service: its files for systemd."
 
 _NEXT = """next:
   systemd-sysusers                          # makes the user netledger; without systemd: see the how-to
+  editor /etc/netledger/netledger.toml
+  netledger config check
   systemctl daemon-reload
   systemctl enable --now netledger"""
 

@@ -91,4 +91,6 @@ def kind_of(path: Path) -> Kind:
 
 
 def _unreadable(path: Path, error: OSError) -> OldFileError:
-    return OldFileError(harmless(str(path)), "open", (error.strerror or str(error)).lower())
+    # A word without a slash that is no file may have been meant for a kind.
+    hint = None if path.name != str(path) or path.exists() else f"as a kind of file there is {', '.join(KINDS)}"
+    return OldFileError(harmless(str(path)), "open", (error.strerror or str(error)).lower(), hint)

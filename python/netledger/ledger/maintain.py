@@ -173,10 +173,11 @@ def _first_days(now_ns: int, keep_days: int | None, keep_rollup_days: int | None
     """The first day whose rows are kept, and the first whose hourly sums are."""
     if keep_days is None:
         return "", ""
-    rows_from = day_of(now_ns - keep_days * DAY_NS)
+    # Before 1970 nothing was counted: whoever keeps more days than there were keeps all.
+    rows_from = day_of(max(0, now_ns - keep_days * DAY_NS))
     if keep_rollup_days is None:
         return rows_from, ""
-    return rows_from, day_of(now_ns - max(keep_days, keep_rollup_days) * DAY_NS)
+    return rows_from, day_of(max(0, now_ns - max(keep_days, keep_rollup_days) * DAY_NS))
 
 
 def _drop_days(ledger: Ledger, tab: str, before: str, *, hours_from: str) -> list[str]:

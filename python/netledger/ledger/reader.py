@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar, final
 
-from netledger.errors import LedgerError
+from netledger.errors import DamageError, LedgerError
 from netledger.ledger import database
 from netledger.ledger.files import explained
 from netledger.ledger.intervals import ROLLUP_HOUR, TRAFFIC, IntervalRow, intervals_of
@@ -181,8 +181,9 @@ class Reader:
             LedgerError: as :meth:`snapshot`.
         """
         path = self.store / database.NAME
-        if not path.exists():
-            raise LedgerError(str(self.store), "open", "there is no ledger", "is this the store? see --store")
+        with explained(self.store, "open"):
+            if not path.exists() or not path.stat().st_size:
+                raise self._no_ledger()
         for _ in range(_TRIES):
             with explained(self.store, "read"):
                 before = _state(path)
@@ -194,6 +195,14 @@ class Reader:
                 if not is_frozen or (_state(path) == before and not _wal(path).exists()):
                     return answer
         raise LedgerError(str(self.store), "read", "it changes faster than it can be read")
+
+    def _no_ledger(self) -> LedgerError:
+        """There is no ledger, or an empty file in its place: nothing was ever committed here, or it was taken away."""
+        if any((self.store / "data").glob("*/day=*/*.parquet")):
+            hint = "put ledger.sqlite back from a copy: without it nothing says which of the files in data count"
+            return DamageError(str(self.store), "open", "there is no ledger, but there are rows", hint)
+        hint = "nothing was counted here yet, or it is another directory: see --store"
+        return LedgerError(str(self.store), "open", "there is no ledger", hint)
 
     def query(
         self, sql: str, snapshot: Snapshot, parameters: Sequence[_Parameter] | Mapping[str, _Parameter] = ()

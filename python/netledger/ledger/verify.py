@@ -15,6 +15,7 @@ from netledger.ledger.maintain import Progress, no_progress
 from netledger.ledger.reader import VIEW, Reader
 from netledger.ledger.rows import STORED_COLUMNS, as_stored, stored_schema
 from netledger.ledger.store import day_of, sha256_of
+from netledger.ledger.verify_files import file_problems
 from netledger.ledger.verify_rollups import RollupBooks, rollup_books, rollup_problems
 from netledger.receipt import parse_rfc3339
 
@@ -91,6 +92,7 @@ def verify(reader: Reader, *, progress: Progress = no_progress) -> list[Problem]
             problems.append(Problem(file.path, why))
     problems += _row_problems(reader, books, damaged, progress)
     problems += [Problem(*found) for found in rollup_problems(reader, books.rollups, books.intervals, damaged)]
+    problems += [Problem(*found) for found in file_problems(reader)]
     return problems
 
 

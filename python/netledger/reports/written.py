@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TextIO, final
 
+from netledger.errors import ExportError
 from netledger.exports.files import write_atomically
 from netledger.receipt import rfc3339
 from netledger.reports.protocols import name_of
@@ -89,6 +90,9 @@ def write_parquet(answer: Answer, prefixes: Prefixes, zone: Zone, path: Path) ->
     import pyarrow as pa
     from pyarrow import parquet
 
+    if not path.parent.is_dir():
+        # A slip in its name must not make directories all over the disk.
+        raise ExportError(str(path), "write", "no such directory", f"mkdir -p {path.parent}")
     numbers = {"protocol": pa.uint8(), "host_port": pa.uint16(), "peer_port": pa.uint16()}
     arrays = []
     for name in answer.totals.names:
