@@ -31,6 +31,11 @@ def deleted(pid: int) -> list[str]:
     return [link for link in links if link.endswith("(deleted)") and "ledger.sqlite" in link]
 
 
+def wait_for_two_more(gateway: Gateway) -> None:
+    wanted = len(COMMITTED.findall(gateway.log())) + 2
+    wait_for(lambda: len(COMMITTED.findall(gateway.log())) >= wanted, 20, f"{wanted} commits")
+
+
 def test_housekeeping_beside_the_daemon_costs_nothing_that_was_committed(lab: Lab) -> None:
     gateway = Gateway(lab, lab.gw, interval="1s")
     gateway.start_counting()
@@ -38,13 +43,11 @@ def test_housekeeping_beside_the_daemon_costs_nothing_that_was_committed(lab: La
     pid = gateway.child.pid
     stream = senders.start_udp(lab, lab.left, STREAM)
     for round_ in range(1, 4):
-        said = len(COMMITTED.findall(gateway.log())) + 2
-        wait_for(lambda said=said: len(COMMITTED.findall(gateway.log())) >= said, 20, f"{said} commits")
+        wait_for_two_more(gateway)
         done = netledger("maintain", "--store", gateway.store)
         assert done.returncode == 0, (round_, done.stderr)
         assert deleted(pid) == []
-    said = len(COMMITTED.findall(gateway.log())) + 2
-    wait_for(lambda: len(COMMITTED.findall(gateway.log())) >= said, 20, f"{said} commits")
+    wait_for_two_more(gateway)
     gateway.child.kill()
     senders.stop_udp(stream)
     promised = {int(seq) for seq in COMMITTED.findall(gateway.log())}
