@@ -5,6 +5,7 @@ Everything that is kept on disk for good is written by these few functions, whoe
 
 import contextlib
 import fcntl
+import grp
 import os
 import pwd
 from collections.abc import Callable, Iterator
@@ -167,12 +168,14 @@ def permission_hint(path: Path) -> str:
     """What to do about a path that this process may not use: whose it is, and who this process is."""
     for each in (path, *path.parents):
         try:
-            owner = each.stat().st_uid
+            found = each.stat()
         except OSError:
             # Not there, or hidden by the one above.
             continue
-        if owner != os.geteuid():
-            return f"{each} belongs to {_user(owner)}, and this runs as {_user(os.geteuid())}: run it as {_user(owner)}"
+        owner, group = _user(found.st_uid), _group(found.st_gid)
+        if found.st_uid != os.geteuid():
+            readers = f", or to read as a member of group {group}" if found.st_mode & 0o040 and group != "root" else ""
+            return f"{each} belongs to {owner}, and this runs as {_user(os.geteuid())}: run it as {owner}{readers}"
         break
     return f"see the permissions of {path} and of what is above it"
 
@@ -182,3 +185,10 @@ def _user(number: int) -> str:
         return pwd.getpwuid(number).pw_name
     except KeyError:
         return f"user {number}"
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)

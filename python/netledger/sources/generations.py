@@ -267,7 +267,7 @@ class Generations:
 
     def _silence(self, facts: Facts, generation: Generation | NoRows) -> str:
         if facts.stopped is not None:
-            return f"nobody listened: the process was stopped at {rfc3339(facts.stopped.wall_ns)}"
+            return f"nobody listened: the meter was stopped at {rfc3339(facts.stopped.wall_ns)}"
         last = rfc3339(self.last_sign_ns(facts, generation))
         return f"nobody listened: the process was killed, and last received at {last}"
 
