@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -228,24 +230,46 @@ def test_groups_that_are_taken_are_left_to_their_holder(gateway: Lab) -> None:
     second.close()
 
 
+THIEF = """
+import sys
+from netledger._core import KeySpec, Meter, NflogGroup
+meter = Meter(key=KeySpec(columns=["host"]), rows_max=10, receive_buffer_bytes=1 << 18, timeout_centiseconds=1)
+meter.begin(sys.argv[1], [NflogGroup(int(sys.argv[2]), account="both", copy_range_bytes=64)])
+print("bound", flush=True)
+sys.stdin.read()
+"""
+
+
 def test_a_group_taken_at_the_last_moment_names_its_holder(gateway: Lab) -> None:
     bench = Bench.on(gateway)
     bench.open()
-    thief = ManagedNflogConfig(
-        meter="t", node="n", runtime=bench.config.runtime.with_name("t"), store=bench.config.store, table="thief"
-    )
-    with ChildMeter(Bench(gateway, thief)) as child:
-        taken = min(set(bound_groups()) - {FIRST_GROUP})
-        assert taken == FIRST_GROUP + 1
-        with pytest.raises(
-            GroupBusyError, match=rf"nflog group {taken}: bind: already bound by pid {child.process.pid} "
-        ):
+    taken, table = FIRST_GROUP + 1, bench.config.runtime.with_name("thief.table")
+    argv = [sys.executable, "-c", THIEF, str(table), str(taken)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as thief:
+        assert thief.stdout is not None
+        assert thief.stdout.readline() == "bound\n"
+        message = rf"nflog group {taken}: bind: already bound by pid {thief.pid} "
+        with pytest.raises(GroupBusyError, match=message):
             bench.cut()
-        child.tell("close")
+        thief.communicate(timeout=20)
     burst(gateway)
     bench.cut()
     bench.close()
     assert bench.statuses()[-2:] == ["exact", "exact"]
+
+
+def test_meters_with_tables_of_their_own_never_want_the_same_group(gateway: Lab) -> None:
+    bench = Bench.on(gateway)
+    bench.open()
+    other = ManagedNflogConfig(
+        meter="t", node="n", runtime=bench.config.runtime.with_name("t"), store=bench.config.store, table="another"
+    )
+    with ChildMeter(Bench(gateway, other)) as child:
+        for _ in range(3):
+            bench.cut()
+            child.tell("cut")
+        child.tell("close")
+    bench.close()
 
 
 def test_without_the_capability_the_message_names_it(gateway: Lab) -> None:
