@@ -14,7 +14,7 @@ pytestmark = pytest.mark.loop
 
 @pytest.mark.parametrize(
     ("scenario", "places"),
-    [("commit", {"begun", "inserted"}), ("maintain", {"begun", "replaced"}), ("dead", {"begun"})],
+    [("commit", {"begun", "inserted"}), ("maintain", {"begun", "forgotten"}), ("dead", {"begun"})],
 )
 def test_a_store_refuses_and_goes_on(tmp_path: Path, scenario: str, places: set[str]) -> None:
     seed = os.environ.get("NETLEDGER_SEED") or str(random.SystemRandom().randrange(1_000_000))
