@@ -162,3 +162,16 @@ def test_what_was_acknowledged_outlives_kill_9_at_any_moment(tmp_path: Path) -> 
     with opened(tmp_path):
         assert files(tmp_path) == named(tmp_path)
     assert verify(Reader(tmp_path)) == []
+
+
+def test_a_ledger_that_was_lost_takes_no_rows_with_it(tmp_path: Path) -> None:
+    store = filled(tmp_path, 3)
+    rows = sorted(store.glob("data/*/day=*/*.parquet"))
+    for path in store.glob("ledger.sqlite*"):
+        path.unlink()
+    ledger = Ledger(store, clock=TestClock(START_NS))
+    leftovers = ledger.open()
+    ledger.close()
+    assert len(rows) > 1
+    assert leftovers.kept == tuple(rows)
+    assert sorted(store.glob("data/*/day=*/*.parquet")) == rows

@@ -49,7 +49,9 @@ def remove_leftovers(store: Path, connection: sqlite3.Connection) -> Leftovers:
     unfinished = [path for path in found if path.name.endswith(TEMPORARY)]
     known = {store / path for (path,) in connection.execute("SELECT path FROM files")}
     unknown = [path for path in found if path not in known and not path.name.endswith(TEMPORARY)]
-    kept = unknown if len(unknown) > _UNKNOWN_MAX else []
+    # A ledger without any interval was lost and begun anew, if more lies there than a first commit leaves.
+    is_new = connection.execute("SELECT 1 FROM intervals LIMIT 1").fetchone() is None
+    kept = unknown if len(unknown) > (1 if is_new else _UNKNOWN_MAX) else []
     removed = [*unfinished, *(unknown if not kept else [])]
     for path in removed:
         path.unlink(missing_ok=True)
