@@ -1,11 +1,11 @@
 """The native core: counts packets, knows nothing of users, prices or the wall clock.
 
-Only ``netledger.sources`` imports this module. Small integers and strings go in; Arrow batches, integer counters and
-the exceptions of ``netledger.errors`` come out. A packet, a callback or a log line never crosses.
+Only ``netledger.sources`` and ``netledger.nfacct`` import this module. Small integers and strings go in; Arrow batches,
+integer counters and the exceptions of ``netledger.errors`` come out. A packet, a callback or a log line never crosses.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import final
+from typing import TypeAlias, final
 
 __all__ = [
     "Batch",
@@ -14,11 +14,17 @@ __all__ = [
     "KeySpec",
     "LiveRows",
     "Meter",
+    "NfacctEvents",
     "NflogGroup",
     "PcapReader",
     "Totals",
     "TraceEvent",
     "keep_capabilities",
+    "nfacct_add",
+    "nfacct_delete",
+    "nfacct_flush",
+    "nfacct_get",
+    "nfacct_list",
     "recover",
 ]
 
@@ -303,3 +309,63 @@ def keep_capabilities(kept: int) -> tuple[int, bool]:
     Raises:
         OSError: the kernel refuses.
     """
+
+_NfacctObject: TypeAlias = tuple[bytes, int, int, int, int, int | None]
+"""Name, packets, bytes, references, flags and quota of a named counter, as the kernel tells them."""
+
+def nfacct_list(mask: int, value: int) -> list[_NfacctObject]:
+    """The named counters of this network namespace whose flags, cut to ``mask``, are ``value``.
+
+    Raises:
+        UnsteadyError, PermissionDeniedError, NotSupportedError, SourceError.
+    """
+
+def nfacct_get(name: bytes, zero: bool) -> _NfacctObject:
+    """One named counter; with ``zero`` its packets, bytes and overquota flag are 0 from the same moment on.
+
+    Raises:
+        ObjectNotFoundError, PermissionDeniedError, NotSupportedError, SourceError.
+    """
+
+def nfacct_add(name: bytes, packets: int, octets: int, flags: int, quota: int | None) -> None:
+    """Makes a named counter; ``flags`` say what ``quota`` counts, and go with it.
+
+    Raises:
+        ObjectExistsError, PermissionDeniedError, NotSupportedError, SourceError.
+    """
+
+def nfacct_delete(name: bytes) -> None:
+    """Deletes a named counter.
+
+    Raises:
+        ObjectNotFoundError, ObjectBusyError, PermissionDeniedError, NotSupportedError, SourceError.
+    """
+
+def nfacct_flush() -> None:
+    """Deletes all named counters that no rule uses.
+
+    Raises:
+        PermissionDeniedError, NotSupportedError, SourceError.
+    """
+
+@final
+class NfacctEvents:
+    """The kernel's messages about quotas that are reached, of the network namespace where it was made.
+
+    Safe to share between threads.
+
+    Raises:
+        PermissionDeniedError, NotSupportedError, SourceError.
+    """
+
+    def __new__(cls, receive_buffer_bytes: int) -> NfacctEvents: ...
+    def wait(self, timeout_milliseconds: int | None) -> tuple[_NfacctObject | None, int | None, bool]:
+        """A counter at its quota, or how many events were lost, or whether it is closed; else the time is over.
+
+        The GIL is released. Signals are handled.
+        """
+
+    def close(self) -> None:
+        """Ends the waiting, also in other threads. May be called twice."""
+
+    def fileno(self) -> int: ...

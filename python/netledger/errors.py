@@ -6,10 +6,14 @@
     ├── SourceError                a mechanism that observes traffic could not do its work       exit 1
     │   ├── GroupBusyError         another socket holds the NFLOG group
     │   ├── InUseError             another process counts for the same meter
+    │   ├── ObjectBusyError        a rule still uses what is to be deleted
+    │   ├── ObjectExistsError      what is to be made is there already
+    │   ├── ObjectNotFoundError    a named object of the kernel is not there
     │   ├── PermissionDeniedError  a capability is missing
     │   ├── NotSupportedError      this kernel lacks a feature
     │   ├── RulesetError           nft refused, or is not there
-    │   └── TableError             a table file is damaged or of another version
+    │   ├── TableError             a table file is damaged or of another version
+    │   └── UnsteadyError          what the kernel lists changed again and again while it was read
     ├── CaptureError               a capture file cannot be read                                 exit 1
     ├── OldFileError               a file of another program cannot be imported                  exit 1
     ├── LedgerError                the store refuses, is damaged or of another version           exit 1
@@ -60,6 +64,18 @@ class InUseError(SourceError):
     """Another process counts for the same meter."""
 
 
+class ObjectBusyError(SourceError):
+    """A rule still uses the kernel's object that is to be deleted (EBUSY)."""
+
+
+class ObjectExistsError(SourceError):
+    """The kernel's object that is to be made is there already (EEXIST)."""
+
+
+class ObjectNotFoundError(SourceError):
+    """The kernel has no object of this name in this network namespace (ENOENT)."""
+
+
 class PermissionDeniedError(SourceError):
     """A capability is missing."""
 
@@ -74,6 +90,10 @@ class RulesetError(SourceError):
 
 class TableError(SourceError):
     """A table file is damaged, or was written by another version."""
+
+
+class UnsteadyError(SourceError):
+    """What the kernel lists changed each time while it was read, so that no list was whole."""
 
 
 class CaptureError(NetledgerError):

@@ -15,6 +15,16 @@ pub enum Kind {
     Table,
     /// A capture cannot be read.
     Capture,
+    /// What is asked for is not there.
+    NotFound,
+    /// What is to be made is there already.
+    Exists,
+    /// Rules still use what is to be deleted.
+    ObjectBusy,
+    /// The kernel lacks the feature.
+    NotSupported,
+    /// What the kernel listed changed again and again while it was read.
+    Unsteady,
 }
 
 /// Prints as `subject: operation: cause`.

@@ -9,6 +9,8 @@ pub mod live;
 pub mod meter;
 pub mod netlink;
 pub mod networks;
+pub mod nfacct;
+pub mod nfnetlink;
 pub mod packet;
 pub mod posting;
 pub mod sources;

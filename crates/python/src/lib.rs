@@ -9,6 +9,7 @@ mod generation;
 mod key;
 mod live;
 mod meter;
+mod nfacct;
 mod pcap;
 
 use pyo3::prelude::*;
@@ -27,6 +28,8 @@ mod _core {
     use crate::live::{Glance, LiveRows};
     #[pymodule_export]
     use crate::meter::{Meter, TraceEvent};
+    #[pymodule_export]
+    use crate::nfacct::{NfacctEvents, nfacct_add, nfacct_delete, nfacct_flush, nfacct_get, nfacct_list};
     #[pymodule_export]
     use crate::pcap::PcapReader;
 }

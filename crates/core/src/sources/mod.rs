@@ -1,4 +1,5 @@
 //! One mechanism each; they never import each other.
 
+pub mod nfacct;
 pub mod nflog;
 pub mod pcap;

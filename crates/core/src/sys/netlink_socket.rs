@@ -69,6 +69,53 @@ impl NetlinkSocket {
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
+    /// Has the kernel say in words what it refuses, where it can, and not send the request back with its answer.
+    ///
+    /// # Errors
+    /// The kernel's; those before 4.12 know neither.
+    pub fn explain_errors(&self) -> io::Result<()> {
+        self.set_netlink(libc::NETLINK_EXT_ACK, 1)?;
+        self.set_netlink(libc::NETLINK_CAP_ACK, 1)
+    }
+
+    /// Has messages to a multicast group delivered here.
+    ///
+    /// # Errors
+    /// EPERM without `CAP_NET_ADMIN`.
+    pub fn join(&self, group: u32) -> io::Result<()> {
+        self.set_netlink(libc::NETLINK_ADD_MEMBERSHIP, group)
+    }
+
+    fn set_netlink(&self, option: libc::c_int, value: u32) -> io::Result<()> {
+        // SAFETY: an integer that lives across the call, with its length.
+        let result = unsafe {
+            libc::setsockopt(self.as_raw_fd(), libc::SOL_NETLINK, option, (&raw const value).cast(), length_of::<u32>())
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// How many messages found no room in the queue since the socket was opened. Wraps.
+    ///
+    /// # Errors
+    /// The kernel's; those before 4.12 do not tell.
+    pub fn dropped(&self) -> io::Result<u32> {
+        const SO_MEMINFO: libc::c_int = 55;
+        const SK_MEMINFO_DROPS: usize = 8;
+        let mut numbers = [0_u32; SK_MEMINFO_DROPS + 1];
+        let mut length = length_of::<[u32; SK_MEMINFO_DROPS + 1]>();
+        // SAFETY: the array lives across the call and no more than its length is written.
+        let result = unsafe {
+            libc::getsockopt(
+                self.as_raw_fd(),
+                libc::SOL_SOCKET,
+                SO_MEMINFO,
+                numbers.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        if result == 0 { Ok(numbers[SK_MEMINFO_DROPS]) } else { Err(io::Error::last_os_error()) }
+    }
+
     /// # Errors
     /// The kernel's, if it did not take the request.
     pub fn send(&self, request: &[u8]) -> io::Result<()> {
