@@ -128,6 +128,8 @@ impl Nfacct {
     }
 }
 
+/// The kernel's own number for what it does not support, which has no name outside.
+const ENOTSUPP: i32 = 524;
 const TABLE: &str = "nfacct counters";
 
 /// What an error is about; refuses a name that no object can have, before the kernel sees it.
@@ -160,7 +162,7 @@ fn failed(subject: &str, operation: &'static str, failure: Failure) -> Error {
         libc::EEXIST => error.with_kind(Kind::Exists).with_hint("delete it first, or take another name"),
         libc::EBUSY => error.with_kind(Kind::ObjectBusy).with_hint("remove the rules that use it first"),
         // What is asked is well-formed: the kernel says EINVAL to a subsystem that it does not have.
-        libc::EOPNOTSUPP | libc::EINVAL | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT => error
+        libc::EOPNOTSUPP | ENOTSUPP | libc::EINVAL | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT => error
             .with_kind(Kind::NotSupported)
             .with_hint("load the module nfnetlink_acct, or run a kernel with CONFIG_NETFILTER_NETLINK_ACCT"),
         _ => error,
