@@ -80,14 +80,16 @@ impl NfacctEvents {
     ) -> PyResult<(Option<Told<'py>>, Option<u64>, bool)> {
         let deadline = timeout_milliseconds.and_then(|time| Instant::now().checked_add(Duration::from_millis(time)));
         loop {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let slice = left.map_or(SIGNALS, |left| left.min(SIGNALS));
-            match py.detach(|| self.0.wait(slice)).map_err(raise)? {
+            let left = deadline.map_or(SIGNALS, |deadline| deadline.saturating_duration_since(Instant::now()));
+            match py.detach(|| self.0.wait(left.min(SIGNALS))).map_err(raise)? {
                 Waited::Event(Event::OverQuota(object)) => return Ok((Some(told(py, object)), None, false)),
                 Waited::Event(Event::Lost(events)) => return Ok((None, Some(events), false)),
                 Waited::Closed => return Ok((None, None, true)),
-                Waited::Nothing if left.is_some_and(|left| left <= slice) => return Ok((None, None, false)),
+                // The end of a slice, a signal, or an event that another thread took.
                 Waited::Nothing => py.check_signals()?,
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok((None, None, false));
             }
         }
     }

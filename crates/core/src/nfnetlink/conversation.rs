@@ -94,7 +94,7 @@ impl Conversation {
     fn wait_until(&self, deadline: Instant) -> Result<(), Failure> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(Failure::Broken("the kernel does not answer"));
+            return Err(Failure::Socket(io::Error::from_raw_os_error(libc::ETIMEDOUT)));
         }
         poll::wait(&[self.socket.as_raw_fd()], Some(left), &mut Vec::new());
         Ok(())
@@ -163,5 +163,110 @@ impl Parts {
             self.greatest_bytes.max(*SMALL_PART_BYTES.start()) - self.last_bytes
         };
         Ok(Ending { room_bytes })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::panic, reason = "a test says what is wrong by failing")]
+mod tests {
+    use super::*;
+
+    const SEQUENCE: u32 = 7;
+    const INTERRUPTED: u16 = 0x12;
+
+    fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 16).unwrap_or(0);
+        let mut message = length.to_ne_bytes().to_vec();
+        message.extend(kind.to_ne_bytes());
+        message.extend(flags.to_ne_bytes());
+        message.extend(sequence.to_ne_bytes());
+        message.extend([0; 4]);
+        message.extend(body);
+        message
+    }
+
+    fn object(bytes: usize) -> Vec<u8> {
+        message(0x700, 2, SEQUENCE, &vec![0; bytes - 16])
+    }
+
+    fn done(flags: u16) -> Vec<u8> {
+        message(3, flags, SEQUENCE, &[0; 4])
+    }
+
+    /// How an answer of these parts ends, and how many messages it hands over.
+    fn read(parts: &[Vec<u8>]) -> (Option<Result<Ending, Failure>>, usize) {
+        let (mut known, mut taken) = (Parts::default(), 0);
+        let mut take = |_, _: Attributes<'_>| {
+            taken += 1;
+            Ok(())
+        };
+        let end = parts.iter().find_map(|part| known.read(part, SEQUENCE, &mut take));
+        (end, taken)
+    }
+
+    fn why(parts: &[Vec<u8>]) -> &'static str {
+        match read(parts).0 {
+            Some(Err(Failure::Broken(why))) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_answer_ends_with_its_end_and_not_before() {
+        assert!(read(&[object(40), object(40)]).0.is_none());
+        let (end, taken) = read(&[object(40), [object(40), done(2), object(40)].concat()]);
+        assert!(end.is_some_and(|end| end.is_ok()));
+        assert_eq!(taken, 2);
+    }
+
+    #[test]
+    fn the_rest_of_another_answer_is_passed_over() {
+        let other = [message(0x700, 2, 6, &[0; 4]), message(3, INTERRUPTED, 6, &[0; 4])].concat();
+        let (end, taken) = read(&[other, object(40), done(2)]);
+        assert!(end.is_some_and(|end| end.is_ok()));
+        assert_eq!(taken, 1);
+    }
+
+    #[test]
+    fn an_answer_that_does_not_hold_together_is_read_to_its_end_and_refused() {
+        assert_eq!(why(&[object(40), done(INTERRUPTED)]), "objects came or went meanwhile");
+        let flagged = message(0x700, INTERRUPTED, SEQUENCE, &[0; 4]);
+        assert_eq!(why(&[flagged, object(40), done(2)]), "objects came or went meanwhile");
+        let torn = object(40).into_iter().take(39).collect();
+        assert_eq!(why(&[torn, done(2)]), "a message is malformed");
+        let mut known = Parts::default();
+        let part = [object(40), done(2)].concat();
+        let end = known.read(&part, SEQUENCE, &mut |_, _| Err(crate::nfnetlink::Malformed));
+        assert!(matches!(end, Some(Err(Failure::Broken("an object is malformed")))), "{end:?}");
+    }
+
+    #[test]
+    fn a_refusal_goes_before_what_else_is_wrong() {
+        let refusal = message(2, 0, SEQUENCE, &(-16_i32).to_ne_bytes());
+        let (end, _) = read(&[message(0x700, INTERRUPTED, SEQUENCE, &[0; 4]), refusal]);
+        assert!(matches!(end, Some(Err(Failure::Refused { errno: 16, .. }))), "{end:?}");
+        let (end, _) = read(&[message(3, 2, SEQUENCE, &(-4_i32).to_ne_bytes())]);
+        assert!(matches!(end, Some(Err(Failure::Refused { errno: 4, .. }))), "{end:?}");
+    }
+
+    #[test]
+    fn the_room_of_the_last_part_is_what_it_surely_had() {
+        let cases: [(&[usize], usize); 6] = [
+            (&[], 3_072),
+            (&[2_000], 1_072),
+            (&[3_740], 0),
+            (&[3_740, 32_436, 2_516], 29_920),
+            (&[3_740, 32_436, 32_400], 36),
+            // The kernel had no memory for a larger one.
+            (&[3_740, 32_436, 3_740], 0),
+        ];
+        for (sizes, room_bytes) in cases {
+            let mut parts: Vec<_> = sizes.iter().map(|&bytes| object(bytes)).collect();
+            parts.push(done(2));
+            match read(&parts).0 {
+                Some(Ok(ending)) => assert_eq!(ending, Ending { room_bytes }, "{sizes:?}"),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }

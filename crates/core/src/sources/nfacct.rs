@@ -33,28 +33,7 @@ impl Nfacct {
     /// # Errors
     /// [`Kind::Unsteady`]: objects came and went all the time, so that no list was whole.
     pub fn list(&mut self, filter: Filter) -> Result<Vec<Object>, Error> {
-        let mut before: Option<Vec<Vec<u8>>> = None;
-        let mut why = "";
-        for _ in 0..ATTEMPTS_MAX {
-            let (objects, ending) = match self.dump(filter) {
-                Ok(listed) => listed,
-                Err(Failure::Broken(reason)) => {
-                    why = reason;
-                    continue;
-                }
-                Err(failure) => return Err(failed(TABLE, LIST, failure)),
-            };
-            // A list stops, and the kernel does not say so, when the object it was to go on with is deleted between two
-            // parts (`nfnl_acct_dump`). Its last part was full then. Twice the same is not by chance.
-            let names: Vec<_> = objects.iter().map(|object| object.name.clone()).collect();
-            if ending.room_bytes >= OBJECT_BYTES_MAX || before.as_ref() == Some(&names) {
-                return Ok(objects);
-            }
-            before = Some(names);
-            why = "objects came or went meanwhile";
-        }
-        Err(Error::new(Kind::Unsteady, TABLE, LIST, format!("{why}, {ATTEMPTS_MAX} times in a row"))
-            .with_hint("ask again when fewer objects are being made and deleted"))
+        whole(|| self.dump(filter))
     }
 
     fn dump(&mut self, filter: Filter) -> Result<(Vec<Object>, Ending), Failure> {
@@ -132,6 +111,32 @@ impl Nfacct {
 const ENOTSUPP: i32 = 524;
 const TABLE: &str = "nfacct counters";
 
+/// Asks for a list until it is one that surely has no end cut off.
+fn whole(mut dump: impl FnMut() -> Result<(Vec<Object>, Ending), Failure>) -> Result<Vec<Object>, Error> {
+    let mut before: Option<Vec<Vec<u8>>> = None;
+    let mut why = "";
+    for _ in 0..ATTEMPTS_MAX {
+        let (objects, ending) = match dump() {
+            Ok(listed) => listed,
+            Err(Failure::Broken(reason)) => {
+                why = reason;
+                continue;
+            }
+            Err(failure) => return Err(failed(TABLE, LIST, failure)),
+        };
+        // A list stops, and the kernel does not say so, when the object it was to go on with is deleted between two
+        // parts (`nfnl_acct_dump`). Its last part was full then. Twice the same is not by chance.
+        let names: Vec<_> = objects.iter().map(|object| object.name.clone()).collect();
+        if ending.room_bytes >= OBJECT_BYTES_MAX || before.as_ref() == Some(&names) {
+            return Ok(objects);
+        }
+        before = Some(names);
+        why = "objects came or went meanwhile";
+    }
+    Err(Error::new(Kind::Unsteady, TABLE, LIST, format!("{why}, {ATTEMPTS_MAX} times in a row"))
+        .with_hint("ask again when fewer objects are being made and deleted"))
+}
+
 /// What an error is about; refuses a name that no object can have, before the kernel sees it.
 fn subject(name: &[u8], operation: &'static str) -> Result<String, Error> {
     let subject = format!("nfacct counter {}", name.escape_ascii());
@@ -207,5 +212,58 @@ mod tests {
         }
         assert_eq!(subject(b"a\xff b", "get").as_deref(), Ok("nfacct counter a\\xff b"));
         assert!(subject(&[b'n'; 31], "get").is_ok());
+    }
+
+    fn listed(names: &[&str], room_bytes: usize) -> (Vec<Object>, Ending) {
+        let object = |name: &&str| Object { name: name.as_bytes().to_vec(), ..Object::default() };
+        (names.iter().map(object).collect(), Ending { room_bytes })
+    }
+
+    type Dumped = Result<(Vec<Object>, Ending), Failure>;
+
+    /// What comes of dumps that end like these, one after the other; and how many of them were asked for.
+    fn asked<const N: usize>(mut dumps: [Option<Dumped>; N]) -> (Result<usize, Error>, usize) {
+        let mut count = 0;
+        let answer = whole(|| {
+            count += 1;
+            dumps.get_mut(count - 1).and_then(Option::take).unwrap_or(Err(Failure::Broken("torn")))
+        });
+        (answer.map(|objects| objects.len()), count)
+    }
+
+    #[test]
+    fn a_list_with_room_behind_it_is_whole() {
+        assert_eq!(asked([Some(Ok(listed(&["a", "b"], OBJECT_BYTES_MAX)))]), (Ok(2), 1));
+        let torn = || Some(Err(Failure::Broken("torn")));
+        assert_eq!(asked([torn(), torn(), Some(Ok(listed(&["a"], 4_000)))]), (Ok(1), 3));
+    }
+
+    #[test]
+    fn a_list_that_fills_its_last_part_must_come_twice() {
+        let full = |names: &[&str]| Some(Ok(listed(names, OBJECT_BYTES_MAX - 1)));
+        assert_eq!(asked([full(&["a", "b"]), full(&["a", "b"])]), (Ok(2), 2));
+        assert_eq!(asked([full(&["a"]), full(&["a", "b"]), full(&["a", "b"])]), (Ok(2), 3));
+        assert_eq!(asked([full(&["a"]), Some(Ok(listed(&["a", "b", "c"], 4_000)))]), (Ok(3), 2));
+    }
+
+    #[test]
+    fn a_list_that_is_never_whole_is_given_up() {
+        let (answer, count) = asked([]);
+        assert_eq!((answer.map_err(|error| error.kind), count), (Err(Kind::Unsteady), ATTEMPTS_MAX));
+        let mut length = 0;
+        let answer = whole(|| {
+            length += 1;
+            Ok(listed(&vec!["a"; length], 0))
+        });
+        let error = answer.err().map(|error| error.to_string());
+        let expected = "nfacct counters: list: objects came or went meanwhile, 16 times in a row";
+        assert_eq!(error.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_refusal_is_not_repeated() {
+        let refused = Failure::Refused { errno: libc::EPERM, message: String::new() };
+        let (answer, count) = asked([Some(Err(refused))]);
+        assert_eq!((answer.map_err(|error| error.kind), count), (Err(Kind::PermissionDenied), 1));
     }
 }
