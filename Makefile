@@ -96,7 +96,7 @@ test-kernel: build ## real packets through a real kernel, as root
 	$(PYTEST) tests/kernel
 
 test-crash: build ## kills, power cuts and full disks at awkward moments, then the sums
-	$(PYTEST) tests/crash
+	NETLEDGER_EXAMPLES=24 $(PYTEST) tests/crash tests/property/test_store_once.py
 
 test-compat: build ## the old commands, byte for byte, and the golden captures
 	$(PYTEST) tests/compat tests/golden

@@ -64,6 +64,12 @@ class Gateway:
         self.children.append(self.network.spawn(self.namespace, argv))
         return self.child
 
+    def start_dying(self, module: str, die_at: str) -> Child:
+        """Starts it by another module, which is told where to die, and does not wait."""
+        argv = [sys.executable, "-m", module, die_at, "run", "--config", str(self.file), *self.options]
+        self.children.append(self.network.spawn(self.namespace, argv))
+        return self.child
+
     def start_counting(self, meter: str = "lan") -> Child:
         """Starts it, and waits until it says that the meter counts.
 

@@ -1,5 +1,6 @@
 """Commits, repeats, housekeeping, retention, other writers and crashes in any order: each interval is there once."""
 
+import os
 import signal
 import tempfile
 from collections import Counter
@@ -185,4 +186,6 @@ class Store(RuleBasedStateMachine):
 
 
 TestStore = Store.TestCase
-TestStore.settings = settings(max_examples=8, stateful_step_count=14, deadline=None)
+TestStore.settings = settings(
+    max_examples=int(os.environ.get("NETLEDGER_EXAMPLES") or 8), stateful_step_count=14, deadline=None
+)
