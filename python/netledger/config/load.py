@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 
 from netledger.config import across, problems, shapes
 from netledger.config.lines import line_for, lines_of
-from netledger.config.model import Config, Meter
+from netledger.config.meter import Meter
+from netledger.config.model import Config
 from netledger.config.problems import ConfigError, Problem
 from netledger.config.toml import value_to_toml
 

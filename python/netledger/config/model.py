@@ -6,135 +6,21 @@ The descriptions are the reference page ``docs/reference/configuration.md``.
 import socket
 from typing import Annotated, Final, Literal, final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
-from netledger.config.values import (
-    Days,
-    Directory,
-    Interfaces,
-    Interval,
-    Name,
-    Networks,
-    Node,
-    Timezone,
-    refuse,
-    unique,
-)
+from netledger.config.meter import Meter
+from netledger.config.part import Part
+from netledger.config.values import Days, Directory, Interval, Name, Node, Timezone
 from netledger.exports.formats import DEFAULT_NAME
-from netledger.schema import KEY_COLUMNS
 
 GO_NFLOG_ACCTD: Final = "go-nflog-acctd"
 """The name of the format, and of the table of what only it has."""
 
-_MEBIBYTE = 1 << 20
 _STORE = "/var/lib/netledger"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
 @final
-class NflogGroup(_Part):
-    """One NFLOG group that rules of your own fill, `[[meters.NAME.nflog.groups]]`."""
-
-    group: int = Field(ge=0, le=65_535, description="Number of the group, as in `log group 4`.")
-    account: Literal["source", "destination", "both"] = Field(
-        description="Whose address its packets are booked to: `source` makes sent rows, `destination` received ones."
-    )
-    family: Literal["ipv4", "ipv6"] | None = Field(
-        default=None, description="Only this IP version is expected; the other is counted as unreadable."
-    )
-
-
-Hooks = Annotated[
-    tuple[Literal["input", "forward", "output"], ...],
-    Field(strict=False, min_length=1),
-    AfterValidator(unique),
-]
-
-
-@final
-class Nflog(_Part):
-    """What only the source nflog has, `[meters.NAME.nflog]`."""
-
-    groups: Annotated[tuple[NflogGroup, ...], Field(strict=False)] = Field(
-        default=(),
-        description="Groups that rules of your own fill. Leave it out to let netledger make its rules itself, "
-        "which is what can be proven.",
-    )
-    table: Name = Field(default="netledger", description="Name of the nftables table (family `inet`) for its rules.")
-    buffer_bytes: int = Field(
-        default=64 * _MEBIBYTE,
-        ge=_MEBIBYTE // 4,
-        le=1024 * _MEBIBYTE,
-        description="Receive buffer of the netlink socket in bytes: what may wait while the program is held up.",
-    )
-    hooks: Hooks = Field(
-        default=("input", "forward", "output"),
-        description="Where packets are counted: to this machine, through it, from it.",
-    )
-
-
-@final
-class PrefixLength(_Part):
-    """How much of an address is kept, `prefix_length = {ipv4 = 32, ipv6 = 64}`."""
-
-    ipv4: int = Field(default=32, ge=0, le=32, description="Bits of an IPv4 address.")
-    ipv6: int = Field(default=64, ge=0, le=128, description="Bits of an IPv6 address.")
-
-
-def _is_built(source: object) -> object:
-    if source in {"bpf", "packet", "conntrack", "nfacct"}:
-        refuse(f'"{source}" is not in this version', '"auto" and "nflog" are')
-    return source
-
-
-Key = Annotated[
-    tuple[Literal["host", "peer", "protocol", "host_port", "peer_port", "interface", "label"], ...],
-    Field(strict=False, min_length=1),
-]
-
-
-@final
-class Meter(_Part):
-    """One accounting, `[meters.NAME]`. Without any there is one, named after its source."""
-
-    source: Annotated[Literal["auto", "nflog"], BeforeValidator(_is_built)] = Field(
-        default="auto", description="The kernel's mechanism to count with. `auto` takes the best one there is."
-    )
-    interval_seconds: Interval = Field(
-        alias="interval", default=0, description="How often this meter closes its books; default: the one above."
-    )
-    local: Networks = Field(
-        default=(),
-        description="Networks whose addresses are accounted one by one; all others together are `external`. "
-        "Without any, every address is accounted.",
-    )
-    key: Key = Field(
-        default=("host",),
-        description=f"What rows are added up by: any of {', '.join(KEY_COLUMNS)}.",
-    )
-    interfaces: Interfaces = Field(
-        default=(),
-        description="Only packets that use one of these; default: all but lo. A `*` at the end stands for any rest: "
-        "`ppp*` is every interface whose name begins with ppp, those that come later included.",
-    )
-    interfaces_excluded: Interfaces = Field(default=(), description="No packets that use one of these; `*` as above.")
-    networks: Networks = Field(default=(), description="Only packets from or to one of these; default: all.")
-    networks_excluded: Networks = Field(default=(), description="No packets from or to one of these.")
-    prefix_length: PrefixLength = Field(default=PrefixLength(), description="How much of an address is kept.")
-    rows_max: int = Field(
-        default=1_000_000,
-        ge=1,
-        le=16_777_216,
-        description="Rows of an interval; what is beyond is counted in one row named `other`.",
-    )
-    nflog: Nflog = Field(default=Nflog(), description="What only this source has.")
-
-
-@final
-class Retention(_Part):
+class Retention(Part):
     """How long the store keeps what, `[ledger]`. Receipts are kept for ever."""
 
     keep_detail_days: Days = Field(
@@ -151,7 +37,7 @@ class Retention(_Part):
 
 
 @final
-class GoNflogAcctd(_Part):
+class GoNflogAcctd(Part):
     """What only the format go-nflog-acctd has, `[exports.NAME.go-nflog-acctd]`."""
 
     account: Literal["source", "destination", "both"] = Field(
@@ -169,7 +55,7 @@ class GoNflogAcctd(_Part):
 
 
 @final
-class Export(_Part):
+class Export(Part):
     """Intervals as files for other programs, `[exports.NAME]`, see [exports](exports.md)."""
 
     format: Literal["csv", "jsonl", "go-nflog-acctd"] = Field(description="The form of the files.")
@@ -184,7 +70,7 @@ class Export(_Part):
 
 
 @final
-class Config(_Part):
+class Config(Part):
     """The whole file. An empty one is valid."""
 
     node: Node = Field(
