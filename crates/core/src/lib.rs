@@ -3,6 +3,7 @@
 //! No Python, no files but the table's own, no wall clock and no printing. See `ARCHITECTURE.md`.
 
 pub mod batch;
+pub mod conntrack;
 pub mod error;
 pub mod flow;
 pub mod live;

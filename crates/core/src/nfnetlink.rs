@@ -43,6 +43,13 @@ fn aligned(length: usize) -> usize {
 pub struct Reply<'a> {
     /// That of the request; 0 when nobody asked.
     pub sequence: u32,
+    /// `NLM_F_...`
+    pub flags: u16,
+    /// The socket that it is for; of what nobody asked for, the socket that caused it, or 0.
+    pub port: u32,
+    /// Of what a subsystem says: the protocol family and the number of its own that it writes beside it. Otherwise 0.
+    pub family: u8,
+    pub resource: u16,
     /// The kernel says that the dump does not hold together: objects came or went while it was written.
     pub interrupted: bool,
     pub content: Content<'a>,
@@ -99,16 +106,23 @@ fn split_reply(rest: &[u8]) -> Option<(Reply<'_>, usize)> {
     let kind = u16::from_ne_bytes([header[4], header[5]]);
     let flags = u16::from_ne_bytes([header[6], header[7]]);
     let sequence = u32::from_ne_bytes([header[8], header[9], header[10], header[11]]);
+    let port = u32::from_ne_bytes([header[12], header[13], header[14], header[15]]);
     let body = rest.get(HEADER_BYTES..length)?;
+    let (mut family, mut resource) = (0, 0);
     let content = match kind {
         NLMSG_NOOP => Content::Nothing,
         NLMSG_ERROR => Content::Answer { errno: errno(body)?, message: answer_message(body, flags) },
         // Some kernels end a dump without a number.
         NLMSG_DONE if body.is_empty() => Content::Done { errno: 0 },
         NLMSG_DONE => Content::Done { errno: errno(body)? },
-        kind => Content::Data { kind, attributes: Attributes::new(body.get(GENERIC_HEADER_BYTES..)?) },
+        kind => {
+            let &[generic_family, _version, resource_0, resource_1] = body.first_chunk::<GENERIC_HEADER_BYTES>()?;
+            (family, resource) = (generic_family, u16::from_be_bytes([resource_0, resource_1]));
+            Content::Data { kind, attributes: Attributes::new(body.get(GENERIC_HEADER_BYTES..)?) }
+        }
     };
-    Some((Reply { sequence, interrupted: flags & NLM_F_DUMP_INTR != 0, content }, length))
+    let interrupted = flags & NLM_F_DUMP_INTR != 0;
+    Some((Reply { sequence, flags, port, family, resource, interrupted, content }, length))
 }
 
 fn errno(body: &[u8]) -> Option<i32> {
@@ -148,6 +162,18 @@ impl<'a> Attribute<'a> {
     /// The value is too short.
     pub fn number_u32(&self) -> Result<u32, Malformed> {
         self.value.first_chunk().map(|bytes| u32::from_be_bytes(*bytes)).ok_or(Malformed)
+    }
+
+    /// # Errors
+    /// The value is too short.
+    pub fn number_u16(&self) -> Result<u16, Malformed> {
+        self.value.first_chunk().map(|bytes| u16::from_be_bytes(*bytes)).ok_or(Malformed)
+    }
+
+    /// # Errors
+    /// The value is empty.
+    pub fn number_u8(&self) -> Result<u8, Malformed> {
+        self.value.first().copied().ok_or(Malformed)
     }
 
     /// # Errors
@@ -213,6 +239,13 @@ impl Request {
         Self { bytes }
     }
 
+    /// Says that the request is written for version 1 of the header, where a subsystem tells versions apart.
+    #[must_use]
+    pub fn with_version_1(mut self) -> Self {
+        write(&mut self.bytes, HEADER_BYTES + 1, &[1]);
+        self
+    }
+
     /// Appends an attribute. A value longer than the 65,531 bytes that fit is cut.
     #[must_use]
     pub fn with(mut self, kind: u16, value: &[u8]) -> Self {
@@ -228,9 +261,15 @@ impl Request {
     /// Appends an attribute made of numbers (u32).
     #[must_use]
     pub fn with_nested(self, kind: u16, numbers: &[(u16, u32)]) -> Self {
-        let inner = numbers
-            .iter()
-            .fold(Self { bytes: Vec::new() }, |inner, &(kind, value)| inner.with(kind, &value.to_be_bytes()));
+        self.with_inner(kind, |inner| {
+            numbers.iter().fold(inner, |inner, &(kind, value)| inner.with(kind, &value.to_be_bytes()))
+        })
+    }
+
+    /// Appends an attribute made of those that `write` appends to what it is given.
+    #[must_use]
+    pub fn with_inner(self, kind: u16, write: impl FnOnce(Self) -> Self) -> Self {
+        let inner = write(Self { bytes: Vec::new() });
         self.with(kind | NLA_F_NESTED, &inner.bytes)
     }
 
