@@ -45,6 +45,6 @@ def test_a_clean_stop_or_a_first_start_leaves_nothing_to_tell(past: Past, remain
 def test_no_rows_are_rows_of_the_native_core() -> None:
     rows = NoRows("gone")
     assert len(rows.batch({})) == rows.rows == rows.totals.received_packets == 0
-    observed = nothing_observed("gone")
+    observed = nothing_observed("gone", source="nflog")
     assert observed.status == Status.INTERRUPTED
     assert observed.unattributed == ZERO

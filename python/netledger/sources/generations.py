@@ -1,51 +1,31 @@
-"""The generations of one NFLOG meter: written down, listened for, frozen, found again. Both NFLOG sources use it."""
+"""The generations of one NFLOG meter: listened for, and written down. Both NFLOG sources use it."""
 
-import logging
-import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-from netledger._core import Generation, Meter, NflogGroup, Totals, recover
-from netledger.errors import GroupBusyError, SourceError, TableError
+from netledger._core import Generation, Meter, NflogGroup, Totals
+from netledger.errors import GroupBusyError, SourceError
 from netledger.intervals import Moment
-from netledger.receipt import Count, rfc3339
-from netledger.sources.base import NO_PAST, Closed, Glance, Key, LiveRows, Past
+from netledger.receipt import Count, Observed
+from netledger.sources.base import Closed, Glance, LiveRows
+from netledger.sources.bookkeeping import Bookkeeping, MeterConfig
 from netledger.sources.bound import explain_busy
-from netledger.sources.lasting import Mark
-from netledger.sources.lost import NoRows, absence, nothing_observed
-from netledger.sources.observing import between, observe
-from netledger.sources.state import Closing, Facts, State, boot_id
+from netledger.sources.lost import NoRows
+from netledger.sources.observing import observe
+from netledger.sources.state import Facts
 
-log = logging.getLogger(__name__)
-
-LOST = "lost"
-"""In place of a side, for a generation of which nothing but its time is known."""
+SOURCE = "nflog"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListeningConfig:
+class ListeningConfig(MeterConfig):
     """What every meter that listens to NFLOG needs to know.
 
     Attributes:
-        meter: its name.
-        node: name of this machine.
-        runtime: directory for the state of this meter; volatile.
-        store: directory for what must survive a restart of the machine.
-        key: what rows are added up by.
-        rows_max: more rows than this are added to one row *other*.
-        buffer_bytes: receive buffer of the listener.
         timeout_centiseconds: how long the kernel may hold packets back to send more at once.
         gather_milliseconds: how long the listener lets messages gather before it looks again.
     """
 
-    meter: str
-    node: str
-    runtime: Path
-    store: Path
-    key: Key = field(default_factory=Key)
-    rows_max: int = 1_000_000
-    buffer_bytes: int = 64 << 20
     timeout_centiseconds: int = 10
     gather_milliseconds: int = 0
 
@@ -65,7 +45,7 @@ class Left:
     generation: Generation | NoRows | None = None
 
 
-class Generations:
+class Generations(Bookkeeping):
     """State files and listener of one meter. Inert until :meth:`open`; not safe for concurrent use.
 
     Args:
@@ -74,47 +54,10 @@ class Generations:
     """
 
     def __init__(self, config: ListeningConfig, accounted: Callable[[Totals], Count]) -> None:
-        self._config = config
+        super().__init__(config, SOURCE, self._observed)
+        self._listening = config
         self._accounted = accounted
         self._meter: Meter | None = None
-        self._names: dict[int, str] = {}
-        self._is_empty = True
-        self.state = State(config.runtime, config.store, config.meter)
-
-    def open(self, now: Moment, past: Past = NO_PAST) -> tuple[list[Closed], list[Facts]]:
-        """Keeps other processes out; gives what a dead one closed, and what it left open. Oldest first.
-
-        Files that are damaged are moved aside, and their intervals are closed as interrupted.
-
-        Raises:
-            SourceError, TableError: another process counts for this meter, or a file cannot be read.
-        """
-        self.state.open(past.seq)
-        self.learn_names()
-        facts, damaged = self.state.load()
-        self._is_empty = not facts and not damaged
-        facts = self._until_now(facts, now)
-        closed = [self._closed(each, self.rows_of(each)) for each in facts if each.closing is not None]
-        for seq, path in damaged.items():
-            closed += self._replace_damaged(seq, path, facts, now, past)
-        return closed, [each for each in facts if each.closing is None]
-
-    def tell_absence(self, now: Moment, past: Past, *, remains: str | None = None) -> list[Closed]:
-        """An interrupted generation for what a dead process counted and left no trace of, if it is known to have been.
-
-        ``remains`` tells of rules that were found all the same.
-        """
-        found = absence(self.state.lasting.mark(), past, end_ns=now.wall_ns, boot=boot_id(), remains=remains)
-        if not self._is_empty or found is None:
-            return []
-        start_ns, why = found
-        return [self._close_lost(self.state.next_seq(), start_ns, now, why)]
-
-    def mark(self, facts: Facts) -> None:
-        """Notes in the store that the meter counts, from its first generation on. Blocks for the disk."""
-        lasting = self.state.lasting
-        before = lasting.mark()
-        lasting.set_mark(Mark(before.since_ns if before else facts.start.wall_ns, boot_id()))
 
     def start_listening(self, *, trace: int = 0) -> None:
         """Starts the native thread; it belongs to the network namespace of the calling thread.
@@ -122,11 +65,11 @@ class Generations:
         ``trace`` says how much it notes, see :class:`netledger.sources.nflog_groups.GivenGroupsConfig`.
         """
         self._meter = Meter(
-            key=self._config.key.native(),
-            rows_max=self._config.rows_max,
-            receive_buffer_bytes=self._config.buffer_bytes,
-            timeout_centiseconds=self._config.timeout_centiseconds,
-            gather_milliseconds=self._config.gather_milliseconds,
+            key=self._listening.key.native(),
+            rows_max=self._listening.rows_max,
+            receive_buffer_bytes=self._listening.buffer_bytes,
+            timeout_centiseconds=self._listening.timeout_centiseconds,
+            gather_milliseconds=self._listening.gather_milliseconds,
             trace=trace,
         )
 
@@ -146,18 +89,7 @@ class Generations:
         if self._meter is not None:
             self._meter.close()
         self._meter = None
-        self.state.close()
-
-    def new(self, start: Moment, *, groups: Sequence[int], seq: int | None = None) -> Facts:
-        """Facts of the next generation; nothing is written yet."""
-        return Facts(
-            seq=self.state.next_seq() if seq is None else seq,
-            meter=self._config.meter,
-            node=self._config.node,
-            start=start,
-            boot_id=boot_id(),
-            groups=tuple(groups),
-        )
+        super().close()
 
     def begin(self, facts: Facts, groups: Sequence[NflogGroup]) -> None:
         """Listens for a generation. When that fails, the generation has never been.
@@ -174,68 +106,9 @@ class Generations:
             self.state.discard(facts.seq)
             raise
 
-    def freeze(self, facts: Facts, end: Moment, generation: Generation | NoRows, *, kernel: Count | None) -> Closed:
-        """Writes down how a generation ended. From now on it gives the same receipt after any number of crashes."""
-        observed = observe(
-            generation,
-            self._accounted(generation.totals),
-            kernel=kernel,
-            interrupted=facts.interrupted,
-            silence=self._silence(facts, generation) if generation.recovered else None,
-        )
-        if isinstance(generation, NoRows):
-            noted = "; ".join(part for part in (facts.interrupted, generation.why) if part)
-            observed = replace(observed, interrupted=noted, why_lost=None)
-        frozen = replace(
-            facts,
-            closing=Closing(end=end, observed=observed, interface_names=dict(self._names)),
-            has_rows=not isinstance(generation, NoRows),
-        )
-        self.state.save(frozen)
-        return self._closed(frozen, generation)
-
-    def abandon(self, facts: Facts, end: Moment, why: str) -> Closed:
-        """Freezes a generation of a dead process that nobody counted for any more."""
-        if facts.boot_id != boot_id():
-            # The monotonic clock of another boot means nothing here: the wall clock has to do.
-            elapsed_ns = max(0, end.wall_ns - facts.start.wall_ns)
-            end = Moment(end.wall_ns, facts.start.monotonic_ns + elapsed_ns)
-        generation = self.rows_of(facts)
-        since_ns = min(self.last_sign_ns(facts, generation), end.wall_ns)
-        noted = facts.disturbed(f"{between(since_ns, end.wall_ns)} nobody counted: {why}")
-        return self.freeze(noted, end, generation, kernel=None)
-
-    def rows_of(self, facts: Facts) -> Generation | NoRows:
-        """The rows of a generation of a dead process. A damaged table file is moved aside: then there are none.
-
-        Raises:
-            TableError: another process has it.
-        """
-        if not facts.has_rows:
-            return NoRows("its rows are lost")
-        path = self.state.table(facts.seq)
-        try:
-            return recover(str(path))
-        except TableError as error:
-            if error.operation == "lock":
-                raise
-            aside = self.state.set_aside(path)
-            log.error("table_damaged meter=%s file=%s error=%r", facts.meter, aside, str(error))  # noqa: TRY400  (no traceback)
-            return NoRows(f"its rows are lost: {error}")
-
-    def is_whole(self, facts: Facts) -> bool:
-        """Whether the table file of a generation can be read."""
-        try:
-            recover(str(self.state.table(facts.seq)))
-        except TableError:
-            return False
-        return True
-
-    @staticmethod
-    def last_sign_ns(facts: Facts, generation: Generation | NoRows) -> int:
-        """When a generation last received anything, UTC nanoseconds: until then somebody listened."""
-        elapsed_ns = (generation.last_received_ns or 0) - facts.start.monotonic_ns
-        return facts.start.wall_ns + max(0, elapsed_ns)
+    def end(self, facts: Facts, end: Moment, generation: Generation | NoRows, *, kernel: Count | None) -> Closed:
+        """Freezes a generation with what can be said of it, see :meth:`freeze`."""
+        return self.freeze(facts, end, generation, self._observed(facts, generation, kernel))
 
     def glance(self) -> Glance:
         """How far the open ones are. Any thread may call it."""
@@ -253,7 +126,7 @@ class Generations:
 
     def live(self, *, top: int | None, sort: str) -> LiveRows:
         """The rows of the open ones, added up. Any thread may call it."""
-        found = self.listener.live(self._names.copy(), top=top, sort=sort)
+        found = self.listener.live(self.names.copy(), top=top, sort=sort)
         return LiveRows(
             rows=found.rows,
             sent=Count(found.sent_packets, found.sent_bytes),
@@ -261,72 +134,11 @@ class Generations:
             batch=found.batch,
         )
 
-    def learn_names(self) -> None:
-        """Notes the names of the interfaces. Those of interfaces that went away are kept."""
-        self._names.update(socket.if_nameindex())
-
-    def _silence(self, facts: Facts, generation: Generation | NoRows) -> str:
-        if facts.stopped is not None:
-            return f"nobody listened: the meter was stopped at {rfc3339(facts.stopped.wall_ns)}"
-        last = rfc3339(self.last_sign_ns(facts, generation))
-        return f"nobody listened: the process was killed, and last received at {last}"
-
-    def _without_rows(self, facts: Facts, generation: NoRows) -> Facts:
-        """A closed one whose table was damaged later: what the kernel counted stays."""
-        if facts.closing is None:
-            return facts
-        observed = nothing_observed("; ".join(part for part in (facts.interrupted, generation.why) if part))
-        observed = replace(observed, kernel=facts.closing.observed.kernel)
-        lost = replace(facts, closing=replace(facts.closing, observed=observed), has_rows=False)
-        self.state.save(lost)
-        return lost
-
-    def _until_now(self, facts: list[Facts], now: Moment) -> list[Facts]:
-        """A start that closed a lost generation and died before it counted has left nothing behind it: it ends now."""
-        if not facts or facts[-1].has_rows or facts[-1].side != LOST or facts[-1].closing is None:
-            return facts
-        *before, newest = facts
-        return [*before, self._note_lost(newest.seq, newest.start.wall_ns, now, newest.interrupted or "")]
-
-    def _replace_damaged(self, seq: int, path: Path, facts: list[Facts], now: Moment, past: Past) -> list[Closed]:
-        aside = self.state.set_aside(path)
-        self.state.set_aside(self.state.table(seq))
-        log.error("state_damaged meter=%s file=%s", self._config.meter, aside)
-        if seq <= past.seq:  # it has been committed
-            self.state.discard(seq)
-            return []
-        before = [each.closing.end.wall_ns for each in facts if each.seq < seq and each.closing is not None]
-        mark = self.state.lasting.mark()
-        known = [*before, *(ns for ns in (past.end_ns, mark.since_ns if mark else None) if ns is not None)]
-        end = next((each.start for each in facts if each.seq > seq), now)
-        start_ns = min(max(known, default=end.wall_ns), end.wall_ns)
-        why = f"{between(start_ns, end.wall_ns)} nobody can say what was counted: {aside.name} is damaged"
-        return [self._close_lost(seq, start_ns, end, why)]
-
-    def _close_lost(self, seq: int, start_ns: int, end: Moment, why: str) -> Closed:
-        return self._closed(self._note_lost(seq, start_ns, end, why), NoRows(why))
-
-    def _note_lost(self, seq: int, start_ns: int, end: Moment, why: str) -> Facts:
-        # Its own clock is not known, so it lasts as long as the wall clock says.
-        start = Moment(start_ns, end.monotonic_ns - (end.wall_ns - start_ns))
-        closing = Closing(end=end, observed=nothing_observed(why), interface_names={})
-        facts = self.new(start, groups=(), seq=seq)
-        lost = replace(facts, side=LOST, interrupted=why, closing=closing, has_rows=False)
-        self.state.save(lost)
-        return lost
-
-    def _closed(self, facts: Facts, generation: Generation | NoRows) -> Closed:
-        if facts.closing is None:
-            raise SourceError(f"meter {facts.meter}", "close", f"generation {facts.seq} is open")
-        if isinstance(generation, NoRows) and facts.has_rows:
-            return self._closed(self._without_rows(facts, generation), generation)
-        return Closed(
-            meter=facts.meter,
-            seq=facts.seq,
-            start=facts.start,
-            end=facts.closing.end,
-            observed=facts.closing.observed,
-            generation=generation,
-            interface_names=facts.closing.interface_names,
-            forget=lambda: self.state.forget(facts.seq),
+    def _observed(self, facts: Facts, generation: Generation | NoRows, kernel: Count | None) -> Observed:
+        return observe(
+            generation,
+            self._accounted(generation.totals),
+            kernel=kernel,
+            interrupted=facts.interrupted,
+            silence=self.silence(facts, generation) if generation.recovered else None,
         )

@@ -40,9 +40,9 @@ class NoRows:
         """There is no file."""
 
 
-def nothing_observed(why: str) -> Observed:
+def nothing_observed(why: str, *, source: str) -> Observed:
     """What is said of a time of which nothing is known."""
-    return Observed(kernel=None, accounted=ZERO, rows=0, interrupted=why, source="nflog", meaning=MEANING)
+    return Observed(kernel=None, accounted=ZERO, rows=0, interrupted=why, source=source, meaning=MEANING)
 
 
 def absence(mark: Mark | None, past: Past, *, end_ns: int, boot: str, remains: str | None) -> tuple[int, str] | None:

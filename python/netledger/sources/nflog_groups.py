@@ -126,7 +126,7 @@ class GivenGroupsSource:
             generation = self._generations.listener.end()
             self._noted = self._generations.listener.trace()
             self._at_step("drained")
-            closed.append(self._generations.freeze(self._required_live(), now, generation, kernel=None))
+            closed.append(self._generations.end(self._required_live(), now, generation, kernel=None))
             self._generations.state.end()
             return closed
         finally:
@@ -166,7 +166,7 @@ class GivenGroupsSource:
         if left is None or left.generation is None:
             raise SourceError(f"meter {self._config.meter}", "cut", "no generation was left")
         self._live = self._mark_begun(self._required_live())
-        closed = self._generations.freeze(left.facts, left.end, left.generation, kernel=None)
+        closed = self._generations.end(left.facts, left.end, left.generation, kernel=None)
         self._left = None
         self._at_step("frozen")
         return closed
@@ -190,7 +190,7 @@ class GivenGroupsSource:
         for facts, following in zip_longest(dead, dead[1:]):
             if following is not None:
                 generation = self._generations.rows_of(facts)
-                closed.append(self._generations.freeze(facts, following.start, generation, kernel=None))
+                closed.append(self._generations.end(facts, following.start, generation, kernel=None))
             else:
                 closed.append(self._generations.abandon(facts, now, "the process had ended"))
         return closed

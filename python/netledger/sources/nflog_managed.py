@@ -189,7 +189,7 @@ class ManagedNflogSource:
             end = inherited.current.start
             facts = self._disturbed(inherited.frozen, inherited.disturbance, end)
             kernel = passed(self._kernel.counters(found, _side(facts)), facts.base)
-            closed.append(self._generations.freeze(facts, end, self._generations.rows_of(facts), kernel=kernel))
+            closed.append(self._generations.end(facts, end, self._generations.rows_of(facts), kernel=kernel))
         return closed
 
     def _remains(self, found: Listing | None) -> str | None:
@@ -231,7 +231,7 @@ class ManagedNflogSource:
         kernel = passed(self._kernel.counters(self._kernel.list(), _side(current)), current.base)
         # With the rules leading nowhere the process had begun to stop: nothing was counted since then.
         end = current.stopped if current.stopped is not None and not counting else now
-        return self._generations.freeze(current, end, self._generations.rows_of(current), kernel=kernel)
+        return self._generations.end(current, end, self._generations.rows_of(current), kernel=kernel)
 
     def _take_over_rules(self, facts: Facts) -> None:
         """From now on the rules as they are must stay, and counters only grow."""
@@ -299,7 +299,7 @@ class ManagedNflogSource:
         self._note(live)
         kernel = passed(self._kernel.counters(found, _side(facts)), facts.base)
         self._remember(found)
-        closed = self._generations.freeze(facts, left.end, left.generation, kernel=kernel)
+        closed = self._generations.end(facts, left.end, left.generation, kernel=kernel)
         self._left = None
         self._at_step("frozen")
         return closed
@@ -320,7 +320,7 @@ class ManagedNflogSource:
         self._at_step("drained")
         found = self._kernel.list()
         kernel = passed(self._kernel.counters(found, _side(live)), live.base)
-        closed = self._generations.freeze(live, now, generation, kernel=kernel)
+        closed = self._generations.end(live, now, generation, kernel=kernel)
         self._live = None
         self._generations.state.end()
         self._at_step("frozen")
