@@ -18,7 +18,16 @@ def _go_nflog_acctd(arguments: Sequence[str]) -> int:
     return main(list(arguments))
 
 
-_TOOLS: Final[dict[str, Callable[[Sequence[str]], int]]] = {"go-nflog-acctd": _go_nflog_acctd}
+def _nfacct(arguments: Sequence[str]) -> int:
+    from netledger.compat.nfacct.main import main
+
+    return main(list(arguments))
+
+
+_TOOLS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
+    "go-nflog-acctd": _go_nflog_acctd,
+    "nfacct": _nfacct,
+}
 
 
 def forward(arguments: Sequence[str]) -> int | None:
@@ -34,3 +43,9 @@ def forward(arguments: Sequence[str]) -> int | None:
 def go_nflog_acctd() -> None:
     """Bytes and packets by address from NFLOG groups, one CSV file for each period."""
     # Only listed here, for --help: `forward` has run it before.
+
+
+@compat.command("nfacct", add_help_option=False)
+def nfacct() -> None:
+    """The kernel's named counters, which iptables rules with -m nfacct count into."""
+    # Only listed here, as the one before.

@@ -1,0 +1,1 @@
+"""The parts of nfacct's drop-in that need no kernel."""
