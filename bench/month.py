@@ -173,6 +173,7 @@ _KINDS = {
     "dictionary<values=string, indices=uint8, ordered=0>": pa.dictionary(pa.uint8(), pa.string()),
     "uint8": pa.uint8(),
     "uint16": pa.uint16(),
+    "uint32": pa.uint32(),
     "uint64": pa.uint64(),
 }
 

@@ -17,11 +17,12 @@ import pyarrow as pa
 from pyarrow import csv
 
 from netledger.receipt import rfc3339
-from netledger.schema import BATCH_COLUMNS
+from netledger.schema import BATCH_COLUMNS, CONNECTION_COLUMNS
 
 __all__ = ["RIVALS", "CsvDirectory", "DuckdbFile", "Rival", "SqliteTable"]
 
-_COLUMNS: Final = tuple(column.name for column in BATCH_COLUMNS)
+# Columns that no row of these has are in no file of ours either.
+_COLUMNS: Final = tuple(column.name for column in BATCH_COLUMNS if column.name not in CONNECTION_COLUMNS)
 _SUMS: Final = "sum(sent_bytes), sum(sent_packets), sum(received_bytes), sum(received_packets)"
 _TOP: Final = "ORDER BY sum(sent_bytes) + sum(received_bytes) DESC LIMIT 10"
 _PERIOD: Final = "interval_start >= ? AND interval_start < ?"

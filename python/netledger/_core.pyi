@@ -32,11 +32,12 @@ __all__ = [
 class KeySpec:
     """What rows are added up by.
 
-    ``columns`` are any of host, peer, protocol, host_port, peer_port, interface, label. Prefix lengths cut host and
-    peer. ``local`` are networks in text form; without any, every address is a host.
+    ``columns`` are any of host, peer, protocol, host_port, peer_port, interface, label, zone, mark; not interface and
+    mark together. Prefix lengths cut host and peer. ``local`` are networks in text form; without any, every address is
+    a host.
 
     Raises:
-        ValueError: an unknown column, a network that is none, a prefix length out of range.
+        ValueError: an unknown column, both interface and mark, a network that is none, a prefix length out of range.
     """
 
     def __new__(

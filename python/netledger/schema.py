@@ -64,6 +64,8 @@ _KEYS = (
     Column("peer_port", "uint16", "port", "Port of the peer; for ICMP the code."),
     Column("interface", _NAME, "", "Where the packets that the host sent came from, or those it received went to."),
     Column("label", _NAME, "", "What the kernel's rule calls it: the prefix of an NFLOG rule."),
+    Column("zone", "uint16", "", "Zone of connection tracking that the flow was in; 0 is the one that all have."),
+    Column("mark", "uint32", "", "Mark of the connection (`ct mark`) when its flow was read; 0 is none."),
 )
 
 _COUNTERS = (
@@ -81,6 +83,9 @@ ROW_COLUMNS = INTERVAL_COLUMNS + BATCH_COLUMNS
 
 KEY_COLUMNS = tuple(column.name for column in _KEYS)
 """What rows can be added up by; each is empty where it is not in the meter's key, or does not apply to the row."""
+
+CONNECTION_COLUMNS = ("zone", "mark")
+"""Those of :data:`KEY_COLUMNS` that only connection tracking knows: a key has them for its source alone."""
 
 COUNTER_COLUMNS = tuple(column.name for column in _COUNTERS)
 """Never empty."""

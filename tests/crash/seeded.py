@@ -149,7 +149,9 @@ def rows_by_number(snapshot: Snapshot) -> dict[int, Counter[Values]]:
     meter, place = STORED_COLUMNS.index("meter"), STORED_COLUMNS.index("seq")
     for path in snapshot.files:
         table = parquet.read_table(path, partitioning=None)
-        for line in zip(*(table[name].to_pylist() for name in STORED_COLUMNS), strict=True):
+        nothing = [None] * table.num_rows
+        columns = [table[name].to_pylist() if name in table.column_names else nothing for name in STORED_COLUMNS]
+        for line in zip(*columns, strict=True):
             found[number_of((line[meter], line[place]))][line] += 1
     return found
 
@@ -169,6 +171,8 @@ def _row(chance: random.Random) -> Row:
             {"protocol": chance.choice([6, 17]), "host_port": chance.randrange(65_536)} if chance.random() < 0.5 else {}
         ),
         **({"label": chance.choice(["", "büro", "lager"])} if chance.random() < 0.5 else {}),
+        # Some intervals have such a row, most have none: both kinds of files lie beside each other.
+        **({"zone": chance.randrange(65_536), "mark": chance.randrange(1 << 32)} if chance.random() < 0.1 else {}),
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from netledger.config import loads, to_json, to_toml
 from netledger.config.toml import value_to_toml
-from netledger.schema import KEY_COLUMNS
+from netledger.schema import CONNECTION_COLUMNS, KEY_COLUMNS
 
 NAMES = st.text("abz09_", min_size=1, max_size=16)
 INTERVALS = st.sampled_from(["1s", "90s", "5m", "90m", "1h", "1d", "31d"])
@@ -26,7 +26,9 @@ MEASURES = {
     "source": st.sampled_from(["auto", "nflog"]),
     "interval": INTERVALS,
     "local": NETWORKS,
-    "key": st.lists(st.sampled_from(KEY_COLUMNS), min_size=1, unique=True),
+    "key": st.lists(
+        st.sampled_from([one for one in KEY_COLUMNS if one not in CONNECTION_COLUMNS]), min_size=1, unique=True
+    ),
     "prefix_length": st.fixed_dictionaries({}, optional={"ipv4": st.integers(0, 32), "ipv6": st.integers(0, 128)}),
     "rows_max": st.integers(1, 1 << 24),
 }

@@ -37,6 +37,8 @@ ARROW = pa.schema(
         pa.field("peer_port", pa.uint16()),
         pa.field("interface", pa.dictionary(pa.uint32(), pa.string())),
         pa.field("label", pa.dictionary(pa.uint32(), pa.string())),
+        pa.field("zone", pa.uint16()),
+        pa.field("mark", pa.uint32()),
         *(
             pa.field(name, pa.uint64(), nullable=False)
             for name in ("sent_bytes", "sent_packets", "received_bytes", "received_packets")

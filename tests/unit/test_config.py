@@ -50,7 +50,9 @@ GROUP_HINT = (
     'or in one line: groups = [{ group = 5, account = "destination" }]'
 )
 DAYS_HINT = 'hint: as in "90d"; leave it out to keep all'
-KEY_HINT = 'hint: "host", "peer", "protocol", "host_port", "peer_port", "interface" or "label"'
+KEY_HINT = 'hint: "host", "peer", "protocol", "host_port", "peer_port", "interface", "label", "zone" or "mark"'
+OF_FLOWS = "belongs to connections, and packets do not tell it"
+FLOWS_HINT = 'hint: leave it out, or count flows: source = "conntrack"'
 LONG_HINT = "hint: interface names have at most 15"
 
 
@@ -125,6 +127,8 @@ def test_what_is_shown_can_be_read_again(text: str) -> None:
             '[ledger]\nkeep_detail = "9d"\nkeep_rollups = "8d"',
             ["f:3: ledger.keep_rollups: is shorter than keep_detail, 9d", "hint: hourly sums stay as long as rows"],
         ),
+        ('[meters.a]\nkey = ["host", "zone"]', [f'f:2: meters.a.key[1]: "zone" {OF_FLOWS}', FLOWS_HINT]),
+        ('[meters.a]\nsource = "nflog"\nkey = ["mark"]', [f'f:3: meters.a.key[0]: "mark" {OF_FLOWS}', FLOWS_HINT]),
         ('[meters.a]\nkey = ["vlan"]', ['f:2: meters.a.key[0]: "vlan" is not possible here', KEY_HINT]),
     ],
 )  # fmt: skip

@@ -27,7 +27,16 @@ from tests.unit.rows import RECEIPT, SECOND_NS, Row, batch, row
 HOSTS = [
     row("external", received=(1, 1)),
     row("host", host="192.168.0.7", peer="10.0.0.1", protocol=6, sent=(5, 1), received=(7, 2)),
-    row("host", host="2001:db8::1", host_port=443, interface="eth0", label='a, "b"\n', sent=(COUNT_MAX, COUNT_MAX)),
+    row(
+        "host",
+        host="2001:db8::1",
+        host_port=443,
+        interface="eth0",
+        label='a, "b"\n',
+        zone=3,
+        mark=16,
+        sent=(COUNT_MAX, COUNT_MAX),
+    ),  # fmt: skip
 ]
 
 
@@ -76,9 +85,9 @@ def test_rows_become_lines_with_addresses_as_text(tmp_path: Path) -> None:
     rows, receipt = exported(exports.of("lan"))
     assert list(rows[0]) == [column.name for column in ROW_COLUMNS]
     assert [list(line.values())[4:] for line in rows] == [
-        ["external", "", "", "", "", "", "", "", "0", "0", "1", "1"],
-        ["host", "192.168.0.7", "10.0.0.1", "6", "", "", "", "", "5", "1", "7", "2"],
-        ["host", "2001:db8::1", "", "", "443", "", "eth0", 'a, "b"\n', str(COUNT_MAX), str(COUNT_MAX), "0", "0"],
+        ["external", *[""] * 9, "0", "0", "1", "1"],
+        ["host", "192.168.0.7", "10.0.0.1", "6", *[""] * 6, "5", "1", "7", "2"],
+        ["host", "2001:db8::1", "", "", "443", "", "eth0", 'a, "b"\n', "3", "16", *[str(COUNT_MAX)] * 2, "0", "0"],
     ]
     assert list(rows[0].values())[:4] == ["2025-11-20T10:00:00Z", "2025-11-20T10:05:00Z", "gw1", "lan"]
     assert receipt == json.loads(RECEIPT.to_line())
@@ -90,7 +99,7 @@ def test_what_is_lost_is_the_last_line(tmp_path: Path) -> None:
     committed(HOSTS, replace(RECEIPT, observed=observed)).export(exports)
     rows, _ = exported(exports.of("lan"))
     assert len(rows) == 4
-    assert list(rows[-1].values())[4:] == ["unattributed", *[""] * 7, "500", "5", "500", "5"]
+    assert list(rows[-1].values())[4:] == ["unattributed", *[""] * 9, "500", "5", "500", "5"]
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
@@ -128,6 +137,8 @@ def test_a_line_of_json_has_every_column_and_stands_for_itself(tmp_path: Path) -
         "peer_port": None,
         "interface": "eth0",
         "label": 'a, "b"\n',
+        "zone": 3,
+        "mark": 16,
         "sent_bytes": COUNT_MAX,
         "sent_packets": COUNT_MAX,
         "received_bytes": 0,

@@ -42,6 +42,8 @@ struct Columns {
     peer_port: UInt16Builder,
     interface: Coded,
     label: Coded,
+    zone: UInt16Builder,
+    mark: UInt32Builder,
     counters: [UInt64Builder; 4],
 }
 
@@ -86,6 +88,8 @@ impl Columns {
             peer_port: UInt16Builder::with_capacity(rows),
             interface: Coded::default(),
             label: Coded::default(),
+            zone: UInt16Builder::with_capacity(rows),
+            mark: UInt32Builder::with_capacity(rows),
             counters: std::array::from_fn(|_| UInt64Builder::with_capacity(rows)),
         }
     }
@@ -106,11 +110,13 @@ impl Columns {
         self.protocol.append_option((is_host && spec.has_protocol()).then_some(fields.protocol));
         self.host_port.append_option((is_host && spec.has_host_port()).then_some(fields.host_port));
         self.peer_port.append_option((is_host && spec.has_peer_port()).then_some(fields.peer_port));
-        let interface = Some(fields.interface).filter(|&number| is_host && spec.has_interface() && number != 0);
+        let interface = Some(fields.place).filter(|&number| is_host && spec.has_interface() && number != 0);
         self.interface
             .push(interface, |number| names.interfaces.get(&number).cloned().unwrap_or_else(|| format!("if{number}")));
         let label = Some(fields.tag).filter(|&number| is_host && spec.has_label() && number != 0);
         self.label.push(label, |number| names.labels.get(number as usize).cloned().unwrap_or_default());
+        self.zone.append_option((is_host && spec.has_zone()).then_some(fields.zone));
+        self.mark.append_option((is_host && spec.has_mark()).then_some(fields.place));
         if let Some(intervals) = intervals {
             let offset = i64::from(fields.tag).saturating_mul(intervals.length_ns);
             self.interval.append_value(intervals.origin_ns.saturating_add(offset));
@@ -133,6 +139,8 @@ impl Columns {
             ("peer_port", true, Arc::new(self.peer_port.finish())),
             ("interface", true, self.interface.finish()?),
             ("label", true, self.label.finish()?),
+            ("zone", true, Arc::new(self.zone.finish())),
+            ("mark", true, Arc::new(self.mark.finish())),
             ("sent_bytes", false, Arc::new(sent_bytes.finish())),
             ("sent_packets", false, Arc::new(sent_packets.finish())),
             ("received_bytes", false, Arc::new(received_bytes.finish())),

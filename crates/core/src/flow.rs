@@ -64,13 +64,17 @@ impl Account {
 
 const PROTOCOL_SHIFT: u32 = 32;
 const ACCOUNT_SHIFT: u32 = 40;
+const ZONE_SHIFT: u32 = 48;
 const TAG_SHIFT: u32 = 32;
 
 /// The number of words of a key without and with a peer.
 pub const NARROW_WORDS: usize = 4;
 pub const WIDE_WORDS: usize = 6;
 
-/// What rows are added up by, as words: host (2), ports + protocol + account, interface + tag, peer (2).
+/// What rows are added up by, as words: host (2), ports + protocol + account + zone, place + tag, peer (2).
+///
+/// The *place* is the number of an interface, or the mark of a connection: no source knows both of a row, for packets
+/// have an interface and no connection's mark, and a flow is counted as a whole, wherever its packets passed.
 ///
 /// The *tag* is a small number whose meaning the source knows: the label of an NFLOG prefix, the interval of a capture.
 /// Fields that are not asked for are zero. Keys without a peer are told apart by the first four words alone.
@@ -88,7 +92,9 @@ pub struct Fields {
     pub protocol: u8,
     pub host_port: u16,
     pub peer_port: u16,
-    pub interface: u32,
+    pub zone: u16,
+    /// The index of an interface, or a connection's mark.
+    pub place: u32,
     pub tag: u32,
 }
 
@@ -100,8 +106,9 @@ impl Key {
         let meta = u64::from(fields.host_port)
             | u64::from(fields.peer_port) << 16
             | u64::from(fields.protocol) << PROTOCOL_SHIFT
-            | (fields.account as u64) << ACCOUNT_SHIFT;
-        let place = u64::from(fields.interface) | u64::from(fields.tag) << TAG_SHIFT;
+            | (fields.account as u64) << ACCOUNT_SHIFT
+            | u64::from(fields.zone) << ZONE_SHIFT;
+        let place = u64::from(fields.place) | u64::from(fields.tag) << TAG_SHIFT;
         let Address(host) = fields.host;
         let Address(peer) = fields.peer;
         Self { words: [(host >> 64) as u64, host as u64, meta, place, (peer >> 64) as u64, peer as u64] }
@@ -137,6 +144,7 @@ impl Key {
     #[must_use]
     #[inline]
     pub fn is_other(&self) -> bool {
+        // Only hosts have a zone.
         self.words[2] >> ACCOUNT_SHIFT == Account::Other as u64
     }
 
@@ -144,7 +152,7 @@ impl Key {
     pub fn fields(&self) -> Fields {
         let [host_high, host_low, meta, place, peer_high, peer_low] = self.words;
         Fields {
-            account: match meta >> ACCOUNT_SHIFT {
+            account: match (meta >> ACCOUNT_SHIFT) as u8 {
                 0 => Account::Host,
                 1 => Account::External,
                 _ => Account::Other,
@@ -154,7 +162,8 @@ impl Key {
             protocol: (meta >> PROTOCOL_SHIFT) as u8,
             host_port: meta as u16,
             peer_port: (meta >> 16) as u16,
-            interface: place as u32,
+            zone: (meta >> ZONE_SHIFT) as u16,
+            place: place as u32,
             tag: (place >> TAG_SHIFT) as u32,
         }
     }

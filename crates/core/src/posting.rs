@@ -5,15 +5,18 @@ use crate::networks::Networks;
 use crate::packet::{Depth, Headers};
 
 /// The columns that rows may be added up by, in the order of their bits.
-pub const COLUMNS: [&str; 7] = ["host", "peer", "protocol", "host_port", "peer_port", "interface", "label"];
+pub const COLUMNS: [&str; 9] =
+    ["host", "peer", "protocol", "host_port", "peer_port", "interface", "label", "zone", "mark"];
 
-const HOST: u8 = 1;
-const PEER: u8 = 1 << 1;
-const PROTOCOL: u8 = 1 << 2;
-const HOST_PORT: u8 = 1 << 3;
-const PEER_PORT: u8 = 1 << 4;
-const INTERFACE: u8 = 1 << 5;
-const LABEL: u8 = 1 << 6;
+const HOST: u16 = 1;
+const PEER: u16 = 1 << 1;
+const PROTOCOL: u16 = 1 << 2;
+const HOST_PORT: u16 = 1 << 3;
+const PEER_PORT: u16 = 1 << 4;
+const INTERFACE: u16 = 1 << 5;
+const LABEL: u16 = 1 << 6;
+const ZONE: u16 = 1 << 7;
+const MARK: u16 = 1 << 8;
 
 /// A network in a list: address, prefix length (IPv4: 0..=32), whether it is IPv4.
 pub type Network = (Address, u8, bool);
@@ -21,7 +24,7 @@ pub type Network = (Address, u8, bool);
 /// What is asked for, as plain values: it goes into a table file and comes back from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySpec {
-    pub columns: u8,
+    pub columns: u16,
     pub ipv4_prefix_length: u8,
     pub ipv6_prefix_length: u8,
     pub local: Vec<Network>,
@@ -36,7 +39,7 @@ impl Default for KeySpec {
 impl KeySpec {
     /// The bits of column names; `None` if there is one that does not exist.
     #[must_use]
-    pub fn columns_of<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<u8> {
+    pub fn columns_of<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<u16> {
         names.into_iter().try_fold(0, |bits, name| {
             let index = COLUMNS.iter().position(|column| *column == name)?;
             Some(bits | 1 << index)
@@ -78,6 +81,28 @@ impl KeySpec {
         self.columns & LABEL != 0
     }
 
+    #[must_use]
+    pub fn has_zone(&self) -> bool {
+        self.columns & ZONE != 0
+    }
+
+    #[must_use]
+    pub fn has_mark(&self) -> bool {
+        self.columns & MARK != 0
+    }
+
+    /// Whether rows are told apart by what only connection tracking knows.
+    #[must_use]
+    pub fn has_connection(&self) -> bool {
+        self.columns & (ZONE | MARK) != 0
+    }
+
+    /// Whether a key has room for all columns: interface and mark share a place in it.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        !(self.has_interface() && self.has_mark())
+    }
+
     /// How far headers must be read for this key.
     #[must_use]
     pub fn depth(&self) -> Depth {
@@ -85,12 +110,21 @@ impl KeySpec {
     }
 }
 
-/// Where a packet was seen.
+/// Where a packet was seen, or what connection tracking knows of a flow.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Place {
     pub in_interface: u32,
     pub out_interface: u32,
     pub tag: u32,
+    pub zone: u16,
+}
+
+impl Place {
+    /// A flow is of no interface; its mark stands in their place.
+    #[must_use]
+    pub fn of_flow(zone: u16, mark: u32) -> Self {
+        Self { in_interface: mark, out_interface: mark, tag: 0, zone }
+    }
 }
 
 /// Makes postings as a [`KeySpec`] says. Masks are prepared, so that a packet costs no decision about columns.
@@ -126,7 +160,8 @@ impl Poster {
             protocol: if spec.has_protocol() { u8::MAX } else { 0 },
             host_port: if spec.has_host_port() { u16::MAX } else { 0 },
             peer_port: if spec.has_peer_port() { u16::MAX } else { 0 },
-            interface: if spec.has_interface() { u32::MAX } else { 0 },
+            zone: if spec.has_zone() { u16::MAX } else { 0 },
+            place: if spec.has_interface() || spec.has_mark() { u32::MAX } else { 0 },
             tag: if keep_tag || spec.has_label() { u32::MAX } else { 0 },
         });
         let networks: Vec<_> =
@@ -156,7 +191,13 @@ impl Poster {
     pub fn post(&self, headers: &Headers, sides: Sides, place: &Place, mut take: impl FnMut(Posting)) {
         if sides.sent() {
             let ports = (headers.source_port, headers.destination_port);
-            let key = self.key(headers, headers.source, headers.destination, ports, place.in_interface, place.tag);
+            let key = self.key(
+                headers,
+                headers.source,
+                headers.destination,
+                ports,
+                (place.in_interface, place.zone, place.tag),
+            );
             take(Posting { key, bytes: headers.bytes, side: Side::Sent });
         }
         if sides.received() {
@@ -164,7 +205,13 @@ impl Poster {
                 1 | 58 => (headers.source_port, headers.destination_port), // ICMP: type and code on both sides
                 _ => (headers.destination_port, headers.source_port),
             };
-            let key = self.key(headers, headers.destination, headers.source, ports, place.out_interface, place.tag);
+            let key = self.key(
+                headers,
+                headers.destination,
+                headers.source,
+                ports,
+                (place.out_interface, place.zone, place.tag),
+            );
             take(Posting { key, bytes: headers.bytes, side: Side::Received });
         }
     }
@@ -177,8 +224,7 @@ impl Poster {
         host: Address,
         peer: Address,
         (host_port, peer_port): (u16, u16),
-        interface: u32,
-        tag: u32,
+        (place, zone, tag): (u32, u16, u32),
     ) -> Key {
         if !self.local.is_empty() && !self.local.lookup(host) {
             return Key::special(Account::External, tag & self.special_tag);
@@ -195,7 +241,8 @@ impl Poster {
             protocol: headers.protocol,
             host_port,
             peer_port,
-            interface,
+            zone,
+            place,
             tag,
         });
         key.words[2] &= self.meta;

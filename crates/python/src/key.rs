@@ -22,7 +22,12 @@ impl KeySpec {
             return Err(PyValueError::new_err("a prefix length is at most 32 (IPv4) or 128 (IPv6)"));
         }
         let local = local.iter().map(|text| network(text)).collect::<PyResult<_>>()?;
-        Ok(Self(posting::KeySpec { columns: bits, ipv4_prefix_length, ipv6_prefix_length, local }))
+        let spec = posting::KeySpec { columns: bits, ipv4_prefix_length, ipv6_prefix_length, local };
+        if spec.fits() {
+            Ok(Self(spec))
+        } else {
+            Err(PyValueError::new_err("a key has room for interface or mark, not for both"))
+        }
     }
 }
 

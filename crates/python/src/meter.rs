@@ -9,6 +9,7 @@ use netledger_core::meter;
 use netledger_core::sources::nflog::port::Gathering;
 use netledger_core::table::header::GroupSpec;
 use netledger_core::trace::{Event, Level, Noted};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::errors::raise;
@@ -37,6 +38,9 @@ impl Meter {
         trace: u8,
         trace_max: usize,
     ) -> PyResult<Self> {
+        if key.0.has_connection() {
+            return Err(PyValueError::new_err("a logged packet tells neither zone nor mark of its connection"));
+        }
         let config = meter::Config {
             spec: key.0.clone(),
             rows_max,

@@ -36,7 +36,8 @@ _By = Annotated[
     typer.Option(
         metavar="COLUMNS",
         help="What totals are told apart by: interval_start, node, meter, account, host, peer, protocol, host_port, "
-        "peer_port, interface, label. Default: account,host, and meter if there are several. Empty: one total.",
+        "peer_port, interface, label, zone, mark. Default: account,host, and meter if there are several. Empty: one "
+        "total.",
     ),
 ]
 _Per = Annotated[
@@ -47,7 +48,7 @@ _Where = Annotated[
     typer.Option(
         metavar="CONDITION",
         help="Only some rows, as in host=10.1.0.0/16, proto!=udp, port=80,443. Words: host, peer, address, protocol, "
-        "port, host_port, peer_port, interface, label, account, meter, node. Repeatable.",
+        "port, host_port, peer_port, interface, label, zone, mark, account, meter, node. Repeatable.",
     ),
 ]
 _Sort = Annotated[

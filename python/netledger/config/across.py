@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from netledger.config import durations, exports
 from netledger.config.problems import Path, dotted
 from netledger.config.toml import table, value_to_toml
+from netledger.schema import CONNECTION_COLUMNS
 
+_PACKET_COLUMNS = ("interface", "label")
 _SELECTIONS = ("interfaces", "interfaces_excluded", "networks", "networks_excluded")
 
 
@@ -20,6 +22,7 @@ def check(document: Mapping[str, object]) -> Iterator[tuple[Path, str, str | Non
     for name, meter in table(document.get("meters")).items():
         settings = table(meter)
         yield from _twice(("meters", name, "key"), settings.get("key"))
+        yield from _not_of_source(("meters", name, "key"), settings)
         groups = table(settings.get("nflog")).get("groups")
         if not isinstance(groups, list) or not groups:
             continue
@@ -56,6 +59,19 @@ def _twice(path: Path, values: object) -> Iterator[tuple[Path, str, str | None]]
     for text in dict.fromkeys(texts):
         if texts.count(text) > 1:
             yield path, f"{value_to_toml(text)} stands twice", None
+
+
+def _not_of_source(path: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:
+    """Columns that the meter's source knows nothing of: they would be empty in every row."""
+    key, source = settings.get("key"), settings.get("source", "auto")
+    is_of_flows = source == "conntrack"
+    for position, column in enumerate(key if isinstance(key, list) else ()):
+        if column in CONNECTION_COLUMNS and not is_of_flows:
+            why = f"{value_to_toml(column)} belongs to connections, and packets do not tell it"
+            yield (*path, position), why, 'leave it out, or count flows: source = "conntrack"'
+        elif column in _PACKET_COLUMNS and is_of_flows:
+            why = f"{value_to_toml(column)} belongs to packets, and connection tracking does not know it"
+            yield (*path, position), why, 'leave it out, or count packets: source = "nflog"'
 
 
 def _useless(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 from netledger.config.part import Part
 from netledger.config.sources import Nflog
 from netledger.config.values import Interfaces, Interval, Networks, refuse
-from netledger.schema import KEY_COLUMNS
+from netledger.schema import CONNECTION_COLUMNS, KEY_COLUMNS
 
 
 @final
@@ -25,7 +25,7 @@ def _is_built(source: object) -> object:
 
 
 Key = Annotated[
-    tuple[Literal["host", "peer", "protocol", "host_port", "peer_port", "interface", "label"], ...],
+    tuple[Literal["host", "peer", "protocol", "host_port", "peer_port", "interface", "label", "zone", "mark"], ...],
     Field(strict=False, min_length=1),
 ]
 
@@ -47,7 +47,8 @@ class Meter(Part):
     )
     key: Key = Field(
         default=("host",),
-        description=f"What rows are added up by: any of {', '.join(KEY_COLUMNS)}.",
+        description=f"What rows are added up by: any of {', '.join(KEY_COLUMNS)}. Only the source conntrack knows "
+        f"{' and '.join(CONNECTION_COLUMNS)}, and it knows no interface and no label.",
     )
     interfaces: Interfaces = Field(
         default=(),

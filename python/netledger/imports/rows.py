@@ -65,7 +65,7 @@ def batch(rows: Sequence[OldRow]) -> "pa.RecordBatch":
     names = pa.dictionary(pa.uint8(), pa.string())
     kinds = {"host": pa.binary(_ADDRESS_BYTES), "account": names} | dict.fromkeys(COUNTER_COLUMNS, pa.uint64())
     empty = {"peer": pa.binary(_ADDRESS_BYTES), "protocol": pa.uint8(), "interface": names, "label": names}
-    empty |= {"host_port": pa.uint16(), "peer_port": pa.uint16()}
+    empty |= {"host_port": pa.uint16(), "peer_port": pa.uint16(), "zone": pa.uint16(), "mark": pa.uint32()}
     values: dict[str, list[str | int | bytes | None]] = {
         "account": [str(Account.OTHER if row.address is None else Account.HOST) for row in rows],
         "host": [row.address for row in rows],

@@ -10,7 +10,9 @@ lie in, so that it survives compaction:
   none; then the values. Numbers have their width, addresses 16 bytes, null is zeros. Text is the length of each value
   in bytes as 4 bytes each, then all values joined; null has length 0.
 
-All numbers are little-endian. The columns are those of :data:`netledger.ledger.rows.STORED_COLUMNS`.
+All numbers are little-endian. The columns are those of :data:`netledger.ledger.rows.STORED_COLUMNS`; of those that came
+later than the first digest, :data:`netledger.ledger.rows.LATER_COLUMNS`, one takes part only where a row has a value in
+it. So the digest of rows that have none is what it was before there were such columns.
 
 The *chain* of an interval is SHA-256 over the chain of the node's interval before it (32 zero bytes before the first),
 the receipt as the JSON text that is stored, and the digest.
@@ -21,6 +23,8 @@ import sys
 from array import array
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
+
+from netledger.ledger.rows import LATER_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,6 +64,8 @@ def digest(rows: "pa.Table") -> bytes:
     made = hashlib.sha256(_FORM)
     made.update(rows.num_rows.to_bytes(8, "little"))
     for name, chunks in zip(rows.column_names, rows.columns, strict=True):
+        if name in LATER_COLUMNS and chunks.null_count == rows.num_rows:
+            continue
         made.update(name.encode() + b"\0")
         for part in _parts(_whole(chunks)) if rows.num_rows else ():
             made.update(part)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, final
 from netledger.errors import DamageError
 from netledger.ledger import database
 from netledger.ledger.reader import Reader
-from netledger.ledger.rows import ROW_GROUP_ROWS, as_stored, parquet_writer
+from netledger.ledger.rows import ROW_GROUP_ROWS, as_stored, columns_in, file_suffix, is_wide, parquet_writer
 from netledger.ledger.store import Ledger, NewFile, described, insert_file, sha256_of
 
 if TYPE_CHECKING:
@@ -129,11 +129,13 @@ def made_of(ledger: Ledger, inputs: Sequence[Input], day: str, recipe: Recipe) -
     """
     refuse_changed(ledger, inputs, recipe.name)
     directory = ledger.store / "data" / recipe.tab / f"day={day}"
-    path = directory / f"{recipe.name}-{secrets.token_hex(4)}.parquet"
+    # Of rows that are added up only sums are left.
+    suffix = file_suffix(is_wide=recipe.is_replacing and any(is_wide(one.path) for one in inputs))
+    path = directory / f"{recipe.name}-{secrets.token_hex(4)}{suffix}"
     reader = Reader(ledger.store, memory_megabytes=_MEMORY_MEGABYTES, threads=_THREADS)
     files = [ledger.store / one.path for one in inputs]
     with ledger.new_file(path) as temporary:
-        rows, start_ns, end_ns = _write(reader, files, temporary, recipe)
+        rows, start_ns, end_ns = _write(reader, files, path, temporary, recipe)
         before, after = _sums(reader, files, recipe.sums_before), _sums(reader, [temporary], recipe.sums_after)
         if before != after:
             raise DamageError(str(path.parent), recipe.name, "the sums would change; nothing was changed")
@@ -178,12 +180,14 @@ def count(ledger: Ledger, new: Made, inputs: Sequence[Input], day: str, recipe: 
     return True
 
 
-def _write(reader: Reader, files: Sequence[Path], path: Path, recipe: Recipe) -> tuple[int, int, int]:
+def _write(reader: Reader, files: Sequence[Path], path: Path, temporary: Path, recipe: Recipe) -> tuple[int, int, int]:
     """Says how many rows it has written, their least start and their greatest end."""
+    import pyarrow as pa
     from pyarrow import compute as pc
 
     schema, rows, starts, ends = recipe.schema(), 0, [], []
-    with reader.rows(files) as connection, parquet_writer(path, schema, is_by_host=True) as file:
+    schema = pa.schema([schema.field(name) for name in columns_in(path, schema.names)])
+    with reader.rows(files) as connection, parquet_writer(temporary, schema, is_by_host=True) as file:
         try:
             for table in _pieces(recipe.read(connection, ROW_GROUP_ROWS)):
                 file.write_table(as_stored(table, schema), row_group_size=ROW_GROUP_ROWS)

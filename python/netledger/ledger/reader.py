@@ -18,7 +18,7 @@ from netledger.errors import DamageError, LedgerError
 from netledger.ledger import database
 from netledger.ledger.files import explained
 from netledger.ledger.intervals import ROLLUP_HOUR, TRAFFIC, IntervalRow, intervals_of
-from netledger.ledger.rows import STORED_COLUMNS
+from netledger.ledger.rows import LATER_COLUMNS, STORED_COLUMNS, is_wide
 from netledger.ledger.spill import spill_directory
 from netledger.receipt import Status
 from netledger.schema import COUNTER_COLUMNS
@@ -270,20 +270,37 @@ class Reader:
 
 
 def _select(files: Sequence[Path]) -> str:
-    if files:
-        return f"SELECT * FROM {read_parquet(files)}"  # noqa: S608  # quoted there
+    narrow, wide = _narrow_and_wide(files)
+    counters, later = ", ".join(COUNTER_COLUMNS), ", ".join(map(_nothing, LATER_COLUMNS))
+    filled = f"SELECT * EXCLUDE ({counters}), {later}, {counters}"  # in the order of the store
+    parts = [f"{filled} FROM {read_parquet(narrow)}"] if narrow else []
+    parts += [f"SELECT * FROM {read_parquet(wide)}"] if wide else []  # noqa: S608  # as above
+    if parts:
+        return " UNION ALL BY NAME ".join(parts)
+    return f"SELECT {', '.join(map(_nothing, STORED_COLUMNS))} WHERE false"  # our own words
+
+
+def _nothing(name: str) -> str:
+    """A column of the rows that has no value."""
     kinds = {"node": "VARCHAR", "meter": "VARCHAR", "account": "VARCHAR", "interface": "VARCHAR", "label": "VARCHAR"}
     kinds |= {"interval_start": "BIGINT", "interval_end": "BIGINT", "host": "BLOB", "peer": "BLOB"}
     kinds |= {"protocol": "UTINYINT", "host_port": "USMALLINT", "peer_port": "USMALLINT"}
-    columns = ", ".join(f"NULL::{kinds.get(name, 'UBIGINT')} AS {name}" for name in STORED_COLUMNS)
-    return f"SELECT {columns} WHERE false"  # our own words
+    kinds |= {"zone": "USMALLINT", "mark": "UINTEGER"}
+    return f"NULL::{kinds.get(name, 'UBIGINT')} AS {name}"
+
+
+def _narrow_and_wide(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    # To let DuckDB find out which file has which columns takes half as long again as the answer.
+    wide = [path for path in files if is_wide(path)]
+    return [path for path in files if not is_wide(path)] if wide else list(files), wide
 
 
 def read_parquet(files: Sequence[Path]) -> str:
-    """The files as what stands behind FROM in DuckDB's SQL."""
+    """The files as what stands behind FROM in DuckDB's SQL. A column that one of them lacks is empty there."""
     names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
     # The directories are named day=…, which DuckDB would take for a column of its own.
-    return f"read_parquet([{names}], hive_partitioning = false)"
+    is_mixed = all(_narrow_and_wide(files))
+    return f"read_parquet([{names}], hive_partitioning = false{', union_by_name = true' if is_mixed else ''})"
 
 
 @contextlib.contextmanager

@@ -2,13 +2,17 @@
 
 Times are UTC nanoseconds since 1970 as 64-bit integers, addresses 16 bytes with IPv4 in its v4-mapped form, names
 dictionaries. ``seq`` makes each row tell to which interval it belongs, in compacted files too.
+
+Columns that came later than the first files, :data:`LATER_COLUMNS`, are in a file only where one of its rows has a
+value in them, and then its name says so. In memory they are always there.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
+from netledger.durable import TEMPORARY
 from netledger.receipt import ZERO, Receipt
-from netledger.schema import BATCH_COLUMNS, COUNTER_COLUMNS, INTERVAL_COLUMNS, Account
+from netledger.schema import BATCH_COLUMNS, CONNECTION_COLUMNS, COUNTER_COLUMNS, INTERVAL_COLUMNS, Account
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +26,11 @@ STORED_COLUMNS: Final = (
     *(column.name for column in BATCH_COLUMNS),
 )
 """In the order in which they lie in a file, and in which rows are ordered and digested."""
+
+LATER_COLUMNS: Final = CONNECTION_COLUMNS
+"""Those of :data:`STORED_COLUMNS` that rows of the first version of the ledger had not."""
+_WIDE: Final = ".wide.parquet"
+_NARROW: Final = ".parquet"
 
 _ADDRESSES: Final = ("host", "peer")
 _ADDRESS_BYTES: Final = 16
@@ -58,6 +67,8 @@ def stored_schema() -> "pa.Schema":
         "peer_port": pa.uint16(),
         "interface": name,
         "label": name,
+        "zone": pa.uint16(),
+        "mark": pa.uint32(),
     }
     # What is not named above is a counter, and never null; nor is what every row has.
     always = {"interval_start", "interval_end", "node", "meter", "seq", "account"}
@@ -67,6 +78,26 @@ def stored_schema() -> "pa.Schema":
             for column in STORED_COLUMNS
         ]
     )
+
+
+def file_suffix(*, is_wide: bool) -> str:
+    """How the name of a file ends: ``is_wide`` says that it has :data:`LATER_COLUMNS`."""
+    return _WIDE if is_wide else _NARROW
+
+
+def is_wide(path: "str | Path") -> bool:
+    """Whether a file has :data:`LATER_COLUMNS`. Its name tells: to open each file of a month takes too long."""
+    return str(path).removesuffix(TEMPORARY).endswith(_WIDE)
+
+
+def needs_wide(rows: "pa.Table") -> bool:
+    """Whether some row has a value in :data:`LATER_COLUMNS`."""
+    return any(rows[name].null_count < rows.num_rows for name in LATER_COLUMNS)
+
+
+def columns_in(path: "Path", names: Iterable[str]) -> list[str]:
+    """Those of the columns that a file of this name has."""
+    return [name for name in names if is_wide(path) or name not in LATER_COLUMNS]
 
 
 def stored_rows(receipt: Receipt, rows: ArrowRows) -> "pa.Table":

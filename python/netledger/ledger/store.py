@@ -35,7 +35,16 @@ from netledger.ledger.digest import DIGEST_BYTES, FIRST_PREVIOUS, canonical, cha
 from netledger.ledger.files import StoreLock, explained
 from netledger.ledger.intervals import TRAFFIC
 from netledger.ledger.recovery import Leftovers, remove_leftovers
-from netledger.ledger.rows import ROW_GROUP_ROWS, ArrowRows, parquet_writer, same_in_all, stored_rows
+from netledger.ledger.rows import (
+    ROW_GROUP_ROWS,
+    ArrowRows,
+    columns_in,
+    file_suffix,
+    needs_wide,
+    parquet_writer,
+    same_in_all,
+    stored_rows,
+)
 from netledger.receipt import Receipt
 
 if TYPE_CHECKING:
@@ -218,8 +227,10 @@ class Ledger:
         return Known(text)
 
     def _write_file(self, receipt: Receipt, table: "pa.Table") -> NewFile:
-        path = self._path(receipt)
-        with self.new_file(path) as temporary, parquet_writer(temporary, same=same_in_all(table)) as file:
+        path = self._path(receipt, file_suffix(is_wide=needs_wide(table)))
+        table = table.select(columns_in(path, table.column_names))
+        same = same_in_all(table)
+        with self.new_file(path) as temporary, parquet_writer(temporary, table.schema, same=same) as file:
             file.write_table(table, row_group_size=ROW_GROUP_ROWS)
         return described(path, table.num_rows)
 
@@ -233,7 +244,7 @@ class Ledger:
         """
         return durable.new_file(path, path.with_name(path.name + TEMPORARY), at_step=self.at_step)
 
-    def _path(self, receipt: Receipt) -> Path:
+    def _path(self, receipt: Receipt, suffix: str) -> Path:
         """Where the rows of an interval go: to the same file when it is tried again.
 
         When a transaction fails, SQLite may have written all of it and only failed to make it durable: after a power
@@ -241,8 +252,8 @@ class Ledger:
         """
         identity = _identity(receipt)
         if identity not in self._undecided:
-            name = f"{_safe(receipt.node)}-{_safe(receipt.meter)}-{receipt.seq:08d}-{secrets.token_hex(4)}.parquet"
-            self._undecided[identity] = day_directory(self.store, TRAFFIC, receipt.start_ns) / name
+            name = f"{_safe(receipt.node)}-{_safe(receipt.meter)}-{receipt.seq:08d}-{secrets.token_hex(4)}"
+            self._undecided[identity] = day_directory(self.store, TRAFFIC, receipt.start_ns) / (name + suffix)
         return self._undecided[identity]
 
     def _insert(self, receipt: Receipt, proof: bytes, new: NewFile | None, exports: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # However narrow the terminal: a line that is too long runs over, but no address is broken in its middle.
 _LINE_COLUMNS: Final = 10_000
-_NUMBERS: Final = frozenset({"protocol", "host_port", "peer_port"})
+_NUMBERS: Final = frozenset({"protocol", "host_port", "peer_port", "zone", "mark"})
 _INTERVAL: Final = ("interval_start", "interval_end")
 _HEADINGS: Final = {
     "protocol": "proto",

@@ -19,6 +19,9 @@ _CONDITION: Final = re.compile(r"(?P<word>[a-z_]+)\s*(?P<sign>!?=)\s*(?P<values>
 _V4_MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 _PORT_MAX: Final = 65_535
 _PORTS: Final = re.compile(r"(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?")
+_ZONE_MAX: Final = 65_535
+_MARK: Final = re.compile(r"[0-9]{1,10}|0[xX][0-9a-fA-F]{1,8}")
+_MARK_MAX: Final = 0xFFFF_FFFF
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Test = Callable[[str], str]
@@ -217,6 +220,19 @@ def _true_port(value: str) -> str:
     return f"({_port(value)} AND coalesce(protocol, 0) NOT IN ({', '.join(map(str, ICMP))}))"
 
 
+def _zone(value: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,5}", value) or int(value) > _ZONE_MAX:
+        raise ValueError(f"{value} is no zone; write it as 3, up to {_ZONE_MAX}")
+    return f"{{0}} = {int(value)}"
+
+
+def _mark(value: str) -> str:
+    number = int(value, 16 if value[:2] in ("0x", "0X") else 10) if _MARK.fullmatch(value) else None
+    if number is None or number > _MARK_MAX:
+        raise ValueError(f"{value} is no mark; write it as 16 or 0x10, up to {_MARK_MAX:#x}")
+    return f"{{0}} = {number}"
+
+
 def _name(value: str) -> str:
     # Braces in a name would be taken for the column's place.
     return f"{{0}} = {quoted(value).replace('{', '{{').replace('}', '}}')}"
@@ -238,6 +254,8 @@ _WORDS: Final[Mapping[str, _Word]] = {
     "peer_port": _Word(columns=("peer_port",), test=_port),
     "interface": _Word(columns=("interface",), test=_name),
     "label": _Word(columns=("label",), test=_name, is_list=False),
+    "zone": _Word(columns=("zone",), test=_zone),
+    "mark": _Word(columns=("mark",), test=_mark),
     "account": _Word(columns=("account",), test=_account),
     "meter": _Word(columns=("meter",), test=_name),
     "node": _Word(columns=("node",), test=_name),

@@ -21,7 +21,7 @@ from netledger.schema import COUNTER_COLUMNS, Account
 
 _TIMES: Final = ("interval_start", "interval_end")
 _ADDRESSES: Final = ("host", "peer")
-_NUMBERS: Final = frozenset({"protocol", "host_port", "peer_port", *COUNTER_COLUMNS})
+_NUMBERS: Final = frozenset({"protocol", "host_port", "peer_port", "zone", "mark", *COUNTER_COLUMNS})
 _V4_MAPPED: Final = bytes(10) + b"\xff\xff"
 _V4_BITS: Final = 32
 _V6_BITS: Final = 128
@@ -94,6 +94,7 @@ def write_parquet(answer: Answer, prefixes: Prefixes, zone: Zone, path: Path) ->
         # A slip in its name must not make directories all over the disk.
         raise ExportError(str(path), "write", "no such directory", f"mkdir -p {path.parent}")
     numbers = {"protocol": pa.uint8(), "host_port": pa.uint16(), "peer_port": pa.uint16()}
+    numbers |= {"zone": pa.uint16(), "mark": pa.uint32()}
     arrays = []
     for name in answer.totals.names:
         cells = answer.totals.columns[name]

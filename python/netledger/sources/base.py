@@ -23,7 +23,8 @@ class Key:
     """What the rows of a meter are added up by.
 
     Attributes:
-        columns: any of host, peer, protocol, host_port, peer_port, interface, label.
+        columns: any of host, peer, protocol, host_port, peer_port, interface, label, zone, mark; not interface and mark
+            together.
         ipv4_prefix_length: bits of an IPv4 address that are kept.
         ipv6_prefix_length: bits of an IPv6 address that are kept.
         local: networks whose addresses get a row of their own; none: every address does.

@@ -132,6 +132,7 @@ impl Reader {
                     in_interface: packet.in_interface,
                     out_interface: packet.out_interface,
                     tag: if self.has_label { header.intern(packet.prefix) } else { 0 },
+                    zone: 0,
                 };
                 if let Some(trace) = trace.filter(|trace| trace.wants(Level::Packets)) {
                     self.note_packet(headers, group, trace);

@@ -11,7 +11,7 @@ use crate::flow::Key;
 use crate::posting::KeySpec;
 use crate::sys::mapping::{Mapping, PAGE_BYTES, reserve};
 
-use super::header::{GROUPS_MAX, GroupSpec, Header, MAGIC, Word};
+use super::header::{GROUPS_MAX, GroupSpec, Header, Word};
 use super::index::Index;
 use super::{CONTROL_ROWS, SPECIALS, STEP_BYTES, Shape, Table, capacity};
 
@@ -114,8 +114,7 @@ impl TableFile {
         header.set(Word::RowsMax, rows_max as u64);
         header.set(Word::Groups, groups.len() as u64);
         header.set(Word::PendingEpoch, u64::MAX);
-        // Last: a file without its magic was never used.
-        header.set(Word::Magic, MAGIC);
+        header.write_magic(spec);
         opened.table.insert_first();
         Ok(opened)
     }
@@ -133,7 +132,7 @@ impl TableFile {
         }
         let peek = Mapping::shared(&file, 0, PAGE_BYTES, false).map_err(|e| fail(path, "map", reason(&e)))?;
         let header = Header(peek.words());
-        if header.get(Word::Magic) != MAGIC {
+        if !header.is_known() {
             return Err(fail(path, "open", "not a table file of this version"));
         }
         let header_bytes = usize::try_from(header.get(Word::HeaderBytes)).unwrap_or(usize::MAX);

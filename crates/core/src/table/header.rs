@@ -11,7 +11,9 @@ use crate::posting::{KeySpec, Network};
 use crate::sys::mapping::PAGE_BYTES;
 
 /// "NLTABLE" and the layout's version: another layout gets another number.
-pub(crate) const MAGIC: u64 = u64::from_be_bytes(*b"NLTABLE\x01");
+const MAGIC: u64 = u64::from_be_bytes(*b"NLTABLE\x01");
+/// The same with columns that version 1 did not know; a program of that time must not take them for something else.
+const MAGIC_WITH_CONNECTIONS: u64 = u64::from_be_bytes(*b"NLTABLE\x02");
 
 pub(crate) const GROUPS_MAX: usize = 64;
 /// Labels (NFLOG prefixes) that are told apart; what comes after them has the last one's number.
@@ -186,9 +188,20 @@ impl Header<'_> {
         self.set_at(word as usize, value);
     }
 
+    /// Last of all: a file without its magic was never used.
+    pub(crate) fn write_magic(self, spec: &KeySpec) {
+        self.set(Word::Magic, if spec.has_connection() { MAGIC_WITH_CONNECTIONS } else { MAGIC });
+    }
+
+    pub(crate) fn is_known(self) -> bool {
+        matches!(self.get(Word::Magic), MAGIC | MAGIC_WITH_CONNECTIONS)
+    }
+
     pub(crate) fn write_spec(self, spec: &KeySpec) {
-        let lengths = u64::from(spec.ipv4_prefix_length) << 8 | u64::from(spec.ipv6_prefix_length) << 16;
-        self.set(Word::Spec, u64::from(spec.columns) | lengths);
+        // The columns that came later have their byte behind the lengths.
+        let [columns, more_columns] = spec.columns.to_le_bytes();
+        let bytes = [columns, spec.ipv4_prefix_length, spec.ipv6_prefix_length, more_columns, 0, 0, 0, 0];
+        self.set(Word::Spec, u64::from_le_bytes(bytes));
         self.set(Word::Networks, spec.local.len() as u64);
         for (number, (Address(address), length, is_v4)) in spec.local.iter().enumerate() {
             let at = NETWORKS_AT + number * NETWORK_WORDS;
@@ -201,7 +214,8 @@ impl Header<'_> {
 
     /// None when the words are not what [`Self::write_spec`] writes.
     pub(crate) fn read_spec(self) -> Option<KeySpec> {
-        let [columns, ipv4_prefix_length, ipv6_prefix_length, ..] = self.get(Word::Spec).to_le_bytes();
+        let [columns, ipv4_prefix_length, ipv6_prefix_length, more_columns, ..] = self.get(Word::Spec).to_le_bytes();
+        let columns = u16::from_le_bytes([columns, more_columns]);
         let networks = usize::try_from(self.get(Word::Networks)).ok()?;
         if networks > self.0.len() {
             return None;

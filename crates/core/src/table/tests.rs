@@ -24,7 +24,8 @@ fn key(host: u32) -> Key {
         protocol: 0,
         host_port: 0,
         peer_port: 0,
-        interface: 0,
+        zone: 0,
+        place: 0,
         tag: 0,
     })
 }
