@@ -36,7 +36,7 @@ HOSTS = [
         zone=3,
         mark=16,
         sent=(COUNT_MAX, COUNT_MAX),
-    ),  # fmt: skip
+    ),
 ]
 
 
