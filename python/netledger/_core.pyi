@@ -25,6 +25,8 @@ __all__ = [
     "nfacct_flush",
     "nfacct_get",
     "nfacct_list",
+    "nft_counters_all",
+    "nft_counters_of_table",
     "recover",
 ]
 
@@ -370,3 +372,20 @@ class NfacctEvents:
         """Ends the waiting, also in other threads. May be called twice."""
 
     def fileno(self) -> int: ...
+
+_NftCounter: TypeAlias = tuple[int, bytes, bytes, int, int, int, int]
+"""Family (``NFPROTO_...``), table, name, handle, references, packets and bytes of a counter of nftables."""
+
+def nft_counters_of_table(family: int, table: bytes) -> list[_NftCounter]:
+    """The named counters of one table; none where there is no such table.
+
+    Raises:
+        UnsteadyError, PermissionDeniedError, NotSupportedError, SourceError.
+    """
+
+def nft_counters_all() -> tuple[list[tuple[int, bytes, int]], list[_NftCounter]]:
+    """All tables as family, name and handle, and all named counters; both of one moment of the ruleset.
+
+    Raises:
+        UnsteadyError, PermissionDeniedError, NotSupportedError, SourceError.
+    """

@@ -12,6 +12,7 @@ pub mod netlink;
 pub mod networks;
 pub mod nfacct;
 pub mod nfnetlink;
+pub mod nft_counters;
 pub mod packet;
 pub mod posting;
 pub mod sources;

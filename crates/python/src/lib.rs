@@ -10,6 +10,7 @@ mod key;
 mod live;
 mod meter;
 mod nfacct;
+mod nft_counters;
 mod pcap;
 
 use pyo3::prelude::*;
@@ -30,6 +31,8 @@ mod _core {
     use crate::meter::{Meter, TraceEvent};
     #[pymodule_export]
     use crate::nfacct::{NfacctEvents, nfacct_add, nfacct_delete, nfacct_flush, nfacct_get, nfacct_list};
+    #[pymodule_export]
+    use crate::nft_counters::{nft_counters_all, nft_counters_of_table};
     #[pymodule_export]
     use crate::pcap::PcapReader;
 }

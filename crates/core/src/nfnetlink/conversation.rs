@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use crate::nfnetlink::{Attributes, Content, Replies, Request};
+use crate::nfnetlink::{Attributes, Content, Malformed, Replies, Reply, Request};
 use crate::sys::netlink_socket::{NetlinkSocket, Received};
 use crate::sys::poll;
 
@@ -42,6 +42,9 @@ pub struct Conversation {
     sequence: u32,
 }
 
+/// Is handed each message of a subsystem.
+pub type Take<'a> = dyn FnMut(&Reply<'_>) -> Result<(), Malformed> + 'a;
+
 impl Conversation {
     /// # Errors
     /// The kernel's.
@@ -60,9 +63,20 @@ impl Conversation {
     /// [`Failure`]; what was handed over until then is not all there is.
     pub fn ask(
         &mut self,
-        mut request: Request,
-        take: &mut dyn FnMut(u16, Attributes<'_>) -> Result<(), super::Malformed>,
+        request: Request,
+        take: &mut dyn FnMut(u16, Attributes<'_>) -> Result<(), Malformed>,
     ) -> Result<Ending, Failure> {
+        self.ask_replies(request, &mut |reply| match &reply.content {
+            Content::Data { kind, attributes } => take(*kind, attributes.clone()),
+            _ => Ok(()),
+        })
+    }
+
+    /// The same, with all that stands in the head of a message.
+    ///
+    /// # Errors
+    /// [`Failure`]; what was handed over until then is not all there is.
+    pub fn ask_replies(&mut self, mut request: Request, take: &mut Take<'_>) -> Result<Ending, Failure> {
         self.sequence = self.sequence.wrapping_add(1);
         self.socket.send(request.numbered(self.sequence)).map_err(Failure::Socket)?;
         let deadline = Instant::now() + Duration::from_secs(ANSWER_SECONDS);
@@ -115,12 +129,7 @@ impl Parts {
     }
 
     /// None: there is more to come.
-    fn read(
-        &mut self,
-        part: &[u8],
-        sequence: u32,
-        take: &mut dyn FnMut(u16, Attributes<'_>) -> Result<(), super::Malformed>,
-    ) -> Option<Result<Ending, Failure>> {
+    fn read(&mut self, part: &[u8], sequence: u32, take: &mut Take<'_>) -> Option<Result<Ending, Failure>> {
         for reply in Replies::new(part) {
             let Ok(reply) = reply else {
                 self.spoil("a message is malformed");
@@ -135,10 +144,10 @@ impl Parts {
             }
             match reply.content {
                 Content::Nothing => {}
-                Content::Data { kind, attributes } => {
+                Content::Data { .. } => {
                     self.last_bytes = part.len();
                     self.greatest_bytes = self.greatest_bytes.max(part.len());
-                    if take(kind, attributes).is_err() {
+                    if take(&reply).is_err() {
                         self.spoil("an object is malformed");
                     }
                 }
@@ -196,7 +205,7 @@ mod tests {
     /// How an answer of these parts ends, and how many messages it hands over.
     fn read(parts: &[Vec<u8>]) -> (Option<Result<Ending, Failure>>, usize) {
         let (mut known, mut taken) = (Parts::default(), 0);
-        let mut take = |_, _: Attributes<'_>| {
+        let mut take = |_: &Reply<'_>| {
             taken += 1;
             Ok(())
         };
@@ -236,7 +245,7 @@ mod tests {
         assert_eq!(why(&[torn, done(2)]), "a message is malformed");
         let mut known = Parts::default();
         let part = [object(40), done(2)].concat();
-        let end = known.read(&part, SEQUENCE, &mut |_, _| Err(crate::nfnetlink::Malformed));
+        let end = known.read(&part, SEQUENCE, &mut |_: &Reply<'_>| Err(Malformed));
         assert!(matches!(end, Some(Err(Failure::Broken("an object is malformed")))), "{end:?}");
     }
 

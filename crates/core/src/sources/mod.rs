@@ -2,4 +2,5 @@
 
 pub mod nfacct;
 pub mod nflog;
+pub mod nft_counters;
 pub mod pcap;
