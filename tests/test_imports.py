@@ -90,7 +90,7 @@ def test_the_native_core_is_banned_outside_of_sources(room: str) -> None:
     assert "TID251" in answer.stdout
 
 
-@pytest.mark.parametrize("name", ["sources/planted.py", "nfacct.py"])
+@pytest.mark.parametrize("name", ["sources/planted.py", "nfacct.py", "conntrack/table.py", "conntrack/stream.py"])
 def test_the_native_core_is_welcome_in_two_places(name: str) -> None:
     answer = _ruff(CORE_IMPORT, f"python/netledger/{name}")
     assert answer.returncode == 0, answer.stdout

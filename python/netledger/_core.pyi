@@ -1,14 +1,38 @@
 """The native core: counts packets, knows nothing of users, prices or the wall clock.
 
-Only ``netledger.sources`` and ``netledger.nfacct`` import this module. Small integers and strings go in; Arrow batches,
-integer counters and the exceptions of ``netledger.errors`` come out. A packet, a callback or a log line never crosses.
+Only ``netledger.sources``, ``netledger.nfacct`` and ``netledger.conntrack`` import this module. Small integers and
+strings go in; Arrow batches, integer counters and the exceptions of ``netledger.errors`` come out. A packet, a callback
+or a log line never crosses. What the last two use is described in files of their own, ``_core_*.pyi``.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias, final
+from typing import final
+
+from netledger._core_conntrack import (
+    ConntrackDump,
+    ConntrackEvents,
+    conntrack_count,
+    conntrack_delete,
+    conntrack_expectations,
+    conntrack_flush,
+    conntrack_get,
+    conntrack_statistics,
+)
+from netledger._core_nfacct import (
+    NfacctEvents,
+    nfacct_add,
+    nfacct_delete,
+    nfacct_flush,
+    nfacct_get,
+    nfacct_list,
+    nft_counters_all,
+    nft_counters_of_table,
+)
 
 __all__ = [
     "Batch",
+    "ConntrackDump",
+    "ConntrackEvents",
     "Generation",
     "Glance",
     "KeySpec",
@@ -19,6 +43,12 @@ __all__ = [
     "PcapReader",
     "Totals",
     "TraceEvent",
+    "conntrack_count",
+    "conntrack_delete",
+    "conntrack_expectations",
+    "conntrack_flush",
+    "conntrack_get",
+    "conntrack_statistics",
     "keep_capabilities",
     "nfacct_add",
     "nfacct_delete",
@@ -311,81 +341,4 @@ def keep_capabilities(kept: int) -> tuple[int, bool]:
 
     Raises:
         OSError: the kernel refuses.
-    """
-
-_NfacctObject: TypeAlias = tuple[bytes, int, int, int, int, int | None]
-"""Name, packets, bytes, references, flags and quota of a named counter, as the kernel tells them."""
-
-def nfacct_list(mask: int, value: int) -> list[_NfacctObject]:
-    """The named counters of this network namespace whose flags, cut to ``mask``, are ``value``.
-
-    Raises:
-        UnsteadyError, PermissionDeniedError, NotSupportedError, SourceError.
-    """
-
-def nfacct_get(name: bytes, zero: bool) -> _NfacctObject:
-    """One named counter; with ``zero`` its packets, bytes and overquota flag are 0 from the same moment on.
-
-    Raises:
-        ObjectNotFoundError, PermissionDeniedError, NotSupportedError, SourceError.
-    """
-
-def nfacct_add(name: bytes, packets: int, octets: int, flags: int, quota: int | None) -> None:
-    """Makes a named counter; ``flags`` say what ``quota`` counts, and go with it.
-
-    Raises:
-        ObjectExistsError, PermissionDeniedError, NotSupportedError, SourceError.
-    """
-
-def nfacct_delete(name: bytes) -> None:
-    """Deletes a named counter.
-
-    Raises:
-        ObjectNotFoundError, ObjectBusyError, PermissionDeniedError, NotSupportedError, SourceError.
-    """
-
-def nfacct_flush() -> None:
-    """Deletes all named counters that no rule uses.
-
-    Raises:
-        PermissionDeniedError, NotSupportedError, SourceError.
-    """
-
-@final
-class NfacctEvents:
-    """The kernel's messages about quotas that are reached, of the network namespace where it was made.
-
-    Safe to share between threads.
-
-    Raises:
-        PermissionDeniedError, NotSupportedError, SourceError.
-    """
-
-    def __new__(cls, receive_buffer_bytes: int) -> NfacctEvents: ...
-    def wait(self, timeout_milliseconds: int | None) -> tuple[_NfacctObject | None, int | None, bool]:
-        """A counter at its quota, or how many events were lost, or whether it is closed; else the time is over.
-
-        The GIL is released. Signals are handled.
-        """
-
-    def close(self) -> None:
-        """Ends the waiting, also in other threads. May be called twice."""
-
-    def fileno(self) -> int: ...
-
-_NftCounter: TypeAlias = tuple[int, bytes, bytes, int, int, int, int]
-"""Family (``NFPROTO_...``), table, name, handle, references, packets and bytes of a counter of nftables."""
-
-def nft_counters_of_table(family: int, table: bytes) -> list[_NftCounter]:
-    """The named counters of one table; none where there is no such table.
-
-    Raises:
-        UnsteadyError, PermissionDeniedError, NotSupportedError, SourceError.
-    """
-
-def nft_counters_all() -> tuple[list[tuple[int, bytes, int]], list[_NftCounter]]:
-    """All tables as family, name and handle, and all named counters; both of one moment of the ruleset.
-
-    Raises:
-        UnsteadyError, PermissionDeniedError, NotSupportedError, SourceError.
     """

@@ -4,6 +4,7 @@
 
 mod batch;
 mod capabilities;
+mod conntrack;
 mod errors;
 mod generation;
 mod key;
@@ -21,6 +22,11 @@ mod _core {
     use crate::batch::Batch;
     #[pymodule_export]
     use crate::capabilities::keep_capabilities;
+    #[pymodule_export]
+    use crate::conntrack::{
+        ConntrackDump, ConntrackEvents, conntrack_count, conntrack_delete, conntrack_expectations, conntrack_flush,
+        conntrack_get, conntrack_statistics,
+    };
     #[pymodule_export]
     use crate::generation::{Generation, Totals, recover};
     #[pymodule_export]

@@ -10,7 +10,7 @@ use crate::sys::poll;
 
 /// The kernel answers while it takes the request, and writes a dump while it is read: to wait at all is the exception.
 const ANSWER_SECONDS: u64 = 10;
-/// The kernel's parts of a dump are at most 32 KiB, and as large as the reader's buffer lets them be.
+/// The kernel's parts of a dump are at most 32 KiB, and as large as the reader's buffer lets them be. It grows for more.
 const BUFFER_BYTES: usize = 65_536;
 /// Where the kernel has no memory for a large part it writes one of `NLMSG_GOODSIZE`: a page, 8 KiB at most, less its own
 /// bookkeeping. A part of such a size may be full, a smaller one is not.
@@ -40,6 +40,7 @@ pub struct Conversation {
     socket: NetlinkSocket,
     buffer: Vec<u8>,
     sequence: u32,
+    parts: Parts,
 }
 
 /// Is handed each message of a subsystem.
@@ -51,7 +52,7 @@ impl Conversation {
     pub fn open() -> io::Result<Self> {
         let socket = NetlinkSocket::open()?;
         socket.explain_errors()?;
-        Ok(Self { socket, buffer: vec![0; BUFFER_BYTES], sequence: 0 })
+        Ok(Self { socket, buffer: vec![0; BUFFER_BYTES], sequence: 0, parts: Parts::default() })
     }
 
     /// Sends a request and hands over what comes, message by message, until its acknowledgement or the end of its dump.
@@ -76,31 +77,40 @@ impl Conversation {
     ///
     /// # Errors
     /// [`Failure`]; what was handed over until then is not all there is.
-    pub fn ask_replies(&mut self, mut request: Request, take: &mut Take<'_>) -> Result<Ending, Failure> {
-        self.sequence = self.sequence.wrapping_add(1);
-        self.socket.send(request.numbered(self.sequence)).map_err(Failure::Socket)?;
-        let deadline = Instant::now() + Duration::from_secs(ANSWER_SECONDS);
-        let mut parts = Parts::default();
+    pub fn ask_replies(&mut self, request: Request, take: &mut Take<'_>) -> Result<Ending, Failure> {
+        self.send(request)?;
         loop {
-            let bytes = match self.socket.receive(&mut self.buffer).map_err(Failure::Socket)? {
-                Received::Datagram { bytes, truncated } => {
-                    if truncated {
-                        parts.spoil("a part was larger than the buffer for it");
-                    }
-                    bytes
+            if let Some(ending) = self.receive_part(take)? {
+                return Ok(ending);
+            }
+        }
+    }
+
+    /// Sends a request whose answer is taken part by part. One that has not come to its end is forgotten.
+    ///
+    /// # Errors
+    /// [`Failure::Socket`].
+    pub fn send(&mut self, mut request: Request) -> Result<(), Failure> {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.parts = Parts::default();
+        self.socket.send(request.numbered(self.sequence)).map_err(Failure::Socket)
+    }
+
+    /// Hands over the messages of the next part of the answer; None while there may be more. The kernel writes no more of
+    /// a list than a few parts ahead of its reader, so a slow one costs no memory.
+    ///
+    /// # Errors
+    /// [`Failure`]; the answer is at its end then, and what was handed over is not all there is.
+    pub fn receive_part(&mut self, take: &mut Take<'_>) -> Result<Option<Ending>, Failure> {
+        let deadline = Instant::now() + Duration::from_secs(ANSWER_SECONDS);
+        loop {
+            match self.socket.receive_whole(&mut self.buffer).map_err(Failure::Socket)? {
+                Received::Datagram { bytes, .. } => {
+                    let part = self.buffer.get(..bytes).unwrap_or_default();
+                    return self.parts.read(part, self.sequence, take).transpose();
                 }
-                Received::Overrun => {
-                    parts.spoil("the socket's queue was full");
-                    continue;
-                }
-                Received::Empty => {
-                    self.wait_until(deadline)?;
-                    continue;
-                }
-            };
-            let part = self.buffer.get(..bytes).unwrap_or_default();
-            if let Some(end) = parts.read(part, self.sequence, take) {
-                return end;
+                Received::Overrun => self.parts.spoil("the socket's queue was full"),
+                Received::Empty => self.wait_until(deadline)?,
             }
         }
     }
@@ -116,7 +126,7 @@ impl Conversation {
 }
 
 /// What is known of an answer while it comes.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Parts {
     greatest_bytes: usize,
     last_bytes: usize,
@@ -245,7 +255,7 @@ mod tests {
         assert_eq!(why(&[torn, done(2)]), "a message is malformed");
         let mut known = Parts::default();
         let part = [object(40), done(2)].concat();
-        let end = known.read(&part, SEQUENCE, &mut |_: &Reply<'_>| Err(Malformed));
+        let end = known.read(&part, SEQUENCE, &mut |_| Err(Malformed));
         assert!(matches!(end, Some(Err(Failure::Broken("an object is malformed")))), "{end:?}");
     }
 

@@ -155,7 +155,8 @@ fn failed(subject: &str, operation: &'static str, failure: Failure) -> Error {
         Failure::Refused { errno, message } => (errno, message),
     };
     let mut cause = reason(&io::Error::from_raw_os_error(errno));
-    if !message.is_empty() {
+    let explained = !message.is_empty();
+    if explained {
         cause = format!("{cause} ({message})");
     }
     let error = Error::new(Kind::Source, subject, operation, cause);
@@ -166,7 +167,9 @@ fn failed(subject: &str, operation: &'static str, failure: Failure) -> Error {
         }
         libc::EEXIST => error.with_kind(Kind::Exists).with_hint("delete it first, or take another name"),
         libc::EBUSY => error.with_kind(Kind::ObjectBusy).with_hint("remove the rules that use it first"),
-        // What is asked is well-formed: the kernel says EINVAL to a subsystem that it does not have.
+        // The kernel says so to a subsystem that it does not have, without a word. With words it is a value that it
+        // refuses, and the words say which.
+        libc::EINVAL if explained => error,
         libc::EOPNOTSUPP | ENOTSUPP | libc::EINVAL | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT => error
             .with_kind(Kind::NotSupported)
             .with_hint("load the module nfnetlink_acct, or run a kernel with CONFIG_NETFILTER_NETLINK_ACCT"),
@@ -196,6 +199,14 @@ mod tests {
             let error = failed("x", "get", Failure::Socket(io::Error::from_raw_os_error(errno)));
             assert_eq!(error.kind, kind, "{errno}");
         }
+    }
+
+    #[test]
+    fn a_value_that_is_refused_with_words_is_no_missing_module() {
+        let message = "Attribute failed policy validation".to_owned();
+        let error = failed("x", "add", Failure::Refused { errno: libc::EINVAL, message });
+        assert_eq!((error.kind, error.hint.as_deref()), (Kind::Source, None));
+        assert_eq!(error.cause, "invalid argument (Attribute failed policy validation)");
     }
 
     #[test]

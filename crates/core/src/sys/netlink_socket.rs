@@ -3,6 +3,27 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+/// Has the kernel drop what does not pass a program of classic BPF before it enters the socket's queue.
+///
+/// # Errors
+/// The kernel's, for a program that it does not accept.
+pub fn attach_filter(socket: &impl AsRawFd, program: &[libc::sock_filter]) -> io::Result<()> {
+    let mut program = program.to_vec();
+    let length = libc::c_ushort::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let filter = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
+    // SAFETY: the program lives across the call, which copies it, and its length is given.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const filter).cast(),
+            length_of::<libc::sock_fprog>(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// What one receive gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
@@ -124,18 +145,49 @@ impl NetlinkSocket {
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
+    /// Has a sender told when a message to a group found no room here. Connection tracking then keeps the event, and sends
+    /// it again; the other subsystems make nothing of it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn report_broadcast_errors(&self) -> io::Result<()> {
+        self.set_netlink(libc::NETLINK_BROADCAST_ERROR, 1)
+    }
+
+    /// Receives one datagram without waiting, however large it is: the buffer grows if it must.
+    ///
+    /// # Errors
+    /// What the kernel says, other than "nothing there" and "overrun".
+    pub fn receive_whole(&self, buffer: &mut Vec<u8>) -> io::Result<Received> {
+        // Its length is asked for first: what does not fit would be gone. That costs little beside a part of a list.
+        match self.receive_with(&mut [], libc::MSG_TRUNC | libc::MSG_PEEK)? {
+            Received::Datagram { bytes, .. } if bytes > buffer.len() => buffer.resize(bytes, 0),
+            Received::Datagram { .. } => {}
+            nothing => return Ok(nothing),
+        }
+        self.receive(buffer)
+    }
+
     /// Receives one datagram without waiting.
     ///
     /// # Errors
     /// What the kernel says, other than "nothing there" and "overrun".
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        let received = self.receive_with(buffer, libc::MSG_TRUNC)?;
+        Ok(match received {
+            Received::Datagram { bytes, .. } => {
+                Received::Datagram { bytes: bytes.min(buffer.len()), truncated: bytes > buffer.len() }
+            }
+            nothing => nothing,
+        })
+    }
+
+    fn receive_with(&self, buffer: &mut [u8], flags: libc::c_int) -> io::Result<Received> {
         loop {
             // SAFETY: the buffer lives across the call and its length is given.
-            let got =
-                unsafe { libc::recv(self.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_TRUNC) };
+            let got = unsafe { libc::recv(self.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) };
             if let Ok(bytes) = usize::try_from(got) {
-                let truncated = bytes > buffer.len();
-                return Ok(Received::Datagram { bytes: bytes.min(buffer.len()), truncated });
+                return Ok(Received::Datagram { bytes, truncated: bytes > buffer.len() });
             }
             let error = io::Error::last_os_error();
             match error.raw_os_error() {
