@@ -24,9 +24,16 @@ def _nfacct(arguments: Sequence[str]) -> int:
     return main(list(arguments))
 
 
+def _conntrack(arguments: Sequence[str]) -> int:
+    from netledger.compat.conntrack.main import main
+
+    return main(list(arguments))
+
+
 _TOOLS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "go-nflog-acctd": _go_nflog_acctd,
     "nfacct": _nfacct,
+    "conntrack": _conntrack,
 }
 
 
@@ -49,3 +56,9 @@ def go_nflog_acctd() -> None:
 def nfacct() -> None:
     """The kernel's named counters, which iptables rules with -m nfacct count into."""
     # Only listed here, as the one before.
+
+
+@compat.command("conntrack", add_help_option=False)
+def conntrack() -> None:
+    """The flows of the kernel's connection tracking, and what happens to them."""
+    # Only listed here, as the first one.

@@ -27,6 +27,7 @@ __all__ = [
     "expectations",
     "flush",
     "get",
+    "reset",
     "stats",
     "unconfirmed",
     "zero",
@@ -95,7 +96,17 @@ def zero(filter: Filter | None = None) -> Iterator[Flow]:  # noqa: A002  # the w
 def _zeroed(flows: Iterator[Flow]) -> Iterator[Flow]:
     for flow in flows:
         with suppress(ObjectNotFoundError):
-            yield flow_of(conntrack_get(name_of(flow.original, flow.zone), zero=True))
+            yield reset(flow)
+
+
+def reset(flow: Flow) -> Flow:
+    """Takes the counters of one flow and leaves 0, so that each packet is in what is returned or still in the counter.
+
+    Raises:
+        ObjectNotFoundError: it is gone.
+        PermissionDeniedError, NotSupportedError, SourceError.
+    """
+    return flow_of(conntrack_get(name_of(flow.original, flow.zone), zero=True))
 
 
 def get(direction: Direction, *, zone: int | None = None) -> Flow:
