@@ -17,7 +17,9 @@
     ├── CaptureError               a capture file cannot be read                                 exit 1
     ├── OldFileError               a file of another program cannot be imported                  exit 1
     ├── LedgerError                the store refuses, is damaged or of another version           exit 1
-    │   └── DamageError            what it holds cannot be what was committed                    exit 1; audit: 4
+    │   ├── DamageError            what it holds cannot be what was committed                    exit 1; audit: 4
+    │   └── OutdatedError          another process has written about the same thing meanwhile
+    ├── QuotaError                 a quota is there already, or there is none of that name       exit 1
     ├── ExportError                an interval could not be written                              exit 1
     └── LiveError                  the running daemon cannot be asked                            exit 1
         └── NotRunningError        none runs here
@@ -110,6 +112,14 @@ class LedgerError(NetledgerError):
 
 class DamageError(LedgerError):
     """What the store holds cannot be what was committed."""
+
+
+class OutdatedError(LedgerError):
+    """Another process has written about the same thing since it was read; nothing was written."""
+
+
+class QuotaError(NetledgerError):
+    """There is a quota of this name already, or none, or something else has its name in the kernel."""
 
 
 class ExportError(NetledgerError):

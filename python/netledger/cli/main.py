@@ -18,6 +18,7 @@ from netledger.cli.files import files
 from netledger.cli.import_ import import_
 from netledger.cli.maintain import maintain
 from netledger.cli.man import man
+from netledger.cli.quota import quota
 from netledger.cli.read import read
 from netledger.cli.report import report
 from netledger.cli.run import run
@@ -48,6 +49,7 @@ app.command()(maintain)
 app.command()(report)
 app.command()(man)
 app.add_typer(config)
+app.add_typer(quota)
 app.add_typer(service)
 app.add_typer(compat)
 

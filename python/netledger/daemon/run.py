@@ -14,6 +14,7 @@ from netledger.daemon.build import make_exports
 from netledger.daemon.housekeeping import Housekeeping
 from netledger.daemon.meter import RunningMeter
 from netledger.daemon.notify import ServiceManager
+from netledger.daemon.quotas import Quotas
 from netledger.daemon.runtime import RuntimeLock, file_system, is_in_memory
 from netledger.daemon.status_server import StatusServer
 from netledger.daemon.wakeup import Wakeup
@@ -77,6 +78,7 @@ class Daemon:
         self._board = Board(config, clock, self._queue, self._problems)
         self._server = StatusServer(Path(config.runtime), Answers(self._board))
         self._housekeeping = Housekeeping(config, clock, problems=self._problems)
+        self._quotas = Quotas(config, clock, problems=self._problems)
         self._meters: dict[str, RunningMeter] = {}
         self._wanted = dict(config.meters)
         self._not_before_ns: dict[str, int] = {}
@@ -121,6 +123,7 @@ class Daemon:
     def _start(self) -> None:
         for name in self._config.meters:
             self._open(name)
+        self._quotas.open()
         self._has_started = True
         self._manager.ready(self._status())
         _log.info("started", extra={"fields": {"node": self._config.node, "meters": ",".join(self._meters)}})
@@ -173,6 +176,7 @@ class Daemon:
         self._housekeeping.stop()
         failed = sum(not self._close(name, keep_rules=self._keep_rules) for name in list(self._meters))
         kept = self._queue.close()
+        self._quotas.close()
         if kept:
             fields = {"intervals": kept, "hint": f"they are kept in {self._config.runtime} and committed at next start"}
             _log.error("not_committed", extra={"fields": fields})

@@ -103,7 +103,31 @@ INSERT INTO exports_due SELECT 'files', node, meter, seq, NULL FROM exports_due_
 DROP TABLE exports_due_of_one;
 """
 
-MIGRATIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4: Final = """
+CREATE TABLE quota_facts (                      -- what was decided about quotas and what became of them
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    node           TEXT    NOT NULL,
+    quota          TEXT    NOT NULL,
+    kind           TEXT    NOT NULL,
+    happened_at    INTEGER NOT NULL,            -- UTC nanoseconds since 1970
+    told           TEXT    NOT NULL             -- the rest as JSON; counters have 64 bits without a sign
+);
+CREATE INDEX quota_facts_of ON quota_facts (node, quota, id);
+
+CREATE TABLE quota_readings (                   -- what the kernel's object said when it was last written down
+    node           TEXT    NOT NULL,
+    quota          TEXT    NOT NULL,
+    told           TEXT    NOT NULL,
+    PRIMARY KEY (node, quota)
+) WITHOUT ROWID;
+
+CREATE TRIGGER quota_facts_stay BEFORE DELETE ON quota_facts
+    BEGIN SELECT raise(ABORT, 'a fact is never taken out'); END;
+CREATE TRIGGER quota_facts_are_final BEFORE UPDATE ON quota_facts
+    BEGIN SELECT raise(ABORT, 'a fact is never changed'); END;
+"""
+
+MIGRATIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """What each version adds to the one before; never edited after a release."""
 
 

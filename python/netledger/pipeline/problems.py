@@ -30,6 +30,8 @@ class Trouble(StrEnum):
     """The receive buffer was too small for what came."""
     HOUSEKEEPING = "housekeeping_failing"
     """The store is not kept in order."""
+    QUOTA = "quota_not_kept"
+    """A quota cannot be looked after: what it limits may pass."""
     RELOAD = "reload_refused"
     """The configuration was changed, and the changed one is wrong."""
 

@@ -1,0 +1,330 @@
+"""Keeps quotas: looks at the kernel's objects, writes down what became of them, and puts them in order.
+
+Each change of the kernel stands in the ledger first, and can be done again: killed between the two, the next look
+finds the difference and mends it. The one exception is the count of an nfacct object, which is taken and set to 0 in
+one step: that a period is about to end stands in the ledger with what was used so far, so that a count which was taken
+and never written is told as *at least* so much.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final, final
+
+from netledger.errors import NetledgerError, ObjectBusyError, ObjectExistsError, OutdatedError
+from netledger.intervals import SECOND_NS, Clock
+from netledger.ledger.quota_facts import Told
+from netledger.quotas.book import Book
+from netledger.quotas.definition import Kind
+from netledger.quotas.objects import Objects, Seen, wanted_limit
+from netledger.quotas.state import Reading, State, What, count_of, counted, period_told
+from netledger.receipt import ZERO, Count, rfc3339
+
+CHECKPOINT_NS: Final = 60 * SECOND_NS
+"""How often what is used is written down where it has changed: so much is lost by a power cut."""
+
+_log = logging.getLogger(__name__)
+
+
+@final
+class Keeper:
+    """Looks after all quotas of a book. To be used from one thread.
+
+    Args:
+        book: the quotas.
+        objects: the kernel's side of them.
+        clock: tells when a period is over.
+        listen: takes in events that the kernel has sent, by :meth:`event`; asked before a quota is called reached
+            because of its count alone, for an event tells which packet it was.
+    """
+
+    def __init__(
+        self, book: Book, objects: Objects, clock: Clock, *, listen: Callable[[], None] = lambda: None
+    ) -> None:
+        self._listen = listen
+        self._book = book
+        self._objects = objects
+        self._clock = clock
+        self._readings: dict[str, Reading] = {}
+        self._written_ns: dict[str, int] = {}
+        self._failed: dict[str, str] = {}
+        self._late: set[int] = set()
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """The quotas that could not be looked after the last time, and why."""
+        return self._failed
+
+    def next_end_ns(self) -> int | None:
+        """When the first period ends, by the wall clock."""
+        ends = [state.period.end_ns for state in self._book.states.values() if state.period is not None]
+        return min(ends, default=None)
+
+    def look(self, by: str, kinds: Collection[Kind] = tuple(Kind)) -> None:
+        """Looks at the objects of these kinds, and does what is due. Blocks for the disk, and for nft where needed.
+
+        ``by`` says what led to it, for facts: ``look``, ``start`` or ``event``. One quota that cannot be kept holds up
+        no other.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        self._book.refresh()
+        self._objects.look_anew()
+        self._failed = {name: why for name, why in self._failed.items() if name in self._book.states}
+        self._readings = {name: one for name, one in self._readings.items() if name in self._book.states}
+        for name, state in list(self._book.states.items()):
+            if state.definition.kind in kinds:
+                self._guarded(name, by)
+        self._checkpoint(only_due=True)
+
+    def restore(self) -> list[str]:
+        """Makes the objects that are not there, with what was used, and says whose; nothing else is done.
+
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        self._book.refresh()
+        made = []
+        for name, state in list(self._book.states.items()):
+            try:
+                if self._objects.seen(state.definition) is None:
+                    self._make_again(state)
+                    made.append(name)
+            except NetledgerError as error:
+                self._fail(name, error)
+        return made
+
+    def event(self, name: str, count: Count) -> None:
+        """The kernel says that an nfacct object has reached its limit, with what it had counted then."""
+        with suppress(NetledgerError):
+            self._book.refresh()
+        state = self._book.states.get(name)
+        if state is None or state.definition.kind is not Kind.NFACCT:
+            return
+        if state.reached is not None or state.resetting is not None or not state.is_over(state.used(count)):
+            return
+        try:
+            self._reached(state, count, "event")
+        except OutdatedError:
+            return
+        except NetledgerError as error:
+            self._fail(name, error)
+
+    def close(self) -> None:
+        """Writes down what is used.
+
+        Raises:
+            LedgerError: the disk is full, broken or refuses.
+        """
+        self._checkpoint(only_due=False)
+
+    def _guarded(self, name: str, by: str) -> None:
+        try:
+            self._keep(self._book.states[name], by)
+        except OutdatedError:
+            # Who has changed it has done so on purpose; the next look sees what it is now.
+            return
+        except NetledgerError as error:
+            self._fail(name, error)
+        else:
+            if self._failed.pop(name, None) is not None:
+                _log.info("quota_kept_again", extra={"fields": {"quota": name}})
+
+    def _fail(self, name: str, error: NetledgerError) -> None:
+        self._failed[name] = str(error)
+        fields: dict[str, object] = {"quota": name, "error": error}
+        _log.error("quota_not_kept", extra={"fields": fields | ({"hint": error.hint} if error.hint else {})})
+
+    def _keep(self, state: State, by: str) -> None:
+        seen = self._objects.seen(state.definition)
+        if state.resetting is not None:
+            state = self._finish_reset(state, seen)
+            seen = self._objects.seen(state.definition)
+        if seen is None:
+            state, seen = self._make_again(state)
+        elif self._is_set_back(state, seen):
+            state, seen = self._carry_on(state, seen)
+        if state.definition.kind is Kind.NFACCT and (seen.limit, seen.unit) != (
+            state.definition.limit,
+            state.definition.unit,
+        ):
+            seen = self._replace(state, seen)
+        if state.reached is None and state.is_over(state.used(seen.count)):
+            self._listen()
+            state = self._book.states[state.definition.name]
+            if state.reached is None:
+                state = self._reached(state, seen.count, by)
+        if state.period is not None and self._clock.now().wall_ns >= state.period.end_ns:
+            self._reset(state, seen)
+            return
+        if state.definition.kind is Kind.NFT and seen.limit != wanted_limit(state):
+            self._objects.set_limit(state.definition, wanted_limit(state))
+            seen = self._objects.seen(state.definition) or seen
+        elif state.definition.kind is Kind.NFACCT and state.carried != ZERO:
+            state, seen = self._take_in(state, seen)
+        self._remember(state, seen)
+
+    def _last(self, state: State) -> Reading | None:
+        """The newest reading of the quota, from memory or from the ledger."""
+        found = self._readings.get(state.definition.name)
+        return found if found is not None and found.added_id == state.added.id else state.reading
+
+    def _is_set_back(self, state: State, seen: Seen) -> bool:
+        last = self._last(state)
+        if last is None:
+            return False
+        return not seen.count.covers(last.count) or bool(last.identity and last.identity != seen.identity)
+
+    def _make_again(self, state: State) -> tuple[State, Seen]:
+        """The object is not there: after a reboot, or because somebody has deleted it."""
+        last = self._last(state)
+        used = state.carried if last is None else state.used(last.count)
+        told = {"why": "the kernel had no object of this name", **_since(last), **counted(used)}
+        # The reading goes with it: killed here, the object is missing still, and made with the same.
+        reading = self._reading(state, Seen(count=used, limit=None, unit=state.definition.unit))
+        fresh = {"carried": counted(ZERO), "base": counted(ZERO)}
+        state = self._book.write(state.definition.name, What.MADE, {**told, **fresh}, reading=reading)
+        self._readings[state.definition.name] = reading
+        with suppress(ObjectExistsError):  # somebody was quicker; the next look judges what it is
+            self._objects.make(state.definition, used)
+        fields = {"quota": state.definition.name, "used": state.amount(used), **_since(last)}
+        _log.warning("quota_made", extra={"fields": fields})
+        seen = self._objects.seen(state.definition)
+        if seen is None:
+            raise NetledgerError(f"quota {state.definition.name}", "make its object", "it is gone again")
+        return state, seen
+
+    def _carry_on(self, state: State, seen: Seen) -> tuple[State, Seen]:
+        """Somebody has set the object back, or made it anew: what was used until then goes on to count."""
+        last = self._last(state)
+        used = state.carried if last is None else state.used(last.count)
+        told = {"why": "its object was set back or made anew by somebody else", **_since(last), **counted(used)}
+        state = self._book.write(
+            state.definition.name,
+            What.CHANGED,
+            {**told, "carried": counted(used), "base": counted(ZERO)},
+            reading=self._reading(state, seen),
+        )
+        self._readings.pop(state.definition.name, None)
+        fields = {"quota": state.definition.name, "used": state.amount(used), **_since(last)}
+        _log.warning("quota_changed", extra={"fields": fields})
+        return state, seen
+
+    def _take_in(self, state: State, seen: Seen) -> tuple[State, Seen]:
+        """An nfacct object gets what was used before it, as soon as no rule uses it: its count cannot be written."""
+        name = state.definition.name
+        if seen.is_used:
+            if state.added.id not in self._late:
+                self._late.add(state.added.id)
+                hint = "take its rules out and put them in again: in between it is made anew"
+                fields = {"quota": name, "carried": state.amount(state.carried), "hint": hint}
+                _log.warning("quota_late", extra={"fields": fields})
+            return state, seen
+        try:
+            self._objects.delete(state.definition)
+        except ObjectBusyError:
+            return state, seen
+        self._late.discard(state.added.id)
+        self._readings[name] = self._reading(state, seen)
+        return self._make_again(state)
+
+    def _replace(self, state: State, seen: Seen) -> Seen:
+        """The object of this name has no such quota: somebody made one in its place."""
+        try:
+            self._objects.delete(state.definition)
+        except ObjectBusyError as error:
+            hint = "take the rules that use it out; then it is made anew, with what was used"
+            raise NetledgerError(
+                f"quota {state.definition.name}", "keep", "its nfacct object has another limit or none", hint
+            ) from error
+        self._readings[state.definition.name] = self._reading(state, seen)
+        return self._make_again(state)[1]
+
+    def _reached(self, state: State, count: Count, by: str) -> State:
+        used = state.used(count)
+        limit = state.definition.limit
+        told: Told = {
+            **counted(used),
+            "limit": limit,
+            "unit": str(state.definition.unit),
+            "by": by,
+            **period_told(state.period),
+        }
+        reading = replace(self._reading(state, Seen(count=count, limit=None, unit=state.definition.unit)), identity="")
+        state = self._book.write(state.definition.name, What.REACHED, told, reading=reading)
+        fields = {"quota": state.definition.name, "used": state.amount(used), "limit": limit}
+        _log.warning("quota_reached", extra={"fields": {**fields, "unit": state.definition.unit, "by": by}})
+        return state
+
+    def _reset(self, state: State, seen: Seen) -> None:
+        """A period is over."""
+        if state.definition.kind is Kind.NFT:
+            count = self._objects.count_of_all(state.definition)
+            self._readings.pop(state.definition.name, None)
+            # Its count goes on: killed here, nothing was taken, and the next look sets the limit.
+            state = self._write_reset(state, state.used(count), base=count, is_exact=True, identity=seen.identity)
+            self._objects.set_limit(state.definition, wanted_limit(state))
+            return
+        told = {**counted(seen.count), **period_told(state.period)}
+        self._book.write(state.definition.name, What.RESETTING, told, reading=self._reading(state, seen))
+        taken = self._objects.take(state.definition)
+        self._write_reset(state, state.used(taken), base=ZERO, is_exact=True)
+
+    def _finish_reset(self, state: State, seen: Seen | None) -> State:
+        """A process has died between the two steps of a reset: the count was taken, or was not."""
+        if state.resetting is None:
+            return state
+        before = count_of(state.resetting.told)
+        # Where it was taken and nobody wrote it, it was at least so much. Since then it counts for the next period.
+        is_there = seen is not None and seen.count.covers(before)
+        taken = self._objects.take(state.definition) if is_there else before
+        return self._write_reset(state, state.used(taken), base=ZERO, is_exact=False)
+
+    def _write_reset(self, state: State, used: Count, *, base: Count, is_exact: bool, identity: str = "") -> State:
+        now_ns = self._clock.now().wall_ns
+        period = state.definition.period(now_ns)
+        ended = state.period
+        told: Told = {
+            **counted(used),
+            "is_exact": is_exact,
+            "was_reached": state.reached is not None,
+            "ended_start": None if ended is None else ended.start_ns,
+            "ended_end": None if ended is None else ended.end_ns,
+            "base": counted(base),
+            **period_told(period),
+        }
+        reading = Reading(base, now_ns, identity, state.added.id)
+        name = state.definition.name
+        self._readings.pop(name, None)
+        state = self._book.write(name, What.RESET, told, reading=reading)
+        fields = {"quota": name, "used": state.amount(used), "is_exact": is_exact}
+        if ended is not None:
+            fields |= {"late_seconds": max(0, now_ns - ended.end_ns) // SECOND_NS}
+        _log.info("quota_reset", extra={"fields": fields})
+        return state
+
+    def _reading(self, state: State, seen: Seen) -> Reading:
+        return Reading(seen.count, self._clock.now().wall_ns, seen.identity, state.added.id)
+
+    def _remember(self, state: State, seen: Seen) -> None:
+        self._readings[state.definition.name] = self._reading(state, seen)
+
+    def _checkpoint(self, *, only_due: bool) -> None:
+        now_ns = self._clock.now().monotonic_ns
+        due = {}
+        for name, reading in self._readings.items():
+            written = self._book.states[name].reading if name in self._book.states else None
+            if written is not None and (written.count, written.identity) == (reading.count, reading.identity):
+                continue
+            if written is None or not only_due or now_ns >= self._written_ns.get(name, 0) + CHECKPOINT_NS:
+                due[name] = reading
+                self._written_ns[name] = now_ns
+        if due:
+            self._book.note(due)
+
+
+def _since(last: Reading | None) -> dict[str, str]:
+    """Until when what was used is known; what passed between then and the change is not."""
+    return {} if last is None else {"known_until": rfc3339(last.at_ns)}

@@ -1,0 +1,168 @@
+"""The kernel's objects behind quotas: nfacct objects by netlink, nft quota objects by nft."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, final
+
+from netledger import nfacct
+from netledger.errors import ObjectNotFoundError, QuotaError, RulesetError
+from netledger.quotas.definition import LIMIT_MAX, Definition, Kind, Unit
+from netledger.quotas.state import State
+from netledger.receipt import ZERO, Count
+from netledger.sources.nft import Json, Nft
+
+_UNITS: Final = {Unit.BYTES: nfacct.Unit.BYTES, Unit.PACKETS: nfacct.Unit.PACKETS}
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """An object, as it was when the kernel was asked.
+
+    Attributes:
+        count: what it has counted. Of an nft quota no packets, and never more bytes than its limit.
+        limit: its own, or None where it has none.
+        unit: of the limit.
+        identity: another one for an object that was made anew; empty where the kernel gives none.
+        is_used: whether a rule uses it, or None where the kernel does not tell.
+    """
+
+    count: Count
+    limit: int | None
+    unit: Unit
+    identity: str = ""
+    is_used: bool | None = None
+
+
+@final
+class Objects:
+    """Looks at objects and changes them, in the network namespace of the calling thread; keeps nothing but one list.
+
+    All need CAP_NET_ADMIN. Each call raises what :mod:`netledger.nfacct` and :class:`netledger.sources.nft.Nft` do.
+
+    Args:
+        nft: the program.
+    """
+
+    def __init__(self, nft: Nft | None = None) -> None:
+        self._nft = nft or Nft()
+        self._listed: Mapping[tuple[str, str, str], Seen] | None = None
+
+    def look_anew(self) -> None:
+        """Forgets the list of nft's quotas; the next question reads it again."""
+        self._listed = None
+
+    def seen(self, one: Definition) -> Seen | None:
+        """The object of a quota; None where there is none."""
+        if one.kind is Kind.NFT:
+            if self._listed is None:
+                self._listed = {
+                    (str(quota.get("family")), str(quota.get("table")), str(quota.get("name"))): _of_nft(quota)
+                    for quota in self._nft.quotas()
+                }
+            return self._listed.get((one.family, one.table, one.name))
+        try:
+            return of_nfacct(nfacct.get(one.name))
+        except ObjectNotFoundError:
+            return None
+
+    def make(self, one: Definition, used: Count) -> None:
+        """Makes the object, with what was used. An nft table is made where there is none.
+
+        Raises:
+            ObjectExistsError: of nfacct: it is there.
+        """
+        if one.kind is Kind.NFACCT:
+            quota = nfacct.Quota(one.limit, _UNITS[one.unit])
+            nfacct.add(one.name, quota=quota, packets=used.packets, octets=used.bytes)
+            return
+        quota_object = _quota(one, limit=one.limit, used=used.bytes)
+        try:
+            # Alone first: to add a table that is there and has flags would take them away.
+            self._apply([quota_object])
+        except RulesetError:
+            self._apply([{"add": {"table": {"family": one.family, "name": one.table}}}, quota_object])
+
+    def delete(self, one: Definition) -> None:
+        """Deletes the object. What is gone already is no error.
+
+        Raises:
+            ObjectBusyError: of nfacct: a rule uses it.
+            RulesetError: of nft: a rule uses it, or nft refuses.
+        """
+        if one.kind is Kind.NFACCT:
+            with suppress(ObjectNotFoundError):
+                nfacct.delete(one.name)
+            return
+        self.look_anew()
+        if self.seen(one) is not None:
+            name: Json = {"family": one.family, "table": one.table, "name": one.name}
+            self._apply([{"delete": {"quota": name}}])
+
+    def take(self, one: Definition) -> Count:
+        """Takes the count of an nfacct object and leaves 0: each packet is in what is taken, or still in the object.
+
+        Raises:
+            ObjectNotFoundError: it is gone.
+        """
+        taken = nfacct.reset(one.name)
+        return Count(taken.packets, taken.bytes)
+
+    def count_of_all(self, one: Definition) -> Count:
+        """What an nft object has really counted, also beyond its limit; leaves it without one.
+
+        To be followed by :meth:`set_limit`. Nothing is refused in between.
+
+        Raises:
+            QuotaError: the object is gone.
+        """
+        self.set_limit(one, LIMIT_MAX)
+        seen = self.seen(one)
+        if seen is None:
+            raise QuotaError(f"quota {one.name}", "take the count", "its nft object was deleted meanwhile")
+        return seen.count
+
+    def set_limit(self, one: Definition, limit: int) -> None:
+        """Gives an nft object another limit. What it has counted stays; its event can come again."""
+        self._apply([_quota(one, limit=limit, used=0)])
+
+    def _apply(self, commands: list[Json]) -> None:
+        self.look_anew()
+        self._nft.apply(commands)
+
+
+def wanted_limit(state: State) -> int:
+    """The limit that the kernel's object must have, so that it refuses from the agreed one on."""
+    one = state.definition
+    if one.kind is Kind.NFACCT:
+        return one.limit
+    # Its own count goes on for ever, and what earlier objects have counted is used as well.
+    return min(LIMIT_MAX, state.base.bytes + max(0, one.limit - state.carried.bytes))
+
+
+def of_nfacct(found: nfacct.Counter) -> Seen:
+    """An nfacct object."""
+    quota = found.quota
+    return Seen(
+        count=Count(found.packets, found.bytes),
+        limit=None if quota is None else quota.limit,
+        unit=Unit.PACKETS if quota is not None and quota.unit is nfacct.Unit.PACKETS else Unit.BYTES,
+        is_used=found.references > 1,
+    )
+
+
+def _of_nft(found: dict[str, Json]) -> Seen:
+    used, limit = found.get("used"), found.get("bytes")
+    return Seen(
+        count=Count(0, used) if isinstance(used, int) else ZERO,
+        limit=limit if isinstance(limit, int) and found.get("inv") is True else None,
+        unit=Unit.BYTES,
+        identity=str(found.get("handle")),
+    )
+
+
+def _quota(one: Definition, *, limit: int, used: int) -> Json:
+    # inv: "over", not "until".
+    told: Json = {"family": one.family, "table": one.table, "name": one.name, "bytes": limit, "used": used, "inv": True}
+    return {"add": {"quota": told}}
