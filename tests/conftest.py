@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -14,8 +15,11 @@ from tests.requirements import missing_kernel, missing_loop, missing_peers, requ
 
 Golden = Callable[[Path, bytes], None]
 
-# Programs for the administrator lie in sbin, which is not in everybody's PATH.
-os.environ["PATH"] = f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin:/sbin"
+# Programs for the administrator lie in sbin, which is not in everybody's PATH. And netledger brings programs with the
+# names of old ones; where its environment is active, they must not be taken for the old ones.
+_OURS = str(Path(sys.executable).parent)
+_PLACES = [place for place in os.environ["PATH"].split(":") if place != _OURS]
+os.environ["PATH"] = ":".join([*_PLACES, "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -59,6 +59,13 @@ def test_a_report_does_not_load_what_counts_and_what_writes(store: Path) -> None
     assert "netledger.ledger.maintain" not in loaded
 
 
+def test_an_old_command_loads_little_more_than_what_it_asks_the_kernel_with() -> None:
+    code = "import sys, netledger.compat.nfacct.main; print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    loaded = set(done.stdout.replace("'", "").strip("[]\n").split(", "))
+    assert loaded & (_HEAVY | {"typer", "subprocess", "socket", "pathlib"}) == {"netledger._core"}
+
+
 def test_pydantic_takes_no_plug_ins() -> None:
     # It would read about every package that is installed, and let any of them change what a configuration means.
     argv = [sys.executable, "-c", "import netledger.cli, pydantic.plugin._loader as x; print(list(x.get_plugins()))"]

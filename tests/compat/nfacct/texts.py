@@ -20,7 +20,9 @@ ACCEPTED_BY_BOTH = (
     "{ pkts = 18446744073709551616, bytes = 99999999999999999999 } = max;\n", "{ pkts = -1, bytes = -5 } = max;\n",
     "{pkts=5,bytes=7}=tight;\n", "{  pkts =\t5,   bytes = +7  }  =   wide;\n", "{ pkts = 1, bytes = 2 } =name ;\n",
     "{ pkts = 1, bytes = 2 } = crlf;\r\n", "{ pkts = 1, bytes = 2 } = web; # customers\n",
-    "{ pkts = 1, bytes = 2 } = web;junk", "{ pkts = 1, bytes = 2 } = a;\0junk\n", "{ pkts = 1, bytes = 2 } = ümläut;\n",
+    "{ pkts = 1, bytes = 2 } = web;junk", "{ pkts = 1, bytes = 2 } = semi;colon;\n",
+    "{ pkts = 1, bytes = 2 } = a;{ pkts = 1, bytes = 2 } = b;\n",
+    "{ pkts = 1, bytes = 2 } = a;\0junk\n", "{ pkts = 1, bytes = 2 } = ümläut;\n",
 )  # fmt: skip
 
 REFUSED_BY_BOTH = (
@@ -49,7 +51,8 @@ DIFFERENT = {
         listed(b"q", over="no").decode(), listed(b"q", over="yes").decode(),
     ),
     "restore-name": (
-        "{ pkts = 1, bytes = 2 } = name with space;\n", "{ pkts = 1, bytes = 2 } = semi;colon;\n",
+        "{ pkts = 1, bytes = 2 } = name with space;\n",
+        "{ pkts = 000000000001, bytes = 000000000002 } = semi;colon;\n",
         "{ pkts = 1, bytes = 2 } = my-quota-obj;\n", "{ pkts = 1, bytes = 2 } = name with space; # a remark\n",
     ),
     "long-name": (f"{{ pkts = 1, bytes = 2 }} = {'z' * 32};\n", f"{{ pkts = 1, bytes = 2 }} = {'z' * 99};\n"),

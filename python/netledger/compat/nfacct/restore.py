@@ -1,8 +1,9 @@
 """Lines of ``list``, read back.
 
-A line as ``list`` writes it, with its twenty digits, is read to the byte: a name is all that stands between ``} = ``
-and the last semicolon, with blanks, semicolons and ends of line in it. What people write is read as the old program
-reads it (any digits, any blanks), but for names: they are not cut at a blank.
+A line as ``list`` writes it, with its twenty digits (twelve in its youth), is read to the byte: a name is all that
+stands between ``} = `` and the last semicolon, with blanks, semicolons and ends of line in it. What people write is
+read as the old program reads it (any digits, any blanks, no semicolon in a name), but for blanks in names, which do not
+cut them.
 """
 
 import re
@@ -20,7 +21,8 @@ _LINE_BYTES_MAX: Final = 4096
 _UNITS: Final = {b"byte": Unit.BYTES, b"packet": Unit.PACKETS}
 
 _EXACT: Final = re.compile(
-    rb"\{ pkts = (\d{20}), bytes = (\d{20})(?:, quota = (\d{20}), mode = (byte|packet), overquota = (?:yes|no))? \} = "
+    rb"\{ pkts = (\d{12,20}), bytes = (\d{12,20})"
+    rb"(?:, quota = (\d{12,20}), mode = (byte|packet), overquota = (?:yes|no))? \} = "
 )
 # C's sscanf: a blank in its pattern is any number of blanks, also none.
 _NUMBER: Final = rb"[ \t\n\v\f\r]*([+-]?[0-9]+)"
@@ -67,16 +69,16 @@ def _whole(text: bytes, source: BinaryIO) -> bytes:
 
 def _line(text: bytes, *, is_strict: bool) -> Line:
     text = text.partition(b"\0")[0]
-    stripped = text.rstrip(_BLANKS)
-    # A remark may stand behind the semicolon; then the name ends at the first one, as it always did.
-    body, end, _ = (stripped[:-1], b";", b"") if stripped.endswith(b";") else text.partition(b";")
-    if not end:
+    if b";" not in text:
         raise RefusalError(message(b"invalid line"))
-    head = _EXACT.match(body)
-    name = body[head.end() :] if head else b""
-    if head is None:
-        head = _LOOSE.match(body)
-        name = body[head.end() :].strip(_BLANKS) if head else b""
+    # Up to the first semicolon, unless it is a line of `list` and ends in one: a remark may stand behind it.
+    body = text.partition(b";")[0]
+    head = _EXACT.match(text)
+    if head is not None:
+        stripped = text.rstrip(_BLANKS)
+        name = (stripped[:-1] if stripped.endswith(b";") else body)[head.end() :]
+    elif (head := _LOOSE.match(body)) is not None:
+        name = body[head.end() :].strip(_BLANKS)
     if head is None or not name:
         raise RefusalError(message(b"error reading input"))
     packets, octets, limit = (number(digits) if digits else None for digits in head.group(1, 2, 3))
