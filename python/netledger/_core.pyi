@@ -18,6 +18,7 @@ from netledger._core_conntrack import (
     conntrack_get,
     conntrack_statistics,
 )
+from netledger._core_flows import ConntrackMeter, FlowsCut, FlowsFound, FlowsOpened
 from netledger._core_nfacct import (
     NfacctEvents,
     nfacct_add,
@@ -33,6 +34,10 @@ __all__ = [
     "Batch",
     "ConntrackDump",
     "ConntrackEvents",
+    "ConntrackMeter",
+    "FlowsCut",
+    "FlowsFound",
+    "FlowsOpened",
     "Generation",
     "Glance",
     "KeySpec",

@@ -170,8 +170,9 @@ impl Key {
 }
 
 /// The side of the books that a posting goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Side {
+    #[default]
     Sent,
     Received,
 }
@@ -199,7 +200,7 @@ impl Sides {
 }
 
 /// One packet, added to one side of one row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Posting {
     pub key: Key,
     pub bytes: u64,

@@ -6,6 +6,8 @@ pub mod batch;
 pub mod conntrack;
 pub mod error;
 pub mod flow;
+pub mod flow_meter;
+pub mod flows;
 pub mod live;
 pub mod meter;
 pub mod netlink;

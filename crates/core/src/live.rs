@@ -107,24 +107,38 @@ pub fn snapshot(
     let totals = Glance::of(tables).totals;
     let (rows, labels) = merged(tables);
     let rows_max = rows.rows_max;
-    let (mut count, mut sums, mut other) = (0, Sums::default(), Sums::default());
-    let used = rows.filter(|(_, one)| one.sent_packets != 0 || one.received_packets != 0).inspect(|(key, one)| {
-        count += 1;
-        sums.merge(one);
-        if key.is_other() {
-            other.merge(one);
-        }
-    });
     let names = Names { interfaces, labels: &labels };
-    let made = match top {
-        None => batch(used, rows_max, spec, &names, None)?,
-        Some((limit, order)) => {
-            let greatest = greatest(used, limit, order);
-            let length = greatest.len();
-            batch(greatest.into_iter(), length, spec, &names, None)?
-        }
-    };
-    Ok(Snapshot { batch: made, rows: count, sums, other, totals })
+    Snapshot::of(rows, rows_max, spec, &names, top, totals)
+}
+
+impl Snapshot {
+    /// Of rows that may not have a packet yet, `rows_max` of them at most.
+    pub(crate) fn of(
+        rows: impl Iterator<Item = (Key, Sums)>,
+        rows_max: usize,
+        spec: &KeySpec,
+        names: &Names<'_>,
+        top: Option<(usize, Order)>,
+        totals: GroupState,
+    ) -> Result<Self, Error> {
+        let (mut count, mut sums, mut other) = (0, Sums::default(), Sums::default());
+        let used = rows.filter(|(_, one)| one.sent_packets != 0 || one.received_packets != 0).inspect(|(key, one)| {
+            count += 1;
+            sums.merge(one);
+            if key.is_other() {
+                other.merge(one);
+            }
+        });
+        let made = match top {
+            None => batch(used, rows_max, spec, names, None)?,
+            Some((limit, order)) => {
+                let greatest = greatest(used, limit, order);
+                let length = greatest.len();
+                batch(greatest.into_iter(), length, spec, names, None)?
+            }
+        };
+        Ok(Self { batch: made, rows: count, sums, other, totals })
+    }
 }
 
 /// The greatest `limit` rows, in order; of equal ones those that came first.

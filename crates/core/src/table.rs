@@ -6,9 +6,10 @@
 //! A posting is two additions and then one store that says it is done. After a crash at most one posting is torn, and the
 //! sums of all rows tell which of its two additions had happened (`journal`).
 
+pub mod closed;
 pub mod file;
 pub mod header;
-mod index;
+pub(crate) mod index;
 pub mod journal;
 pub mod live;
 #[cfg(test)]
@@ -127,17 +128,39 @@ impl Table {
 
     /// Adds postings to their rows, in order.
     pub fn apply(&mut self, postings: &[Posting]) {
+        self.apply_flights(postings, |_| 1);
+    }
+
+    /// Adds postings that stand for so many packets each, in order.
+    pub fn apply_counted(&mut self, postings: &[(Posting, u64)]) {
+        let mut flight = [Posting::default(); FLIGHT];
+        for chunk in postings.chunks(FLIGHT) {
+            for (to, (posting, _)) in flight.iter_mut().zip(chunk) {
+                *to = *posting;
+            }
+            let taken = flight.get(..chunk.len()).unwrap_or_default();
+            self.apply_flights(taken, |at| chunk.get(at).map_or(0, |&(_, packets)| packets));
+        }
+    }
+
+    #[inline]
+    fn apply_flights(&mut self, postings: &[Posting], packets: impl Fn(usize) -> u64) {
         for flight in postings.chunks(FLIGHT) {
             if self.shape.key_words == WIDE_WORDS {
-                self.apply_flight::<WIDE_WORDS, WIDE_STRIDE>(flight);
+                self.apply_flight::<WIDE_WORDS, WIDE_STRIDE>(flight, &packets);
             } else {
-                self.apply_flight::<NARROW_WORDS, NARROW_STRIDE>(flight);
+                self.apply_flight::<NARROW_WORDS, NARROW_STRIDE>(flight, &packets);
             }
         }
     }
 
     /// Looks up many rows at once: a cache miss of one is waited for while the others are asked for.
-    fn apply_flight<const KEY: usize, const STRIDE: usize>(&mut self, flight: &[Posting]) {
+    #[inline]
+    fn apply_flight<const KEY: usize, const STRIDE: usize>(
+        &mut self,
+        flight: &[Posting],
+        packets: impl Fn(usize) -> u64,
+    ) {
         let mut tags = [0; FLIGHT];
         let mut candidates = [NONE; FLIGHT];
         for (posting, tag) in flight.iter().zip(&mut tags) {
@@ -149,13 +172,15 @@ impl Table {
             *candidate = self.index.first(*tag);
             prefetch(rows, *candidate as usize);
         }
-        for (posting, (&tag, &candidate)) in flight.iter().zip(tags.iter().zip(&candidates)) {
+        for (at, (posting, (&tag, &candidate))) in flight.iter().zip(tags.iter().zip(&candidates)).enumerate() {
             let (rows, _) = self.rows.words().as_chunks::<STRIDE>();
             match rows.get(candidate as usize) {
-                Some(row) if is_at::<KEY>(row, &posting.key) => add_to::<KEY>(row, posting.side, 1, posting.bytes),
+                Some(row) if is_at::<KEY>(row, &posting.key) => {
+                    add_to::<KEY>(row, posting.side, packets(at), posting.bytes);
+                }
                 _ => {
                     let row = self.find_or_append(&posting.key, tag);
-                    self.add(row, posting.side, 1, posting.bytes);
+                    self.add(row, posting.side, packets(at), posting.bytes);
                 }
             }
             self.applied = self.applied.wrapping_add(1);

@@ -8,7 +8,7 @@ use netledger_core::batch::{Names, batch};
 use netledger_core::error::{Error, Kind};
 use netledger_core::flow::Sums;
 use netledger_core::packet::Unreadable;
-use netledger_core::sources::nflog::generation::Closed;
+use netledger_core::table::closed::Closed;
 use netledger_core::table::header::GroupState;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;

@@ -5,6 +5,7 @@
 mod batch;
 mod capabilities;
 mod conntrack;
+mod conntrack_meter;
 mod errors;
 mod generation;
 mod key;
@@ -27,6 +28,8 @@ mod _core {
         ConntrackDump, ConntrackEvents, conntrack_count, conntrack_delete, conntrack_expectations, conntrack_flush,
         conntrack_get, conntrack_statistics,
     };
+    #[pymodule_export]
+    use crate::conntrack_meter::{ConntrackMeter, FlowsCut, FlowsFound, FlowsOpened};
     #[pymodule_export]
     use crate::generation::{Generation, Totals, recover};
     #[pymodule_export]

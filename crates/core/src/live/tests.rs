@@ -12,7 +12,7 @@ use arrow_array::types::UInt64Type;
 
 use super::*;
 use crate::flow::{Account, Address, Fields, Posting, Side, Sides};
-use crate::sources::nflog::generation::Closed;
+use crate::table::closed::Closed;
 use crate::table::file::TableFile;
 use crate::table::header::GroupSpec;
 

@@ -1,5 +1,6 @@
 //! One mechanism each; they never import each other.
 
+pub mod conntrack;
 pub mod ctnetlink;
 pub mod nfacct;
 pub mod nflog;

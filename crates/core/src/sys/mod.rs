@@ -2,6 +2,7 @@
 
 pub mod capabilities;
 pub mod clock;
+pub mod datagrams;
 pub mod mapping;
 pub mod netlink_socket;
 pub mod poll;

@@ -117,6 +117,42 @@ impl Index {
         }
     }
 
+    /// Forgets a row. Those behind it move up, so that none is behind a gap.
+    pub(crate) fn remove(&mut self, tag: Tag, row: u32) {
+        let slots = self.slots.words();
+        let mask = slots.len().wrapping_sub(1);
+        let load = |place: usize| slots.get(place).map_or(0, |slot| slot.load(Relaxed));
+        let wanted = u64::from(tag) << 32 | (u64::from(row) + 1);
+        let mut gap = self.place(tag);
+        while load(gap) != wanted {
+            if load(gap) == 0 {
+                return;
+            }
+            gap = (gap + 1) & mask;
+        }
+        let mut place = (gap + 1) & mask;
+        loop {
+            let slot = load(place);
+            #[allow(clippy::cast_possible_truncation, reason = "the upper half of a slot")]
+            let home = self.place((slot >> 32) as Tag);
+            if slot == 0 {
+                break;
+            }
+            // It may stand in the gap if that is not in front of where it belongs.
+            if place.wrapping_sub(home) & mask >= place.wrapping_sub(gap) & mask {
+                if let Some(target) = slots.get(gap) {
+                    target.store(slot, Relaxed);
+                }
+                gap = place;
+            }
+            place = (place + 1) & mask;
+        }
+        if let Some(last) = slots.get(gap) {
+            last.store(0, Relaxed);
+        }
+        self.used -= 1;
+    }
+
     fn grow(&mut self) -> bool {
         let Ok(larger) = slots(self.bits + 1) else { return false };
         self.bits += 1;

@@ -13,7 +13,7 @@ use super::header::{GroupSpec, GroupState, Header};
 use super::*;
 use crate::flow::{Address, Fields, Sides};
 use crate::sources::nflog::Reader;
-use crate::sources::nflog::generation::Closed;
+use crate::table::closed::Closed;
 
 fn key(host: u32) -> Key {
     let [a, b, c, d] = host.to_be_bytes();

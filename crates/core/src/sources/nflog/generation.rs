@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind};
-use crate::flow::{Posting, Sums};
+use crate::flow::Posting;
 use crate::netlink::ConfigAttribute;
 use crate::posting::KeySpec;
 use crate::sys::clock::boottime_ns;
 use crate::sys::netlink_socket::Received;
 use crate::sys::poll::wait;
+use crate::table::closed::Closed;
 use crate::table::file::{GATHER_BYTES, TableFile};
 use crate::table::header::{GroupSpec, GroupState, Header, Word};
 use crate::table::journal;
@@ -215,27 +216,7 @@ impl Generation {
     }
 }
 
-/// A generation that does not change any more.
-#[derive(Debug)]
-pub struct Closed {
-    pub file: TableFile,
-    pub totals: GroupState,
-    /// Found after a crash, and finished from its journal.
-    pub recovered: bool,
-    pub other: Sums,
-    /// When the last datagram came, by `CLOCK_BOOTTIME` in nanoseconds; 0: none did.
-    pub last_received_ns: u64,
-}
-
 impl Closed {
-    /// Reads all rows: not a thing for the thread that receives.
-    #[must_use]
-    pub fn new(mut file: TableFile, recovered: bool) -> Self {
-        file.table.freeze();
-        let last_received_ns = file.header().get(Word::LastReceived);
-        Self { totals: file.totals(), other: file.table.other(), file, recovered, last_received_ns }
-    }
-
     /// Opens the table file of a dead process and finishes what it had received.
     ///
     /// # Errors

@@ -1,0 +1,398 @@
+//! Conntrack's flows: what the kernel has counted for each, and how much of that is booked.
+//!
+//! Between two cuts nothing is posted: a dump and the events at a flow's end only say what its counters are now, and saying
+//! it twice changes nothing. A cut posts the differences to what was booked before ([`fold`]). Everything lies in a file
+//! mapping ([`file`]), so that after a crash the next dump is all that is needed to go on.
+
+mod entry;
+mod file;
+pub mod fold;
+mod header;
+mod identity;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use crate::error::Error;
+use crate::sys::mapping::{Mapping, prefetch};
+use crate::table::index::{Index, NONE, Tag};
+
+pub use entry::Counters;
+pub use file::Found;
+pub use header::{Facts, NAMED_MAX, Named, Phase};
+pub use identity::{Identity, Sighting};
+
+use entry::{Entry, State};
+use file::FlowFile;
+pub(crate) use file::Mapped;
+use header::{SEEDS, Word};
+
+/// Flows whose look-ups are in flight together.
+const FLIGHT: usize = 32;
+/// Ends that are remembered beyond their cut, 8 bytes each.
+const RECENT: usize = 1 << 17;
+
+/// What a sighting comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A dump: the flow is there.
+    Dump,
+    /// A DESTROY event: the flow has ended with these counters.
+    End,
+    /// The kernel could not deliver its DESTROY event yet: it has ended, and its event will come.
+    Dying,
+}
+
+/// Flows by their identity. One thread writes.
+#[derive(Debug)]
+pub struct FlowTable {
+    file: FlowFile,
+    index: Index,
+    /// Entries that were flows and are nobody's now.
+    free: Vec<u32>,
+    count: usize,
+    sweep: u32,
+    /// Until the first dump is done, what is not known is older than us.
+    opening: bool,
+    recent: Mapping,
+    now: Facts,
+    moved: (u64, u64),
+    /// What this process has booked.
+    booked: (u64, u64),
+    live: u64,
+    baseline: Baseline,
+}
+
+/// What was there before us, and is not booked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Baseline {
+    pub flows: u64,
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the upper half of a hash")]
+fn tag(hash: u64) -> Tag {
+    (hash >> 32) as Tag
+}
+
+impl FlowTable {
+    /// Makes a new table at `path`; the flows of its first dump are its baseline.
+    ///
+    /// # Errors
+    /// The path exists or cannot be made; there is no space or memory.
+    pub fn create(path: &Path, flows_max: usize) -> Result<Self, Error> {
+        let mut table = Self::with(FlowFile::create(path, flows_max)?)?;
+        table.opening = true;
+        Ok(table)
+    }
+
+    /// Opens the table of a process that ended. What it had begun to write is completed; a cut that it had begun to fold
+    /// is left to [`Self::fold_into`].
+    ///
+    /// # Errors
+    /// No flow table, damaged, or in use.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = FlowFile::open(path)?;
+        if let Some((number, base, current)) = file.mapped.header().noted_reset()
+            && let Some(entry) = file.mapped.entry(number)
+        {
+            entry.set_counters(base, current);
+        }
+        file.mapped.header().forget_reset();
+        let mut table = Self::with(file)?;
+        if table.phase() == Phase::Advancing {
+            table.advance();
+        }
+        Ok(table)
+    }
+
+    fn with(file: FlowFile) -> Result<Self, Error> {
+        let header = file.mapped.header();
+        let count = usize::try_from(header.get(Word::Entries)).unwrap_or(0);
+        let recent = Mapping::anonymous(RECENT * size_of::<u64>())
+            .map_err(|e| Error::io("flow table", "map memory for recent ends", &e))?;
+        let mut table = Self {
+            index: Index::new(count)?,
+            free: Vec::new(),
+            count,
+            sweep: u32::try_from(header.get(Word::Sweep)).unwrap_or(0),
+            opening: false,
+            recent,
+            now: header.now(),
+            moved: (0, 0),
+            booked: (0, 0),
+            live: 0,
+            baseline: Baseline::default(),
+            file,
+        };
+        for (number, entry) in table.file.mapped.used() {
+            if entry.state() == State::Free {
+                table.free.push(number);
+                continue;
+            }
+            if !table.index.make_room() {
+                return Err(Error::new(crate::error::Kind::Table, "flow table", "open", "no memory for its index"));
+            }
+            table.index.insert(tag(entry.hash()), number);
+            table.live += u64::from(entry.state() == State::Live);
+            let [packets, bytes, reply_packets, reply_bytes] = entry.moved();
+            table.moved.0 = table.moved.0.wrapping_add(packets).wrapping_add(reply_packets);
+            table.moved.1 = table.moved.1.wrapping_add(bytes).wrapping_add(reply_bytes);
+        }
+        // The lowest numbers are used first.
+        table.free.reverse();
+        table.publish();
+        Ok(table)
+    }
+
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.file.mapped.header().phase()
+    }
+
+    #[must_use]
+    pub fn found(&self) -> Found {
+        self.file.found()
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// What identities are hashed with.
+    #[must_use]
+    pub fn seeds(&self) -> [u64; SEEDS] {
+        self.file.mapped.header().seeds()
+    }
+
+    /// Of the last cut that was begun; 0: none.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.file.mapped.header().seq()
+    }
+
+    #[must_use]
+    pub fn baseline(&self) -> Baseline {
+        self.baseline
+    }
+
+    /// Flows that have not ended, as far as is known.
+    #[must_use]
+    pub fn live(&self) -> u64 {
+        self.live
+    }
+
+    /// What happened since the last cut; the caller adds what it alone sees.
+    pub fn facts(&mut self) -> &mut Facts {
+        &mut self.now
+    }
+
+    /// A dump begins: who is not in it has ended.
+    pub fn begin_sweep(&mut self) {
+        self.sweep = self.sweep.wrapping_add(1);
+        self.file.mapped.header().set(Word::Sweep, u64::from(self.sweep));
+    }
+
+    /// The first dump is done: who is not known from now on is new.
+    ///
+    /// Of a table that was taken over, returns how many flows have ended while nobody listened. They leave with the next
+    /// cut.
+    pub fn end_opening(&mut self) -> u64 {
+        self.opening = false;
+        self.file.mapped.header().set_phase(Phase::Open, self.sweep);
+        let is_gone = |entry: &Entry<'_>| entry.state() == State::Live && entry.sweep() != self.sweep;
+        let gone = self.file.mapped.used().filter(|(_, entry)| is_gone(entry)).count();
+        gone as u64
+    }
+
+    /// Takes over what messages say. Look-ups of many flows are in flight at once.
+    pub fn see(&mut self, sightings: &[Sighting], origin: Origin) {
+        let mut candidates = [NONE; FLIGHT];
+        for flight in sightings.chunks(FLIGHT) {
+            for sighting in flight {
+                self.index.prefetch(tag(sighting.hash));
+            }
+            let entries = self.file.mapped.all();
+            for (sighting, candidate) in flight.iter().zip(&mut candidates) {
+                *candidate = self.index.first(tag(sighting.hash));
+                if let Some(words) = entries.get(*candidate as usize) {
+                    prefetch(words, 0);
+                    prefetch(words, 8);
+                }
+            }
+            for (sighting, &candidate) in flight.iter().zip(&candidates) {
+                self.take(sighting, candidate, origin);
+            }
+        }
+        self.publish();
+    }
+
+    #[inline]
+    fn take(&mut self, sighting: &Sighting, candidate: u32, origin: Origin) {
+        let number = match self.file.mapped.entry(candidate) {
+            Some(entry) if entry.is(sighting) => candidate,
+            _ => self.find(sighting),
+        };
+        let Some(entry) = self.file.mapped.entry(number) else {
+            self.unknown(sighting, origin);
+            return;
+        };
+        match (entry.state(), origin) {
+            (State::Dead, Origin::End) => self.ended_again(number, sighting),
+            (State::Dead, _) => self.shown_after_its_end(number, sighting),
+            (_, Origin::End) => {
+                self.update(number, sighting, State::Dead);
+                self.live = self.live.saturating_sub(1);
+            }
+            (_, Origin::Dump | Origin::Dying) => {
+                self.update(number, sighting, State::Live);
+                if let Some(entry) = self.file.mapped.entry(number) {
+                    entry.set_sweep(self.sweep);
+                }
+            }
+        }
+    }
+
+    fn find(&self, sighting: &Sighting) -> u32 {
+        let entries = self.file.mapped.all();
+        let is_it = |number: u32| entries.get(number as usize).is_some_and(|words| Entry(words).is(sighting));
+        self.index.find(tag(sighting.hash), is_it)
+    }
+
+    fn update(&mut self, number: u32, sighting: &Sighting, state: State) {
+        let Some(entry) = self.file.mapped.entry(number) else { return };
+        let before = entry.current();
+        if before.iter().zip(&sighting.counters).any(|(before, now)| now < before) {
+            self.zeroed(number, sighting, state);
+            return;
+        }
+        entry.update(sighting, state);
+        let [p0, b0, p1, b1] = before;
+        let [packets, bytes, reply_packets, reply_bytes] = sighting.counters;
+        self.moved.0 = self.moved.0.wrapping_add((packets - p0).wrapping_add(reply_packets - p1));
+        self.moved.1 = self.moved.1.wrapping_add((bytes - b0).wrapping_add(reply_bytes - b1));
+    }
+
+    /// Somebody has set the counters to zero: what was there before is still to be booked, and what is there now as well.
+    #[cold]
+    fn zeroed(&mut self, number: u32, sighting: &Sighting, state: State) {
+        let mapped = self.file.mapped.clone();
+        let Some(entry) = mapped.entry(number) else { return };
+        let (mut base, before) = (entry.base(), entry.current());
+        for (base, before) in base.iter_mut().zip(before) {
+            *base = base.wrapping_sub(before);
+        }
+        mapped.header().note_reset(number, base, sighting.counters);
+        entry.set_counters(base, sighting.counters);
+        mapped.header().forget_reset();
+        entry.update(sighting, state);
+        self.now.resets += 1;
+        self.add_moved(sighting.counters);
+    }
+
+    fn add_moved(&mut self, [packets, bytes, reply_packets, reply_bytes]: Counters) {
+        self.moved.0 = self.moved.0.wrapping_add(packets).wrapping_add(reply_packets);
+        self.moved.1 = self.moved.1.wrapping_add(bytes).wrapping_add(reply_bytes);
+    }
+
+    /// A second DESTROY of the same flow: the kernel repeats it to all listeners when one of them had no room. Without a
+    /// start another flow may have had the same ends and id.
+    #[cold]
+    fn ended_again(&mut self, number: u32, sighting: &Sighting) {
+        let Some(entry) = self.file.mapped.entry(number) else { return };
+        if sighting.has_start || entry.current() == sighting.counters {
+            self.now.duplicates += 1;
+        } else {
+            self.append(sighting, [0; 4], State::Dead);
+        }
+    }
+
+    /// The kernel sends DESTROY just before it takes the flow out of its table, so that a dump may still show it. Without
+    /// a start it may be another flow, which the next cut's dump will tell.
+    #[cold]
+    fn shown_after_its_end(&mut self, number: u32, sighting: &Sighting) {
+        let Some(entry) = self.file.mapped.entry(number) else { return };
+        let is_more = entry.current().iter().zip(&sighting.counters).all(|(before, now)| now >= before);
+        if sighting.has_start && is_more {
+            self.update(number, sighting, State::Dead);
+        }
+    }
+
+    fn unknown(&mut self, sighting: &Sighting, origin: Origin) {
+        if self.opening {
+            self.baseline.flows += 1;
+            let [packets, bytes, reply_packets, reply_bytes] = sighting.counters;
+            self.baseline.packets = self.baseline.packets.saturating_add(packets).saturating_add(reply_packets);
+            self.baseline.bytes = self.baseline.bytes.saturating_add(bytes).saturating_add(reply_bytes);
+            let state = if origin == Origin::End { State::Dead } else { State::Live };
+            self.append(sighting, sighting.counters, state);
+        } else if origin != Origin::Dump && self.has_ended_recently(sighting) {
+            self.now.duplicates += 1;
+        } else {
+            self.now.new_flows += 1;
+            let state = if origin == Origin::End { State::Dead } else { State::Live };
+            if self.append(sighting, [0; 4], state) {
+                self.add_moved(sighting.counters);
+            }
+        }
+    }
+
+    fn append(&mut self, sighting: &Sighting, base: Counters, state: State) -> bool {
+        let number = match self.free.pop() {
+            Some(number) => number,
+            None if self.file.has_room(self.count) => u32::try_from(self.count).unwrap_or(NONE),
+            None => NONE,
+        };
+        let mapped = &self.file.mapped;
+        let Some(entry) = mapped.entry(number).filter(|_| self.index.make_room()) else {
+            self.now.refused += 1;
+            return false;
+        };
+        entry.begin(sighting, self.sweep, base, state);
+        if number as usize == self.count {
+            self.count += 1;
+            mapped.header().commit(Word::Entries, self.count as u64);
+        }
+        self.index.insert(tag(sighting.hash), number);
+        self.live += u64::from(state == State::Live);
+        true
+    }
+
+    fn recent_slot(&self, hash: u64) -> Option<&std::sync::atomic::AtomicU64> {
+        // The lower bits: the upper ones place it in the index, and flows of one neighbourhood end together.
+        self.recent.words().get(usize::try_from(hash).unwrap_or(0) & (RECENT - 1))
+    }
+
+    fn has_ended_recently(&self, sighting: &Sighting) -> bool {
+        let slot = self.recent_slot(sighting.hash).map_or(0, |slot| slot.load(std::sync::atomic::Ordering::Relaxed));
+        sighting.has_start && slot == sighting.hash
+    }
+
+    /// For those who look at the header meanwhile, and for whoever opens the file next.
+    fn publish(&self) {
+        let header = self.file.mapped.header();
+        header.set_now(&self.now);
+        header.set(Word::MovedPackets, self.moved.0);
+        header.set(Word::MovedBytes, self.moved.1);
+        header.set(Word::Flows, self.live);
+        header.set(Word::SeenPackets, self.booked.0.wrapping_add(self.moved.0));
+        header.set(Word::SeenBytes, self.booked.1.wrapping_add(self.moved.1));
+    }
+
+    /// For another thread to look at.
+    #[must_use]
+    pub(crate) fn mapped(&self) -> Mapped {
+        self.file.mapped.clone()
+    }
+
+    /// Removes the file. What is in it goes on until it is dropped, and nobody finds it again.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn remove(&self) -> Result<(), Error> {
+        self.file.remove()
+    }
+}
