@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Protocol, Self, final
 
+from netledger.schema import Table
+
 COUNT_MAX = 2**64 - 1
 """Counters are unsigned and have 64 bits, here as in the kernel."""
 
@@ -88,6 +90,7 @@ class Observed:
         source: the mechanism, such as ``nflog``.
         meaning: what one packet means here, such as ``merged super-packets``.
         why_lost: the source's own words on what is lost, or None.
+        table: what kind of rows it has.
     """
 
     kernel: Count | None
@@ -101,6 +104,7 @@ class Observed:
     source: str
     meaning: str
     why_lost: str | None = None
+    table: Table = Table.TRAFFIC
 
     @property
     def lost(self) -> Count:
@@ -220,6 +224,7 @@ class Receipt:
             "monotonic_seconds": seconds(self.monotonic_ns),
             "source": seen.source,
             "meaning": seen.meaning,
+            **({} if seen.table is Table.TRAFFIC else {"table": str(seen.table)}),
             **({} if self.imported is None else {"import": dict(self.imported)}),
         }
 

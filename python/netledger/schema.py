@@ -89,3 +89,57 @@ CONNECTION_COLUMNS = ("zone", "mark")
 
 COUNTER_COLUMNS = tuple(column.name for column in _COUNTERS)
 """Never empty."""
+
+
+class Table(StrEnum):
+    """What kind of rows an interval has. The value is also the name of their directory in the store."""
+
+    TRAFFIC = "traffic"
+    """Movements of addresses: :data:`ROW_COLUMNS`. Every balance and every report of traffic is made of these."""
+    COUNTERS = "counters"
+    """Named counters of the kernel: :data:`NAMED_COLUMNS`. A packet may be in many of them, or in none."""
+
+
+class Kind(StrEnum):
+    """Where a named counter lives in the kernel."""
+
+    NFACCT = "nfacct"
+    NFT = "nft"
+
+
+class Change(StrEnum):
+    """What happened to a named counter in an interval, other than that it counted."""
+
+    APPEARED = "appeared"
+    """It was not there before. What it had counted by then is booked."""
+    BASELINE = "baseline"
+    """It was there when its meter began. What it had counted by then is not booked."""
+    RESET = "reset"
+    """Somebody set it back. What it counted since it was last read until then is not known."""
+    REMADE = "remade"
+    """Somebody deleted it and made it again. The same is not known."""
+    GONE = "gone"
+    """Somebody deleted it. The same is not known."""
+
+
+_NAMED = (
+    Column("kind", _NAME, "nfacct or nft", "Where the counter lives in the kernel."),
+    Column("name", _NAME, "", "The object's name; of nft its family, table and name: `inet filter web`."),
+    Column("bytes", "uint64", _BYTES, "Counted in the interval."),
+    Column("packets", "uint64", "packets", "Counted in the interval."),
+    Column("total_bytes", "uint64", _BYTES, "What the kernel's counter said when it was last read."),
+    Column("total_packets", "uint64", "packets", "What the kernel's counter said when it was last read."),
+    Column("quota", "uint64", "bytes or packets", "Limit of an nfacct object that has one."),
+    Column("quota_unit", _NAME, "bytes or packets", "What the limit is counted in."),
+    Column("over_quota", "uint8", "1 or 0", "Whether the limit has been reached since the object was made or reset."),
+    Column("change", _NAME, "appeared, baseline, reset, remade or gone", "What happened to the counter, or nothing."),
+)
+
+NAMED_BATCH_COLUMNS = _NAMED
+"""What the source of named counters gives, in its order."""
+
+NAMED_COUNTER_COLUMNS = ("bytes", "packets", "total_bytes", "total_packets")
+"""Those of them that are numbers and never empty."""
+
+NAMED_COLUMNS = INTERVAL_COLUMNS + _NAMED
+"""A row of a named counter as files and reports have it, in their order."""

@@ -119,7 +119,8 @@ def _outcome(problems: "Sequence[Problem]", ends: "Sequence[IntervalRow]") -> "I
 def _ends(reader: "Reader") -> "list[IntervalRow]":
     """The last interval of each node's chain."""
     ends: dict[str, IntervalRow] = {}
-    for one in reader.snapshot().intervals:
+    snapshot = reader.snapshot()
+    for one in (*snapshot.intervals, *snapshot.counters):
         if one.node not in ends or ends[one.node].position < one.position:
             ends[one.node] = one
     return [ends[node] for node in sorted(ends)]

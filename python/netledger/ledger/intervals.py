@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Final, final
 
 from netledger.errors import DamageError, LedgerError
 from netledger.ledger.files import explained
-from netledger.ledger.rows import stored_schema
+from netledger.ledger.named import schema_of
 from netledger.receipt import Count, Status
+from netledger.schema import Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TRAFFIC: Final = "traffic"
+TRAFFIC: Final = str(Table.TRAFFIC)
 """The kind of rows that every total is made of."""
+COUNTERS: Final = str(Table.COUNTERS)
+"""The kind of rows that tell of named counters of the kernel; see :mod:`netledger.ledger.named`."""
 ROLLUP_HOUR: Final = "rollup_hour"
 """The kind of rows that tell what each host did in an hour; see :mod:`netledger.ledger.rollup`."""
 
@@ -45,6 +48,7 @@ class IntervalRow:
         position: in the chain of its node, from 1.
         previous: the chain of the node's interval before.
         chain: its own.
+        table: what kind of rows it has.
     """
 
     node: str
@@ -64,6 +68,7 @@ class IntervalRow:
     position: int
     previous: bytes
     chain: bytes
+    table: Table = Table.TRAFFIC
 
 
 def interval_of(connection: sqlite3.Connection, store: Path, *, node: str, meter: str, seq: int) -> IntervalRow:
@@ -131,6 +136,7 @@ def as_interval(store: Path, row: Row) -> IntervalRow:
             position=position,
             previous=previous,
             chain=chain,
+            table=Table(told.get("table", Table.TRAFFIC)),
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise DamageError(str(store), "read", f"interval {seq} of meter {meter} of {node} has no receipt") from error
@@ -149,9 +155,9 @@ def rows_of(connection: sqlite3.Connection, store: Path, interval: IntervalRow) 
     with explained(store, "read"):
         paths = connection.execute(
             "SELECT path FROM files WHERE tab = ? AND dropped_at IS NULL AND interval_start < ? AND interval_end > ?",
-            (TRAFFIC, interval.end_ns, interval.start_ns),
+            (str(interval.table), interval.end_ns, interval.start_ns),
         ).fetchall()
-        found = [stored_schema().empty_table()]
+        found = [schema_of(interval.table).empty_table()]
         wanted = {"node": interval.node, "meter": interval.meter, "seq": interval.seq}
         for (path,) in paths:
             with parquet.ParquetFile(store / path) as file:

@@ -14,7 +14,7 @@ from netledger.errors import DamageError
 from netledger.intervals import DAY_NS, SECOND_NS
 from netledger.ledger import database
 from netledger.ledger.files import explained
-from netledger.ledger.intervals import ROLLUP_HOUR, TRAFFIC
+from netledger.ledger.intervals import COUNTERS, ROLLUP_HOUR, TRAFFIC
 from netledger.ledger.recovery import alone_in_housekeeping, remove_unfinished
 from netledger.ledger.rollup import closed_before_ns, compact, roll_up
 from netledger.ledger.spill import remove_left
@@ -43,6 +43,7 @@ class Kept:
         days_compacted: days that are one file now.
         days_dropped: days whose rows were too old.
         rollup_days_dropped: days whose hourly sums were too old as well.
+        counter_days_dropped: days whose rows of named counters were too old.
         files_removed: files that did not count any more.
     """
 
@@ -51,6 +52,7 @@ class Kept:
     days_dropped: tuple[str, ...] = ()
     rollup_days_dropped: tuple[str, ...] = ()
     files_removed: int = 0
+    counter_days_dropped: tuple[str, ...] = ()
 
 
 def no_progress(_what: str, _done: int, _all: int) -> None:
@@ -68,13 +70,13 @@ class _Work:
     progress: Progress
     rolled_up: list[str] = field(default_factory=list)
     compacted: list[str] = field(default_factory=list)
-    dropped: dict[str, list[str]] = field(default_factory=lambda: {TRAFFIC: [], ROLLUP_HOUR: []})
+    dropped: dict[str, list[str]] = field(default_factory=lambda: {TRAFFIC: [], ROLLUP_HOUR: [], COUNTERS: []})
     removed: int = 0
     damage: list[DamageError] = field(default_factory=list)
 
     def release(self) -> None:
         """Drops what is too old, and removes what has been dropped long enough."""
-        for tab, before in ((TRAFFIC, self.rows_from), (ROLLUP_HOUR, self.hours_from)):
+        for tab, before in ((TRAFFIC, self.rows_from), (ROLLUP_HOUR, self.hours_from), (COUNTERS, self.rows_from)):
             self.dropped[tab] += _drop_days(self.ledger, tab, before, hours_from=self.hours_from)
         self.removed += remove_dropped(self.ledger)
 
@@ -137,6 +139,7 @@ def maintain(
         tuple(work.dropped[TRAFFIC]),
         tuple(work.dropped[ROLLUP_HOUR]),
         work.removed,
+        tuple(work.dropped[COUNTERS]),
     )
 
 

@@ -7,6 +7,7 @@ does not name. See :mod:`netledger.ledger.store` for the steps.
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
@@ -56,10 +57,11 @@ class Recipe:
         tab_before: what kind of rows the old files have.
         tab: and which the new file.
         is_replacing: the old files do not count any more then; otherwise they are rolled up.
-        read: its rows in their order, out of the view ``traffic``; so many at a time.
+        read: its rows in their order, out of the view that ``view`` makes; so many at a time.
         schema: their types.
         sums_before: what must not change, asked of the old files.
         sums_after: the same, asked of the new one.
+        view: how the files are opened for all these questions.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Recipe:
     schema: "Callable[[], pa.Schema]"
     sums_before: str
     sums_after: str
+    view: "Callable[[Reader, Sequence[Path]], AbstractContextManager[duckdb.DuckDBPyConnection]]" = Reader.rows
 
 
 def selected(select: str) -> "Callable[[duckdb.DuckDBPyConnection, int], Iterator[pa.RecordBatch]]":
@@ -136,7 +139,10 @@ def made_of(ledger: Ledger, inputs: Sequence[Input], day: str, recipe: Recipe) -
     files = [ledger.store / one.path for one in inputs]
     with ledger.new_file(path) as temporary:
         rows, start_ns, end_ns = _write(reader, files, path, temporary, recipe)
-        before, after = _sums(reader, files, recipe.sums_before), _sums(reader, [temporary], recipe.sums_after)
+        before, after = (
+            _sums(reader, files, recipe, recipe.sums_before),
+            _sums(reader, [temporary], recipe, recipe.sums_after),
+        )
         if before != after:
             raise DamageError(str(path.parent), recipe.name, "the sums would change; nothing was changed")
     return Made(described(path, rows), start_ns, end_ns)
@@ -187,7 +193,7 @@ def _write(reader: Reader, files: Sequence[Path], path: Path, temporary: Path, r
 
     schema, rows, starts, ends = recipe.schema(), 0, [], []
     schema = pa.schema([schema.field(name) for name in columns_in(path, schema.names)])
-    with reader.rows(files) as connection, parquet_writer(temporary, schema, is_by_host=True) as file:
+    with recipe.view(reader, files) as connection, parquet_writer(temporary, schema, is_by_host=True) as file:
         try:
             for table in _pieces(recipe.read(connection, ROW_GROUP_ROWS)):
                 file.write_table(as_stored(table, schema), row_group_size=ROW_GROUP_ROWS)
@@ -221,7 +227,7 @@ def _pieces(batches: Iterable["pa.RecordBatch"]) -> Iterator["pa.Table"]:
         yield pa.Table.from_batches(waiting)
 
 
-def _sums(reader: Reader, files: Sequence[Path], question: str) -> list[tuple[object, ...]]:
-    with reader.rows(files) as connection:
+def _sums(reader: Reader, files: Sequence[Path], recipe: Recipe, question: str) -> list[tuple[object, ...]]:
+    with recipe.view(reader, files) as connection:
         found: list[tuple[object, ...]] = connection.sql(question).fetchall()
     return found

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar, final
 from netledger.errors import DamageError, LedgerError
 from netledger.ledger import database
 from netledger.ledger.files import explained
-from netledger.ledger.intervals import ROLLUP_HOUR, TRAFFIC, IntervalRow, intervals_of
+from netledger.ledger.intervals import COUNTERS, ROLLUP_HOUR, TRAFFIC, IntervalRow, intervals_of
 from netledger.ledger.rows import LATER_COLUMNS, STORED_COLUMNS, is_wide
 from netledger.ledger.spill import spill_directory
 from netledger.receipt import Status
-from netledger.schema import COUNTER_COLUMNS
+from netledger.schema import COUNTER_COLUMNS, Table
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 VIEW: Final = "traffic"
 """What a question calls the rows."""
+NAMED_VIEW: Final = "counters"
+"""What it calls the rows of named counters."""
 
 HOURLY_COLUMNS: Final = ("interval_start", "interval_end", "node", "meter", "account", "host", *COUNTER_COLUMNS)
 """What rows and rollups have in common. Beside them stands ``row_count``: how many rows one line was added up from."""
@@ -59,6 +61,9 @@ class Snapshot:
         rollups: hourly sums of some rows of the period, each once.
         not_rolled_up: those of ``files`` whose rows are in none of ``rollups``.
         rollup_days_dropped: UTC days whose hourly sums were removed, or never made.
+        counters: the intervals of named counters that begin in the period; they are in none of the above.
+        counter_files: every row of theirs is in one of these.
+        counter_days_dropped: UTC days whose rows of named counters were removed.
     """
 
     files: tuple[Path, ...]
@@ -67,6 +72,9 @@ class Snapshot:
     rollups: tuple[Path, ...] = ()
     not_rolled_up: tuple[Path, ...] = ()
     rollup_days_dropped: frozenset[str] = frozenset()
+    counters: tuple[IntervalRow, ...] = ()
+    counter_files: tuple[Path, ...] = ()
+    counter_days_dropped: frozenset[str] = frozenset()
 
 
 @final
@@ -135,19 +143,23 @@ class Reader:
 
         def ask(connection: sqlite3.Connection) -> Snapshot:
             found = connection.execute(
-                "SELECT tab, rolled_up, path FROM files WHERE tab IN (?1, ?2) AND dropped_at IS NULL "
-                "AND (?3 IS NULL OR interval_end > ?3) AND (?4 IS NULL OR interval_start < ?4) ORDER BY day, id",
-                (TRAFFIC, ROLLUP_HOUR, start_ns, end_ns),
+                "SELECT tab, rolled_up, path FROM files WHERE tab IN (?1, ?2, ?3) AND dropped_at IS NULL "
+                "AND (?4 IS NULL OR interval_end > ?4) AND (?5 IS NULL OR interval_start < ?5) ORDER BY day, id",
+                (TRAFFIC, ROLLUP_HOUR, COUNTERS, start_ns, end_ns),
             ).fetchall()
             files = [(tab, is_rolled_up, self.store / path) for tab, is_rolled_up, path in found]
             days = connection.execute("SELECT tab, day FROM days_dropped").fetchall()
+            intervals = intervals_of(connection, self.store, start_ns=start_ns, end_ns=end_ns)
             return Snapshot(
                 files=tuple(path for tab, _, path in files if tab == TRAFFIC),
-                intervals=tuple(intervals_of(connection, self.store, start_ns=start_ns, end_ns=end_ns)),
+                intervals=tuple(one for one in intervals if one.table is Table.TRAFFIC),
                 days_dropped=frozenset(day for tab, day in days if tab == TRAFFIC),
                 rollups=tuple(path for tab, _, path in files if tab == ROLLUP_HOUR),
                 not_rolled_up=tuple(path for tab, is_done, path in files if tab == TRAFFIC and not is_done),
                 rollup_days_dropped=frozenset(day for tab, day in days if tab == ROLLUP_HOUR),
+                counters=tuple(one for one in intervals if one.table is Table.COUNTERS),
+                counter_files=tuple(path for tab, _, path in files if tab == COUNTERS),
+                counter_days_dropped=frozenset(day for tab, day in days if tab == COUNTERS),
             )
 
         return self.read(ask)
@@ -244,12 +256,22 @@ class Reader:
             yield connection
 
     @contextlib.contextmanager
-    def _view(self, select: str) -> Iterator["duckdb.DuckDBPyConnection"]:
+    def named(self, files: Sequence[Path]) -> Iterator["duckdb.DuckDBPyConnection"]:
+        """The same with the rows of named counters, as the view ``counters``; of no file there is no such view.
+
+        Raises:
+            LedgerError: as :meth:`rows`.
+        """
+        with self._view(f"SELECT * FROM {read_parquet(files)}", NAMED_VIEW) as connection:  # noqa: S608  # quoted there
+            yield connection
+
+    @contextlib.contextmanager
+    def _view(self, select: str, name: str = VIEW) -> Iterator["duckdb.DuckDBPyConnection"]:
         import duckdb
 
         try:
             with duckdb.connect(":memory:", config=self._settings()) as connection:
-                connection.execute(f"CREATE VIEW {VIEW} AS {select}")
+                connection.execute(f"CREATE VIEW {name} AS {select}")
                 yield connection
         except duckdb.Error as error:
             text = " ".join(str(error).split())

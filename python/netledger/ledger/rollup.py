@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from netledger.intervals import HOUR_NS, SECOND_NS
 from netledger.ledger.files import explained
-from netledger.ledger.intervals import ROLLUP_HOUR, TRAFFIC
+from netledger.ledger.intervals import COUNTERS, ROLLUP_HOUR, TRAFFIC
 from netledger.ledger.merging import Recipe, count, inputs_of, made_of, selected
+from netledger.ledger.named import named_schema
 from netledger.ledger.ordering import in_order
-from netledger.ledger.reader import HOURLY_COLUMNS, VIEW
+from netledger.ledger.reader import HOURLY_COLUMNS, NAMED_VIEW, VIEW, Reader
 from netledger.ledger.rows import stored_schema
 from netledger.ledger.store import Ledger
-from netledger.schema import COUNTER_COLUMNS
+from netledger.schema import COUNTER_COLUMNS, NAMED_COUNTER_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,6 +92,25 @@ ONE_OF_ROWS: Final = Recipe(
 """Rows of a day become one file, instead of them."""
 
 
+_COUNTED_NAMED: Final = ", ".join(f"sum({name})" for name in NAMED_COUNTER_COLUMNS)
+_SUMS_NAMED: Final = f"SELECT node, meter, seq, count(*), {_COUNTED_NAMED} FROM {NAMED_VIEW} GROUP BY ALL ORDER BY ALL"  # noqa: S608  # our own words
+
+ONE_OF_COUNTERS: Final = Recipe(
+    name="compacted",
+    tab_before=COUNTERS,
+    tab=COUNTERS,
+    is_replacing=True,
+    read=selected(f"SELECT * FROM {NAMED_VIEW} ORDER BY kind, name, interval_start, node, meter, seq"),  # noqa: S608  # as above
+    schema=named_schema,
+    sums_before=_SUMS_NAMED,
+    sums_after=_SUMS_NAMED,
+    view=Reader.named,
+)
+"""Rows of named counters of a day become one file, instead of them."""
+
+_WITHOUT_ROLLUP: Final = (ONE_OF_HOURS, ONE_OF_COUNTERS)
+
+
 def roll_up(ledger: Ledger, day: str, *, before_ns: int | None = None) -> bool:
     """Rolls up what is not rolled up yet of a day, and begins before a moment; says whether that was done.
 
@@ -112,7 +132,8 @@ def roll_up(ledger: Ledger, day: str, *, before_ns: int | None = None) -> bool:
 def compact(ledger: Ledger, day: str) -> bool:
     """Puts the rows of a day into one file, ordered by host, after rolling them up, and their hourly sums into another.
 
-    Says whether either was done; it is not where another process did it meanwhile. Blocks for the disk.
+    Rows of named counters become one file too. Says whether any was done; it is not where another process did it
+    meanwhile. Blocks for the disk.
 
     Raises:
         LedgerError, DamageError: as :func:`roll_up`.
@@ -120,11 +141,11 @@ def compact(ledger: Ledger, day: str) -> bool:
     roll_up(ledger, day)
     is_done = False
     with explained(ledger.store, f"compact {day}"):
-        for recipe in (ONE_OF_ROWS, ONE_OF_HOURS):
+        for recipe in (ONE_OF_ROWS, ONE_OF_HOURS, ONE_OF_COUNTERS):
             inputs = [
                 one
                 for one in inputs_of(ledger.connection, recipe.tab_before, day)
-                if one.is_rolled_up or recipe is ONE_OF_HOURS
+                if one.is_rolled_up or recipe in _WITHOUT_ROLLUP
             ]
             if len(inputs) > 1:
                 is_done |= count(ledger, made_of(ledger, inputs, day, recipe), inputs, day, recipe)

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from netledger.durable import TEMPORARY
 from netledger.receipt import ZERO, Receipt
-from netledger.schema import BATCH_COLUMNS, CONNECTION_COLUMNS, COUNTER_COLUMNS, INTERVAL_COLUMNS, Account
+from netledger.schema import (
+    BATCH_COLUMNS,
+    CONNECTION_COLUMNS,
+    COUNTER_COLUMNS,
+    INTERVAL_COLUMNS,
+    NAMED_COUNTER_COLUMNS,
+    Account,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +45,7 @@ _ADDRESS_BYTES: Final = 16
 ROW_GROUP_ROWS: Final = 131_072
 _COMPRESSION: Final = "zstd"
 # Nobody looks for rows by their counters, and all accounts are in nearly every file.
-_WITHOUT_STATISTICS: Final = frozenset(("account", *COUNTER_COLUMNS))
+_WITHOUT_STATISTICS: Final = frozenset(("account", "kind", *COUNTER_COLUMNS, *NAMED_COUNTER_COLUMNS))
 
 
 class ArrowRows(Protocol):
@@ -92,7 +99,8 @@ def is_wide(path: "str | Path") -> bool:
 
 def needs_wide(rows: "pa.Table") -> bool:
     """Whether some row has a value in :data:`LATER_COLUMNS`."""
-    return any(rows[name].null_count < rows.num_rows for name in LATER_COLUMNS)
+    later = (name for name in LATER_COLUMNS if name in rows.column_names)
+    return any(rows[name].null_count < rows.num_rows for name in later)
 
 
 def columns_in(path: "Path", names: Iterable[str]) -> list[str]:
@@ -110,13 +118,6 @@ def stored_rows(receipt: Receipt, rows: ArrowRows) -> "pa.Table":
 
     schema = stored_schema()
     batch = pa.record_batch(rows)
-    interval: dict[str, str | int] = {
-        "interval_start": receipt.start_ns,
-        "interval_end": receipt.end_ns,
-        "node": receipt.node,
-        "meter": receipt.meter,
-        "seq": receipt.seq,
-    }
     lost = receipt.observed.unattributed
     missing = {
         "account": str(Account.UNATTRIBUTED),
@@ -128,14 +129,31 @@ def stored_rows(receipt: Receipt, rows: ArrowRows) -> "pa.Table":
     has_lost = lost != ZERO
     columns = []
     for field in schema:
-        if field.name in interval:
-            column = _repeated(interval[field.name], batch.num_rows + has_lost, field.type)
-        else:
-            column = _stored(batch.column(field.name), field.type)
-            if has_lost:
-                column = pa.concat_arrays([column, pa.array([missing.get(field.name)], field.type)])
+        column = column_of(receipt, batch, field, more=int(has_lost))
+        if has_lost and field.name not in _OF_INTERVAL:
+            column = pa.concat_arrays([column, pa.array([missing.get(field.name)], field.type)])
         columns.append(column)
     return pa.table(columns, schema=schema)
+
+
+def column_of(receipt: Receipt, batch: "pa.RecordBatch", field: "pa.Field", *, more: int = 0) -> "pa.Array":
+    """One column of the batch in the type of the store.
+
+    Where the interval gives the value it is there for so many ``more`` rows.
+
+    Raises:
+        KeyError: the batch has no such column.
+    """
+    interval: dict[str, str | int] = {
+        "interval_start": receipt.start_ns,
+        "interval_end": receipt.end_ns,
+        "node": receipt.node,
+        "meter": receipt.meter,
+        "seq": receipt.seq,
+    }
+    if field.name in interval:
+        return _repeated(interval[field.name], batch.num_rows + more, field.type)
+    return _stored(batch.column(field.name), field.type)
 
 
 def as_stored(plain: "pa.Table", schema: "pa.Schema | None" = None) -> "pa.Table":
@@ -176,7 +194,8 @@ def parquet_writer(
     # Ordered addresses and counters hardly repeat: a dictionary makes them larger, and slower. Where they do repeat
     # it makes sums by host twice as quick.
     addresses = [name for name in _ADDRESSES if not (is_by_host and name == "host")]
-    own = dict.fromkeys(COUNTER_COLUMNS, "DELTA_BINARY_PACKED") | dict.fromkeys(addresses, "DELTA_BYTE_ARRAY")
+    counters = (*COUNTER_COLUMNS, *NAMED_COUNTER_COLUMNS)
+    own = dict.fromkeys(counters, "DELTA_BINARY_PACKED") | dict.fromkeys(addresses, "DELTA_BYTE_ARRAY")
     own = {name: encoding for name, encoding in own.items() if name in schema.names}
     return parquet.ParquetWriter(
         path,

@@ -33,7 +33,7 @@ from netledger.intervals import DAY_NS, Clock
 from netledger.ledger import database, spill
 from netledger.ledger.digest import DIGEST_BYTES, FIRST_PREVIOUS, canonical, chain, digest
 from netledger.ledger.files import StoreLock, explained
-from netledger.ledger.intervals import TRAFFIC
+from netledger.ledger.named import rows_to_store
 from netledger.ledger.recovery import Leftovers, remove_leftovers
 from netledger.ledger.rows import (
     ROW_GROUP_ROWS,
@@ -43,7 +43,6 @@ from netledger.ledger.rows import (
     needs_wide,
     parquet_writer,
     same_in_all,
-    stored_rows,
 )
 from netledger.receipt import Receipt
 
@@ -161,7 +160,7 @@ class Ledger:
             known = self._known(receipt)
             if known is not None:
                 return known
-            table = canonical(stored_rows(receipt, rows))
+            table = canonical(rows_to_store(receipt, rows))
             if table.num_rows != receipt.rows:
                 message = f"a receipt of {receipt.rows} rows for {table.num_rows}"
                 raise ValueError(message)
@@ -253,12 +252,15 @@ class Ledger:
         identity = _identity(receipt)
         if identity not in self._undecided:
             name = f"{_safe(receipt.node)}-{_safe(receipt.meter)}-{receipt.seq:08d}-{secrets.token_hex(4)}"
-            self._undecided[identity] = day_directory(self.store, TRAFFIC, receipt.start_ns) / (name + suffix)
+            self._undecided[identity] = day_directory(self.store, str(receipt.observed.table), receipt.start_ns) / (
+                name + suffix
+            )
         return self._undecided[identity]
 
     def _insert(self, receipt: Receipt, proof: bytes, new: NewFile | None, exports: Sequence[str]) -> None:
         if new is not None:
-            insert_file(self, TRAFFIC, day_of(receipt.start_ns), new, start_ns=receipt.start_ns, end_ns=receipt.end_ns)
+            tab, day = str(receipt.observed.table), day_of(receipt.start_ns)
+            insert_file(self, tab, day, new, start_ns=receipt.start_ns, end_ns=receipt.end_ns)
         last = self.connection.execute("SELECT position, chain FROM chains WHERE node = ?", (receipt.node,)).fetchone()
         position, previous = (last[0] + 1, last[1]) if last else (1, FIRST_PREVIOUS)
         text = receipt.to_line().rstrip("\n")

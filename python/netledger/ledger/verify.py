@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Final, final
 
 from netledger.errors import LedgerError
 from netledger.ledger.digest import FIRST_PREVIOUS, canonical, chain, digest
-from netledger.ledger.intervals import TRAFFIC, IntervalRow, intervals_of
+from netledger.ledger.intervals import IntervalRow, intervals_of
 from netledger.ledger.maintain import Progress, no_progress
-from netledger.ledger.reader import VIEW, Reader
-from netledger.ledger.rows import STORED_COLUMNS, as_stored, stored_schema
+from netledger.ledger.named import schema_of
+from netledger.ledger.reader import NAMED_VIEW, VIEW, Reader
+from netledger.ledger.rows import as_stored
 from netledger.ledger.store import day_of, sha256_of
 from netledger.ledger.verify_files import file_problems
 from netledger.ledger.verify_rollups import RollupBooks, rollup_books, rollup_problems
 from netledger.receipt import parse_rfc3339
+from netledger.schema import Table
 
 if TYPE_CHECKING:
     import sqlite3
@@ -64,7 +66,7 @@ class _Books:
     intervals: Sequence[IntervalRow]
     files: Sequence[_File]
     ends: Mapping[str, tuple[int, bytes]]
-    days_dropped: frozenset[str]
+    days_dropped: frozenset[tuple[str, str]]
     statuses: Mapping[_Identity, str]
     rollups: RollupBooks
 
@@ -90,8 +92,10 @@ def verify(reader: Reader, *, progress: Progress = no_progress) -> list[Problem]
             why = _extent_problem(reader.store, file)
         if why is not None:
             problems.append(Problem(file.path, why))
-    problems += _row_problems(reader, books, damaged, progress)
-    problems += [Problem(*found) for found in rollup_problems(reader, books.rollups, books.intervals, damaged)]
+    for table in Table:
+        problems += _row_problems(reader, books, table, damaged, progress)
+    traffic = [one for one in books.intervals if one.table is Table.TRAFFIC]
+    problems += [Problem(*found) for found in rollup_problems(reader, books.rollups, traffic, damaged)]
     problems += [Problem(*found) for found in file_problems(reader)]
     return problems
 
@@ -102,13 +106,13 @@ def _books(connection: "sqlite3.Connection", store: Path) -> _Books:
         "WHERE dropped_at IS NULL ORDER BY day, id"
     ).fetchall()
     ends = connection.execute("SELECT node, position, chain FROM chains").fetchall()
-    days = connection.execute("SELECT day FROM days_dropped WHERE tab = ?", (TRAFFIC,)).fetchall()
+    days = connection.execute("SELECT tab, day FROM days_dropped").fetchall()
     statuses = connection.execute("SELECT node, meter, seq, status FROM intervals").fetchall()
     return _Books(
         intervals=intervals_of(connection, store),
         files=[_File(*row) for row in files],
         ends={node: (position, link) for node, position, link in ends},
-        days_dropped=frozenset(day for (day,) in days),
+        days_dropped=frozenset(days),
         statuses={(node, meter, seq): status for node, meter, seq, status in statuses},
         rollups=rollup_books(connection),
     )
@@ -222,33 +226,35 @@ def _extent(path: Path) -> tuple[int, int, int]:
         return file.metadata.num_rows, min(starts, default=0), max(ends, default=0)
 
 
-def _row_problems(reader: Reader, books: _Books, damaged: Mapping[str, str], progress: Progress) -> Iterator[Problem]:
-    """Intervals whose rows are not those that were committed, day by day."""
+def _row_problems(
+    reader: Reader, books: _Books, table: Table, damaged: Mapping[str, str], progress: Progress
+) -> Iterator[Problem]:
+    """Intervals of one kind whose rows are not those that were committed, day by day."""
     wanted: dict[str, dict[_Identity, IntervalRow]] = defaultdict(dict)
-    for interval in books.intervals:
+    for interval in (one for one in books.intervals if one.table is table):
         wanted[day_of(interval.start_ns)][interval.node, interval.meter, interval.seq] = interval
     files: dict[str, list[_File]] = defaultdict(list)
     for file in books.files:
-        if file.tab == TRAFFIC:
+        if file.tab == table:
             files[file.day].append(file)
     days = sorted(wanted.keys() | files.keys())
     for number, day in enumerate(days):
         progress(f"rows of {day}", number, len(days))
         bad = [file.path for file in files[day] if file.path in damaged]
         sound = [reader.store / file.path for file in files[day] if file.path not in damaged]
-        for problem, is_absence in _day_problems(reader, wanted[day], sound, bad):
+        for problem, is_absence in _day_problems(reader, table, wanted[day], sound, bad):
             # What came late for a day whose rows were dropped is checked as well.
-            if not (is_absence and day in books.days_dropped):
+            if not (is_absence and (str(table), day) in books.days_dropped):
                 yield problem
 
 
 def _day_problems(
-    reader: Reader, wanted: dict[_Identity, IntervalRow], files: Sequence[Path], bad: Sequence[str]
+    reader: Reader, table: Table, wanted: dict[_Identity, IntervalRow], files: Sequence[Path], bad: Sequence[str]
 ) -> Iterator[tuple[Problem, bool]]:
     """What is wrong with the rows of a day, and whether it is that they are not there."""
     left = dict(wanted)
     try:
-        for identity, rows in _by_interval(reader, files):
+        for identity, rows in _by_interval(reader, table, files):
             interval = left.pop(identity, None)
             name = " ".join(str(part) for part in identity)
             if interval is None:
@@ -265,21 +271,21 @@ def _day_problems(
     for interval in left.values():
         if interval.rows:
             yield Problem(_named(interval), f"its rows are gone{because}"), True
-        elif digest(canonical(_nothing())) != interval.digest:
+        elif digest(canonical(schema_of(table).empty_table())) != interval.digest:
             yield Problem(_named(interval), "its digest is not that of an interval without rows"), False
 
 
-def _by_interval(reader: Reader, files: Sequence[Path]) -> Iterator[tuple[_Identity, "pa.Table"]]:
+def _by_interval(reader: Reader, table: Table, files: Sequence[Path]) -> Iterator[tuple[_Identity, "pa.Table"]]:
     """The rows of each interval in the files, in the types of the store. Holds one interval at a time."""
     import pyarrow as pa
 
     if not files:
         return
-    columns = ", ".join(STORED_COLUMNS)
-    with reader.rows(files) as connection:
+    is_traffic, schema = table is Table.TRAFFIC, schema_of(table)
+    with reader.rows(files) if is_traffic else reader.named(files) as connection:
         # By `sql`: `execute` may hand over batches in another order than was asked for.
         batches = connection.sql(
-            f"SELECT {columns} FROM {VIEW} ORDER BY node, meter, seq"  # noqa: S608  # our own words
+            f"SELECT {', '.join(schema.names)} FROM {VIEW if is_traffic else NAMED_VIEW} ORDER BY node, meter, seq"  # noqa: S608  # our own words
         ).to_arrow_reader(_BATCH_ROWS)
         identity: _Identity | None = None
         parts: list[pa.Table] = []
@@ -287,11 +293,11 @@ def _by_interval(reader: Reader, files: Sequence[Path]) -> Iterator[tuple[_Ident
             for start, end, found in _runs(batch):
                 if found != identity:
                     if identity is not None:
-                        yield identity, as_stored(pa.concat_tables(parts))
+                        yield identity, as_stored(pa.concat_tables(parts), schema)
                     identity, parts = found, []
                 parts.append(pa.Table.from_batches([batch.slice(start, end - start)]))
         if identity is not None:
-            yield identity, as_stored(pa.concat_tables(parts))
+            yield identity, as_stored(pa.concat_tables(parts), schema)
 
 
 def _runs(batch: "pa.RecordBatch") -> Iterator[tuple[int, int, _Identity]]:
@@ -310,7 +316,3 @@ def _runs(batch: "pa.RecordBatch") -> Iterator[tuple[int, int, _Identity]]:
         end = batch.num_rows if length < 0 else start + length
         yield start, end, identity
         start = end
-
-
-def _nothing() -> "pa.Table":
-    return stored_schema().empty_table()

@@ -9,6 +9,7 @@ from netledger.reports.books import Books, GapKind, MeterBooks
 from netledger.reports.periods import Period
 from netledger.reports.remarks import balance_line, counted, duration
 from netledger.reports.zones import Zone
+from netledger.schema import Table
 
 _WORD_COLUMNS: Final = 12
 _MEANING: Final = {
@@ -44,7 +45,10 @@ def lines(books: Books, zone: Zone) -> Iterator[str]:
         yield f"removed     the rows of {counted(len(days), 'UTC day')}, because of their age: {which}; receipts stay"
     balance = books.balance
     counts = ", ".join(f"{number} {status}" for status in Status if (number := balance.statuses.get(status, 0)))
-    yield f"intervals   {len(books.intervals)}{f': {counts}' if counts else ''}"
+    traffic = sum(balance.statuses.values())
+    yield f"intervals   {traffic}{f': {counts}' if counts else ''}"
+    if traffic < len(books.intervals):
+        yield f"counters    {len(books.intervals) - traffic} intervals of named counters beside them, see their meters"
     if balance.kernel is not None:
         yield f"kernel      {balance.kernel.packets:>20,} packets {balance.kernel.bytes:>26,} bytes"
     yield f"accounted   {balance.accounted.packets:>20,} packets {balance.accounted.bytes:>26,} bytes"
@@ -112,4 +116,5 @@ def _interval_json(interval: IntervalRow) -> dict[str, object]:
         "other_bytes": interval.other.bytes,
         "rows": interval.rows,
         "reason": interval.reason,
+        **({} if interval.table is Table.TRAFFIC else {"table": str(interval.table)}),
     }

@@ -15,6 +15,7 @@ from netledger.receipt import Balance, Status, rfc3339, seconds
 from netledger.reports.coverage import Interval, coverage
 from netledger.reports.periods import Period
 from netledger.reports.where import Filter
+from netledger.schema import Table
 
 _Name = tuple[str, str]
 
@@ -101,7 +102,7 @@ class Books:
     Attributes:
         period: what was asked for; None is all that there is.
         intervals: those that begin in it.
-        balance: their receipts, added up.
+        balance: the receipts of traffic, added up; those of named counters are with their meters.
         meters: by name of meter and node.
         days_dropped: UTC days of these intervals whose rows were removed because of their age; the receipts are here.
     """
@@ -131,7 +132,8 @@ def books(reader: Reader, period: Period | None, where: Filter, *, now_ns: int) 
     """
     start_ns, end_ns = (None, None) if period is None else (period.start_ns, period.end_ns)
     snapshot = reader.snapshot(start_ns=start_ns, end_ns=end_ns)
-    intervals = [one for one in snapshot.intervals if where.takes(node=one.node, meter=one.meter)]
+    found = [one for one in (*snapshot.intervals, *snapshot.counters) if where.takes(node=one.node, meter=one.meter)]
+    intervals = sorted(found, key=lambda one: (one.node, one.meter, one.seq))
     around = surroundings(reader, start_ns=start_ns, end_ns=end_ns)
     by_meter: dict[_Name, list[IntervalRow]] = defaultdict(list)
     for one in intervals:
@@ -144,9 +146,13 @@ def books(reader: Reader, period: Period | None, where: Filter, *, now_ns: int) 
         return Books(
             period=period,
             intervals=intervals,
-            balance=Balance.of(intervals),
+            # A packet may be in many named counters, or in none: their sum says nothing beside that of traffic.
+            balance=Balance.of(one for one in intervals if one.table is Table.TRAFFIC),
             meters=[_meter(name, found, period, around, now_ns) for name, found in sorted(by_meter.items())],
-            days_dropped=sorted({day_of(one.start_ns) for one in intervals} & snapshot.days_dropped),
+            days_dropped=sorted(
+                {day_of(one.start_ns) for one in snapshot.intervals} & snapshot.days_dropped
+                | {day_of(one.start_ns) for one in snapshot.counters} & snapshot.counter_days_dropped
+            ),
         )
     except OverflowError as error:
         raise LedgerError("balance", "", "it does not fit 64 bits", "ask for a shorter --period") from error
