@@ -17,7 +17,7 @@ from tests.kernel.lab import Child, Network, wait_for
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peers("nfacct", "iptables", "stdbuf")]
 
-OURS = [str(Path(sys.executable).with_name("nfacct")), "monitor"]
+OURS = [str(Path(sys.executable).with_name("nfacct")), "m"]
 SECONDS = 20.0
 STORM = 20_000
 ENDS = (signal.SIGTERM, signal.SIGINT)
@@ -68,7 +68,7 @@ def space() -> Iterator[Space]:
 
 
 def test_both_print_the_same_lines(space: Space) -> None:
-    real = space.monitor(["stdbuf", "-oL", str(real_program()), "monitor"])
+    real = space.monitor(["stdbuf", "-oL", str(real_program()), "m"])
     ours = space.monitor(OURS)
     space.send(5)
     nfacct.reset("pq")

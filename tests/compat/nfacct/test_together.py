@@ -38,6 +38,53 @@ PARTS = [
 ]
 SENTENCES = st.lists(st.sampled_from([WHOLE, *PARTS, " "]), max_size=9)
 
+COMMANDS = [
+    "list",
+    "l",
+    "add",
+    "a",
+    "delete",
+    "d",
+    "get",
+    "g",
+    "flush",
+    "f",
+    "version",
+    "v",
+    "help",
+    "h",
+    "restore",
+    "r",
+    "res",
+    "reset",
+    "bogus",
+    "-h",
+]
+WORDS = [
+    "plain",
+    "bytes",
+    "packets",
+    "new",
+    "reset",
+    "xml",
+    "json",
+    "counters",
+    "bytes-quota",
+    "pkts-quota",
+    "overquota",
+    "byte",
+    "packet",
+    "7",
+    "-1",
+    "12x",
+    "x",
+    "o",
+    "js",
+]
+LINES = st.tuples(
+    st.sampled_from(COMMANDS), st.lists(st.sampled_from([*WORDS, "y" * 31, "y" * 32, "\udcff"]), max_size=4)
+)
+
 
 @pytest.mark.parametrize("writer", Program, ids=lambda program: program.value)
 def test_what_one_makes_the_other_has(tables: Tables, writer: Program) -> None:
@@ -92,6 +139,18 @@ def test_any_words_of_people_are_restored_alike(tables: Tables, sentence: list[s
     for program in (Program.REAL, Program.OURS):
         tables.prepare("empty")
         found.append((run(program, [b"restore"], text=text), nfacct.list()))
+    assert found[0] == found[1]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@given(LINES)
+def test_any_line_is_obeyed_alike_when_it_shall_be_as_it_was(tables: Tables, line: tuple[str, list[str]]) -> None:
+    words = [os.fsencode(word) for word in (line[0], *line[1])]
+    found = []
+    for program in (Program.REAL, Program.OURS):
+        tables.prepare("quotas")
+        strict = [b"--strict-output"] if program is Program.OURS else []
+        found.append((run(program, [*strict, *words]), nfacct.list()))
     assert found[0] == found[1]
 
 
