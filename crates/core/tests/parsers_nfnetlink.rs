@@ -5,6 +5,7 @@ use netledger_core::nfacct::{
     Filter, OVERQUOTA, Object, QUOTA_BYTES, QUOTA_PACKETS, create, delete, dump, flush, get, get_and_zero, is_object,
 };
 use netledger_core::nfnetlink::{Attributes, Content, Malformed, Replies, Reply, Request};
+use netledger_core::sys::netlink_socket::{NetlinkSocket, Received};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -235,4 +236,27 @@ proptest! {
         prop_assert_eq!(Replies::new(&written).next().unwrap().unwrap().sequence, sequence);
         prop_assert_eq!(objects(&written), [Ok(expected)]);
     }
+}
+
+#[test]
+fn an_answer_of_any_length_is_read_whole() {
+    let socket = NetlinkSocket::open().unwrap();
+    // Whoever asks and whatever is asked: a refusal sends the request back.
+    let mut request = Request::new(0xff00, 4, 0).with(1, &[7; 3_000]);
+    let sent = request.numbered(9).to_vec();
+    let mut buffer = vec![0; 16];
+    for _ in 0..2 {
+        socket.send(&sent).unwrap();
+        let received = socket.receive_whole(&mut buffer).unwrap();
+        let Received::Datagram { bytes, truncated } = received else { panic!("{received:?}") };
+        assert!(!truncated && bytes > sent.len());
+        let reply = Replies::new(&buffer[..bytes]).next().unwrap().unwrap();
+        assert_eq!(reply.sequence, 9);
+        assert!(matches!(reply.content, Content::Answer { errno: 1.., .. }), "{reply:?}");
+        assert!(buffer[..bytes].windows(3_000).any(|window| window == [7; 3_000]));
+    }
+    assert_eq!(socket.receive_whole(&mut buffer).unwrap(), Received::Empty);
+    socket.send(&sent).unwrap();
+    let cut = socket.receive(&mut [0; 16]).unwrap();
+    assert_eq!(cut, Received::Datagram { bytes: 16, truncated: true });
 }

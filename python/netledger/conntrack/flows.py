@@ -108,7 +108,8 @@ class Flow:
         state: of TCP, SCTP and DCCP, by the name that the program conntrack prints; a number without a name as digits.
         mark: its connmark. Events leave out a mark of 0.
         zone: of both directions. The kernel names no zone 0.
-        id: tells it from a later flow with the same directions.
+        id: the kernel's number for it. A later flow with the same directions may have the same; ``start_ns`` tells them
+            apart.
         use: how many references the kernel has to it.
         start_ns, stop_ns: when it began and ended, in nanoseconds since 1970; if ``nf_conntrack_timestamp`` was on.
         event_ns: when the event happened; kernels from 6.14 on.

@@ -122,7 +122,9 @@ def get(direction: Direction, *, zone: int | None = None) -> Flow:
 
 
 def delete(flow: Flow) -> None:
-    """Deletes this very flow: not another one that has come in its place, if its ``id`` is known.
+    """Deletes a flow, by its original direction, its zone and its ``id``, if that is known.
+
+    Another flow that has come in its place is not deleted, unless the kernel has given it the same id.
 
     Raises:
         ObjectNotFoundError: it is gone already.

@@ -68,14 +68,15 @@ fn with_tuples(mut request: Request, filter: &Filter) -> Request {
     if filter.family().is_none() {
         return request;
     }
+    // Both directions have the same protocol: the first says it.
     let directions = [
-        (CTA_TUPLE_ORIG, CTA_FILTER_ORIG_FLAGS, &filter.original),
-        (CTA_TUPLE_REPLY, CTA_FILTER_REPLY_FLAGS, &filter.reply),
+        (CTA_TUPLE_ORIG, CTA_FILTER_ORIG_FLAGS, &filter.original, 0),
+        (CTA_TUPLE_REPLY, CTA_FILTER_REPLY_FLAGS, &filter.reply, BY_PROTOCOL),
     ];
     let mut flags = Vec::new();
-    for (tuple, flag, ends) in directions {
+    for (tuple, flag, ends, said) in directions {
         let wanted = Compared::of(ends, filter.protocol);
-        if wanted.flags != 0 {
+        if wanted.flags & !said != 0 {
             request = request.with_inner(tuple, |inner| wanted.write(inner));
             flags.push((flag, wanted.flags));
         }
