@@ -49,7 +49,7 @@ class Quotas:
         config: whose store and runtime directory.
         clock: where the time comes from.
         problems: where it is noted that one cannot be kept.
-        at_step: told each fact that is durable, by its kind.
+        at_step: see :class:`Book`.
     """
 
     def __init__(self, config: Config, clock: Clock, *, problems: Problems, at_step: Step = no_step) -> None:

@@ -23,14 +23,14 @@ class Book:
         store: its directory.
         node: the machine.
         clock: when facts happen.
-        at_step: told each fact that is durable, by its kind.
+        at_step: told each fact that is durable, by its kind, and what is done to the kernel and to processes.
     """
 
     def __init__(self, store: Path, node: str, clock: Clock, *, at_step: Step = no_step) -> None:
         self._store = store
         self._facts = QuotaFacts(store, node)
         self._clock = clock
-        self._at_step = at_step
+        self.at_step = at_step
         self._states = States()
         self._signature: _Signature | None = None
 
@@ -89,7 +89,7 @@ class Book:
         self._signature = None
         self.refresh()
         for what, _ in facts:
-            self._at_step(str(what))
+            self.at_step(str(what))
         return added
 
     def write_of_all(self, what: What, told: Told) -> None:

@@ -158,6 +158,7 @@ class Commands:
                 fields = {"quota": definition.name, "error": cause, "again_seconds": _AGAIN_NS // SECOND_NS}
                 _log.error("quota_command_waits", extra={"fields": fields})
             return
+        self._book.at_step("begun")
         deadline_ns = now_ns + definition.command_seconds * SECOND_NS
         self._running[job.fact.id] = _Running(definition.name, definition, job, process, now_ns, deadline_ns)
         fields = {"quota": definition.name, "because": job.fact.kind, "program": definition.command[0]}

@@ -161,6 +161,7 @@ class Keeper:
             return
         if state.definition.kind is Kind.NFT and seen.limit != wanted_limit(state):
             self._objects.set_limit(state.definition, wanted_limit(state))
+            self._book.at_step("limit_set")
             seen = self._objects.seen(state.definition) or seen
         elif state.definition.kind is Kind.NFACCT and state.carried != ZERO:
             state, seen = self._take_in(state, seen)
@@ -189,6 +190,7 @@ class Keeper:
         self._readings[state.definition.name] = reading
         with suppress(ObjectExistsError):  # somebody was quicker; the next look judges what it is
             self._objects.make(state.definition, used)
+            self._book.at_step("object_made")
         fields = {"quota": state.definition.name, "used": state.amount(used), **_since(last)}
         _log.warning("quota_made", extra={"fields": fields})
         seen = self._objects.seen(state.definition)
@@ -262,6 +264,7 @@ class Keeper:
         """A period is over."""
         if state.definition.kind is Kind.NFT:
             count = self._objects.count_of_all(state.definition)
+            self._book.at_step("limit_lifted")
             self._readings.pop(state.definition.name, None)
             # Its count goes on: killed here, nothing was taken, and the next look sets the limit.
             state = self._write_reset(state, state.used(count), base=count, is_exact=True, identity=seen.identity)
@@ -270,6 +273,7 @@ class Keeper:
         told = {**counted(seen.count), **period_told(state.period)}
         self._book.write(state.definition.name, What.RESETTING, told, reading=self._reading(state, seen))
         taken = self._objects.take(state.definition)
+        self._book.at_step("taken")
         self._write_reset(state, state.used(taken), base=ZERO, is_exact=True)
 
     def _finish_reset(self, state: State, seen: Seen | None) -> State:

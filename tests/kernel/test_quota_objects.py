@@ -1,0 +1,247 @@
+"""Quotas on real objects and packets: reached once, begun anew without loss, put back after others and reboots."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from netledger import nfacct
+from netledger.errors import QuotaError
+from netledger.quotas.agree import agree, take_out
+from netledger.quotas.definition import Definition, Every, Kind
+from netledger.quotas.objects import Objects
+from netledger.quotas.state import What
+from netledger.receipt import Count
+from tests.kernel.lab import wait_for
+from tests.kernel.quota_space import PACKET_BYTES, Space, octets, packets, told
+
+pytestmark = [pytest.mark.kernel, pytest.mark.peers("nfacct", "iptables")]
+
+KINDS = [packets(10), octets(1000, Kind.NFACCT), octets(1000)]
+NAMES = ["packets", "bytes", "nft"]
+
+
+@pytest.fixture
+def space() -> Iterator[Space]:
+    """The calling thread is in the namespace."""
+    with Space() as made, made.inside(made.here):
+        yield made
+
+
+@pytest.mark.parametrize("one", KINDS, ids=NAMES)
+def test_the_limit_is_reached_once_and_not_a_byte_more_passes(space: Space, one: Definition) -> None:
+    space.agree(one)
+    keeper = space.keeper()
+    assert space.send(9) == 9
+    keeper.look("look")
+    assert What.REACHED not in space.kinds()
+    assert space.send(5) == 1
+    for _ in range(3):
+        keeper.look("look")
+    (reached,) = space.facts(What.REACHED)
+    assert reached.told["limit"] == one.limit
+    # A process that starts later finds it written down.
+    space.keeper().look("start")
+    assert len(space.facts(What.REACHED)) == 1
+
+
+@pytest.mark.parametrize("one", KINDS, ids=NAMES)
+def test_a_new_period_begins_with_nothing_used_and_the_whole_limit(space: Space, one: Definition) -> None:
+    one = replace(one, every=Every.DAY)
+    space.agree(one)
+    keeper = space.keeper()
+    keeper.look("start")
+    for _ in range(3):
+        assert space.send(14) == 10
+        keeper.look("look")
+        space.tomorrow()
+        keeper.look("look")
+        keeper.look("look")
+    resets = space.facts(What.RESET)
+    assert told(resets, "bytes") == [1400] * 3
+    assert told(resets, "is_exact") == [True] * 3
+    assert told(resets, "was_reached") == [True] * 3
+    assert len(space.facts(What.REACHED)) == 3
+    assert space.used(one).bytes == 0
+
+
+@pytest.mark.parametrize("one", KINDS, ids=NAMES)
+def test_what_was_reached_while_nobody_looked_is_noticed_at_the_start(space: Space, one: Definition) -> None:
+    space.agree(one)
+    space.keeper().look("look")
+    assert space.send(12) == 10
+    space.keeper().look("start")
+    (reached,) = space.facts(What.REACHED)
+    assert reached.told["by"] == "start"
+
+
+@pytest.mark.parametrize("one", KINDS, ids=NAMES)
+def test_a_boundary_that_passed_while_nobody_looked_is_made_up_for(space: Space, one: Definition) -> None:
+    one = replace(one, every=Every.DAY)
+    space.agree(one)
+    space.keeper().look("look")
+    space.send(14)
+    for _ in range(3):
+        space.tomorrow()
+    space.keeper().look("start")
+    assert [fact.kind for fact in space.facts(What.REACHED, What.RESET)] == ["reached", "reset"]
+    (reset,) = space.facts(What.RESET)
+    period = space.state(one.name).period
+    assert period is not None
+    assert period.contains(space.clock.wall_ns)
+    assert reset.told["ended_end"] == period.start_ns - 2 * 86_400 * 10**9
+    assert space.send(14) == 10
+
+
+@pytest.mark.parametrize("one", KINDS, ids=NAMES)
+def test_an_object_that_is_gone_is_made_again_with_what_was_used(space: Space, one: Definition) -> None:
+    space.agree(one)
+    keeper = space.keeper()
+    space.send(6)
+    keeper.look("look")
+    keeper.close()
+    space.unload(one)
+    if one.kind is Kind.NFACCT:
+        nfacct.delete(one.name)
+    # As after a reboot: a process that knows the ledger only.
+    keeper = space.keeper()
+    keeper.look("start")
+    assert space.used(one).bytes == 600
+    space.load(one)
+    keeper.look("look")
+    assert space.send(10) == 4
+    keeper.look("look")
+    assert [fact.kind for fact in space.facts(What.MADE, What.REACHED)] == ["made", "reached"]
+    assert told(space.facts(What.MADE), "bytes") == [600]
+
+
+def test_an_nft_object_that_an_operator_s_file_has_made_gets_what_is_left(space: Space) -> None:
+    one = octets(1000)
+    space.agree(one)
+    keeper = space.keeper()
+    space.send(6)
+    keeper.look("look")
+    space.unload(one)
+    space.load(one)
+    keeper.look("look")
+    assert space.used(one).bytes == 600
+    assert told(space.facts(What.CHANGED), "bytes") == [600]
+    assert space.send(10) == 4
+    keeper.look("look")
+    assert [fact.kind for fact in space.facts(What.MADE, What.REACHED)] == ["reached"]
+
+
+def test_an_nft_object_that_somebody_resets_goes_on_with_what_was_used(space: Space) -> None:
+    one = octets(1000)
+    space.agree(one)
+    keeper = space.keeper()
+    space.send(6)
+    keeper.look("look")
+    space.run(space.here, ["nft", "reset", "quotas"])
+    keeper.look("look")
+    assert space.send(10) == 4
+    keeper.look("look")
+    assert space.used(one).bytes == 1000
+    assert len(space.facts(What.REACHED)) == 1
+
+
+def test_an_nfacct_object_that_somebody_resets_is_judged_by_its_sum_until_it_can_be_mended(
+    space: Space, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = packets(10)
+    space.agree(one)
+    keeper = space.keeper()
+    space.send(6)
+    keeper.look("look")
+    assert b"limited" in nfacct.reset("limited").name
+    keeper.look("look")
+    assert told(space.facts(What.CHANGED), "packets") == [6]
+    assert space.used(one).packets == 6
+    # Its rule compares the object's own count, which nobody can set: that cut comes late, and the event does not.
+    assert space.send(4) == 4
+    keeper.look("look")
+    assert len(space.facts(What.REACHED)) == 1
+    assert space.send(1) == 1
+    assert [record.message for record in caplog.records].count("quota_late") == 1
+    space.unload(one)
+    keeper.look("look")
+    assert nfacct.get("limited").packets == 11
+    space.load(one)
+    assert space.send(3) == 0
+
+
+def test_another_object_under_its_name_is_replaced_or_told(space: Space) -> None:
+    one = packets(10)
+    agree(space.book(), Objects(), space.clock, one)
+    keeper = space.keeper()
+    keeper.look("look")
+    nfacct.delete("limited")
+    nfacct.add("limited")
+    keeper.look("look")
+    assert nfacct.get("limited").quota == nfacct.Quota(10, nfacct.Unit.PACKETS)
+    nfacct.delete("limited")
+    nfacct.add("limited")
+    space.load(one)
+    space.send(3)
+    keeper.look("look")
+    assert "another limit or none" in keeper.failures["limited"]
+    space.unload(one)
+    keeper.look("look")
+    assert keeper.failures == {}
+    assert nfacct.get("limited").packets == 3
+
+
+@pytest.mark.parametrize("one", KINDS, ids=NAMES)
+def test_a_quota_is_added_once_and_taken_out_with_its_object(space: Space, one: Definition) -> None:
+    space.agree(one)
+    with pytest.raises(QuotaError, match="there is one of this name"):
+        agree(space.book(), Objects(), space.clock, one)
+    space.send(3)
+    done = take_out(space.book(), Objects(), one.name)
+    assert (done.used.bytes, done.is_object_left) == (300, True)
+    with pytest.raises(QuotaError, match="there is no quota of this name"):
+        take_out(space.book(), Objects(), one.name)
+    # Its object counts on for the rule; a new quota of the same name goes on with it.
+    assert agree(space.book(), Objects(), space.clock, one).bytes == 300
+    if one.kind is Kind.NFACCT:
+        space.unload(one)
+    else:
+        space.run(space.here, ["nft", "flush", "chain", "inet", "netledger_quotas", "limits"])
+    assert not take_out(space.book(), Objects(), one.name).is_object_left
+    assert Objects().seen(one) is None
+
+
+def test_an_object_of_somebody_else_is_left_alone(space: Space) -> None:
+    nfacct.add("limited", packets=7)
+    with pytest.raises(QuotaError, match="an nfacct object of this name, with no limit"):
+        agree(space.book(), Objects(), space.clock, packets(10))
+    assert space.facts() == []
+    assert nfacct.get("limited").packets == 7
+
+
+@pytest.mark.parametrize(
+    "one", [packets(10**9, every=Every.DAY), octets(10**12, every=Every.DAY)], ids=["nfacct", "nft"]
+)
+def test_resets_under_load_lose_no_packet(space: Space, one: Definition) -> None:
+    """Somebody sends all the time; what the periods had and what is used now is what was sent."""
+    space.agree(one)
+    keeper = space.keeper()
+    code = (
+        "import socket, sys\n"
+        "sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "sent = 0\n"
+        f"for _ in range(150_000): sent += sender.sendto(bytes(72), ('127.0.0.1', {9001})) > 0\n"
+        "print(sent)\n"
+    )
+    sender = space.spawn(space.here, ["python3", "-c", code])
+    wait_for(lambda: space.used(one).bytes, 10, "the first packet")
+    while sender.running:
+        space.tomorrow()
+        keeper.look("look")
+    assert sender.wait() == 0, sender.errors()
+    resets = space.facts(What.RESET)
+    total = space.used(one)
+    for fact in resets:
+        total += Count(fact.told["packets"], fact.told["bytes"])  # type: ignore[arg-type]  # numbers
+    assert len(resets) > 10
+    assert total.bytes == int(sender.output()) * PACKET_BYTES
