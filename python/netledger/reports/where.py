@@ -6,22 +6,16 @@ neither ``=`` nor ``!=``.
 """
 
 import ipaddress
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
 from netledger.errors import UsageError
-from netledger.reports.protocols import ICMP, number_of
+from netledger.reports import conditions
+from netledger.reports.protocols import ICMP
 from netledger.schema import Account
 
-_CONDITION: Final = re.compile(r"(?P<word>[a-z_]+)\s*(?P<sign>!?=)\s*(?P<values>.*\S)\s*")
 _V4_MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
-_PORT_MAX: Final = 65_535
-_PORTS: Final = re.compile(r"(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?")
-_ZONE_MAX: Final = 65_535
-_MARK: Final = re.compile(r"[0-9]{1,10}|0[xX][0-9a-fA-F]{1,8}")
-_MARK_MAX: Final = 0xFFFF_FFFF
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Test = Callable[[str], str]
@@ -134,20 +128,9 @@ def quoted(text: str) -> str:
 
 
 def _split(text: str) -> tuple[str, bool, list[str]]:
-    found = _CONDITION.fullmatch(text)
-    if found is None:
-        raise UsageError(f"--where {text}", "", "not a condition", "write it as host=10.1.0.0/16 or proto!=udp")
-    word = _SYNONYMS.get(found["word"], found["word"])
-    if word not in _WORDS:
-        raise UsageError(f"--where {text}", "", f"no such word: {found['word']}", f"there are {', '.join(_WORDS)}")
-    values = [value.strip() for value in found["values"].split(",")] if _WORDS[word].is_list else [found["values"]]
-    for value in values:
-        try:
-            _WORDS[word].test(value)
-        except ValueError as error:
-            cause, _, hint = str(error).partition("; ")
-            raise UsageError(f"--where {text}", "", cause, hint or None) from error
-    return word, found["sign"] == "!=", values
+    """The word, whether it excludes, and the values, which stay text: they become SQL column by column."""
+    one = _GRAMMAR.understand(text)
+    return one.word, one.is_excluding, list(one.values)
 
 
 def _joined(clauses: Mapping[str, list[str]]) -> str:
@@ -168,10 +151,7 @@ def _none_of(word: str, values: list[str]) -> str:
 
 
 def _network(value: str) -> str:
-    try:
-        network = ipaddress.ip_network(value)
-    except ValueError as error:
-        raise ValueError(_network_mistake(value)) from error
+    network = conditions.network(value)
     first, last = _packed(network, 0), _packed(network, -1)
     if first == last:
         return f"{{0}} = {_blob(first)}"
@@ -181,14 +161,6 @@ def _network(value: str) -> str:
         ipv4 = f"{{0}} >= {_blob(_packed(_V4_MAPPED, 0))} AND {{0}} <= {_blob(_packed(_V4_MAPPED, -1))}"
         within = f"{within} AND NOT ({ipv4})"
     return f"({within})"
-
-
-def _network_mistake(value: str) -> str:
-    try:
-        network = ipaddress.ip_interface(value).network
-    except ValueError:
-        return f"{value} is no address and no network; write it as 10.1.0.0/16, 192.0.2.7 or 2001:db8::/32"
-    return f"{value} has bits behind its prefix; the network is {network}"
 
 
 def _packed(network: _Network, place: int) -> bytes:
@@ -201,18 +173,14 @@ def _blob(value: bytes) -> str:
 
 
 def _protocol(value: str) -> str:
-    number = number_of(value)
-    if number is None:
-        raise ValueError(f"{value} is no protocol; write it as tcp, udp, icmp or a number up to 255")
-    return f"{{0}} = {number}"
+    return f"{{0}} = {conditions.protocol(value)}"
 
 
 def _port(value: str) -> str:
-    found = _PORTS.fullmatch(value)
-    first, last = (int(found["first"]), int(found["last"] or found["first"])) if found else (1, 0)
-    if not first <= last <= _PORT_MAX:
-        raise ValueError(f"{value} is no port; write it as 443 or 6000-6063, up to {_PORT_MAX}")
-    return f"{{0}} = {first}" if first == last else f"({{0}} >= {first} AND {{0}} <= {last})"
+    ports = conditions.ports(value)
+    if len(ports) == 1:
+        return f"{{0}} = {ports[0]}"
+    return f"({{0}} >= {ports[0]} AND {{0}} <= {ports[-1]})"
 
 
 def _true_port(value: str) -> str:
@@ -221,16 +189,11 @@ def _true_port(value: str) -> str:
 
 
 def _zone(value: str) -> str:
-    if not re.fullmatch(r"[0-9]{1,5}", value) or int(value) > _ZONE_MAX:
-        raise ValueError(f"{value} is no zone; write it as 3, up to {_ZONE_MAX}")
-    return f"{{0}} = {int(value)}"
+    return f"{{0}} = {conditions.zone(value)}"
 
 
 def _mark(value: str) -> str:
-    number = int(value, 16 if value[:2] in ("0x", "0X") else 10) if _MARK.fullmatch(value) else None
-    if number is None or number > _MARK_MAX:
-        raise ValueError(f"{value} is no mark; write it as 16 or 0x10, up to {_MARK_MAX:#x}")
-    return f"{{0}} = {number}"
+    return f"{{0}} = {conditions.mark(value)}"
 
 
 def _name(value: str) -> str:
@@ -261,5 +224,21 @@ _WORDS: Final[Mapping[str, _Word]] = {
     "node": _Word(columns=("node",), test=_name),
 }
 _SYNONYMS: Final = {"proto": "protocol", "iface": "interface", "net": "address", "network": "address"}
+
+
+def _checked(test: _Test) -> Callable[[str], str]:
+    def value_of(value: str) -> str:
+        test(value)
+        return value
+
+    return value_of
+
+
+_GRAMMAR: Final = conditions.Grammar(
+    words={name: _checked(word.test) for name, word in _WORDS.items()},
+    synonyms=_SYNONYMS,
+    single=frozenset(name for name, word in _WORDS.items() if not word.is_list),
+    example="host=10.1.0.0/16 or proto!=udp",
+)
 _INTERVAL_WORDS: Final = ("node", "meter")
 _ALWAYS_THERE: Final = frozenset(("node", "meter", "account"))

@@ -2,16 +2,16 @@
 
 import csv
 import json
-import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TextIO, final
+from typing import Final, TextIO, final
 
 from netledger.errors import ExportError
 from netledger.exports.files import write_atomically
 from netledger.receipt import rfc3339
+from netledger.reports.aligned import Column, print_aligned
 from netledger.reports.protocols import name_of
 from netledger.reports.remarks import balance_line, counted, doubts, notes
 from netledger.reports.totals import Answer, Value
@@ -25,7 +25,6 @@ _NUMBERS: Final = frozenset({"protocol", "host_port", "peer_port", "zone", "mark
 _V4_MAPPED: Final = bytes(10) + b"\xff\xff"
 _V4_BITS: Final = 32
 _V6_BITS: Final = 128
-_GAP: Final = "  "
 
 
 @final
@@ -113,7 +112,7 @@ def write_parquet(answer: Answer, prefixes: Prefixes, zone: Zone, path: Path) ->
 
 def print_table(answer: Answer, prefixes: Prefixes, zone: Zone, unit: Unit, file: TextIO) -> None:
     """Prints the rows and their total as a table, the balance beneath, and what else must be said."""
-    _print_aligned(_columns(answer, prefixes, zone, unit), file)
+    print_aligned(_columns(answer, prefixes, zone, unit), file)
     period = answer.question.period
     lines = [
         f"period: {zone.text(period.start_ns)} to {zone.text(period.end_ns)}, {zone.name}",
@@ -128,18 +127,7 @@ def print_table(answer: Answer, prefixes: Prefixes, zone: Zone, unit: Unit, file
     file.writelines(f"{line}\n" for line in lines)
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """Of the table: what stands above, the cells, and what stands below."""
-
-    title: str
-    cells: list[str]
-    total: str
-    is_right: bool
-
-
-def _columns(answer: Answer, prefixes: Prefixes, zone: Zone, unit: Unit) -> list[_Column]:
+def _columns(answer: Answer, prefixes: Prefixes, zone: Zone, unit: Unit) -> list[Column]:
     totals = answer.totals
     names = [name for name in totals.names if not _is_idle(name, totals.columns[name])]
     columns = []
@@ -147,39 +135,8 @@ def _columns(answer: Answer, prefixes: Prefixes, zone: Zone, unit: Unit) -> list
         label = "total" if place == 0 else ""
         total = _number(name, totals.total[name], unit) if name in totals.total else label
         cells = _for_people(name, totals.columns[name], prefixes, zone, unit)
-        columns.append(_Column(_title(name, unit), cells, total, name in _NUMBERS))
+        columns.append(Column(_title(name, unit), cells, total, name in _NUMBERS))
     return columns
-
-
-def _print_aligned(columns: Sequence[_Column], file: TextIO) -> None:
-    """Prints the columns beside each other; folded where the terminal is too narrow for them."""
-    widths = [max(map(len, (column.title, *column.cells, column.total))) for column in columns]
-    width = shutil.get_terminal_size().columns
-    if file.isatty() and sum(widths) + len(_GAP) * len(widths) > width:
-        _print_folded(columns, width, file)
-        return
-    texts = [(column.title, *column.cells, column.total) for column in columns]
-    aligned = [
-        [text.rjust(width) if column.is_right else text.ljust(width) for text in cells]
-        for column, width, cells in zip(columns, widths, texts, strict=True)
-    ]
-    file.writelines(f"{_GAP.join(line).rstrip()}\n" for line in zip(*aligned, strict=True))
-
-
-def _print_folded(columns: Sequence[_Column], width: int, file: TextIO) -> None:
-    # A tenth of a second to load, and most tables fit.
-    from rich.console import Console  # noqa: PLC0415  # as above
-    from rich.table import Table  # noqa: PLC0415  # as above
-
-    table = Table(box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), show_footer=True)
-    for column in columns:
-        justify: Literal["left", "right"] = "right" if column.is_right else "left"
-        # Nothing is ever cut off: what does not fit goes on in the next line.
-        table.add_column(column.title, column.total, justify=justify, overflow="fold")
-    for row in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(*row)
-    # Without a height it would look at the terminal again, and take a dumb one for 80 columns wide.
-    Console(file=file, width=width, height=1, highlight=False, markup=False).print(table)
 
 
 def _is_idle(name: str, cells: Sequence[Value]) -> bool:
