@@ -15,6 +15,7 @@ from netledger.cli.audit import audit
 from netledger.cli.compat import compat, forward
 from netledger.cli.config import config
 from netledger.cli.files import files
+from netledger.cli.flows import flows
 from netledger.cli.import_ import import_
 from netledger.cli.maintain import maintain
 from netledger.cli.man import man
@@ -44,6 +45,7 @@ app.command()(status)
 app.command()(read)
 app.command()(audit)
 app.command()(files)
+app.command()(flows)
 app.command(name="import")(import_)
 app.command()(maintain)
 app.command()(report)

@@ -2,10 +2,15 @@
 
 # ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
 
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from netledger.errors import UsageError
 
 if TYPE_CHECKING:
     from netledger.config import Config
@@ -41,3 +46,33 @@ def load_config(file: Path | None, store: Path | None = None) -> "Config":
 
     config = load(file)
     return config if store is None else config.model_copy(update={"store": str(store.absolute())})
+
+
+def one_of(option: str, text: str, known: Sequence[str]) -> str:
+    """One of the words that are known, however it was spelt.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    for one in known:
+        if text.lower() == one.lower():
+            return one
+    raise UsageError(f"{option} {text}", "", "not possible here", f"there are {', '.join(known)}")
+
+
+@contextmanager
+def standard_output() -> Iterator[None]:
+    """What is printed is out at the end; what the system refuses is an error of its own.
+
+    Raises:
+        ExportError: the disk behind it is full, or whatever it leads to refuses.
+    """
+    from netledger.exports.files import export_error
+
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # whoever read has seen enough; Typer ends quietly
+    except OSError as error:
+        raise export_error(Path("standard output"), "write", error) from error

@@ -3,14 +3,21 @@
 # ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from netledger.cli.options import BillingDay, ConfigFile, Json, Store, Timezone, load_config
+from netledger.cli.options import (
+    BillingDay,
+    ConfigFile,
+    Json,
+    Store,
+    Timezone,
+    load_config,
+    one_of,
+    standard_output,
+)
 from netledger.errors import UsageError
 
 if TYPE_CHECKING:
@@ -104,7 +111,7 @@ def report(
 
     if csv + json + (parquet is not None) > 1:
         raise UsageError("--csv, --json, --parquet", "", "only one of them at a time")
-    is_table, shown_unit = not (csv or json or parquet), Unit(_one_of("--unit", unit, [*Unit]))
+    is_table, shown_unit = not (csv or json or parquet), Unit(one_of("--unit", unit, [*Unit]))
     calendar = Calendar(zone=zones.find(timezone), billing_day=billing_day)
     now_ns = SystemClock().now().wall_ns
     span = calendar.period(period, now_ns=now_ns)
@@ -116,7 +123,7 @@ def report(
         period=span,
         by=default_by(snapshot, conditions) if by is None else _columns(by),
         where=conditions,
-        per=None if per is None else Step(_one_of("--per", per, [*Step])),
+        per=None if per is None else Step(one_of("--per", per, [*Step])),
         sort=sort,
         top=top or (_TABLE_ROWS if is_table else None),
         direction=direction,
@@ -128,13 +135,6 @@ def report(
     _print(found, prefixes, calendar.zone, table_unit=table_unit, json=json, parquet=parquet)
     if doubts(found, calendar.zone):
         raise typer.Exit(_EXIT_DOUBTFUL)
-
-
-def _one_of(option: str, text: str, known: list[str]) -> str:
-    for one in known:
-        if text.lower() == one.lower():
-            return one
-    raise UsageError(f"{option} {text}", "", "not possible here", f"there are {', '.join(known)}")
 
 
 def _columns(text: str) -> tuple[str, ...]:
@@ -178,7 +178,7 @@ def _print(
     from netledger.reports import remarks, written
 
     if table_unit is not None:
-        with _standard_output():
+        with standard_output():
             written.print_table(answer, prefixes, zone, table_unit, sys.stdout)
         return
     for sentence in remarks.doubts(answer, zone):
@@ -186,21 +186,8 @@ def _print(
     if parquet is not None:
         written.write_parquet(answer, prefixes, zone, parquet)
         return
-    with _standard_output():
+    with standard_output():
         if json:
             written.write_json(answer, prefixes, zone, sys.stdout)
         else:
             written.write_csv(answer, prefixes, sys.stdout)
-
-
-@contextmanager
-def _standard_output() -> Iterator[None]:
-    from netledger.exports.files import export_error
-
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise  # whoever read has seen enough; Typer ends quietly
-    except OSError as error:
-        raise export_error(Path("standard output"), "write", error) from error

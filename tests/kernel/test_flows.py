@@ -1,0 +1,265 @@
+"""``netledger flows`` beside the real ``conntrack``, on flows of a gateway that translates addresses."""
+
+import json
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from tests.kernel.lab import Child, Lab, Pair, wait_for
+
+pytestmark = [pytest.mark.kernel, pytest.mark.peers("conntrack")]
+
+NETLEDGER = [str(Path(sys.executable).with_name("netledger"))]
+Told: TypeAlias = dict[str, str | int | None]
+
+TRACKING = """
+table inet tracking {
+  chain pre {
+    type filter hook prerouting priority -300;
+    iifname "left" udp dport 9100 ct zone set 7
+  }
+  chain marked {
+    type filter hook forward priority 0;
+    udp dport 9200 ct mark set 0x10
+    ct state established accept
+  }
+  chain local { type filter hook input priority 0; ct state established accept; }
+}
+table ip nat {
+  chain pre { type nat hook prerouting priority dstnat; ip daddr 10.77.1.1 tcp dport 8080 dnat to 10.77.2.2:80; }
+  chain post { type nat hook postrouting priority srcnat; oifname "right" tcp dport 80 masquerade; }
+}"""
+
+# So many datagrams, each from a port of its own, so that each is a flow.
+STORM = """
+import socket, sys
+for port in range(1024, 1024 + {flows}):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.bind(("10.77.1.2", port))
+        one.sendto(b"x", ("10.77.1.1", 8000))
+"""
+
+SERVER = """
+import socket
+with socket.create_server(("10.77.2.2", 80)) as server:
+    print("ready", flush=True)
+    one, _ = server.accept()
+    while one.recv(65536):
+        pass
+    one.sendall(b"y" * 5000)
+    one.close()
+"""
+CLIENT = """
+import socket
+with socket.create_connection(("10.77.1.1", 8080)) as one:
+    one.sendall(b"x" * 20000)
+    one.shutdown(socket.SHUT_WR)
+    while one.recv(65536):
+        pass
+"""
+SEND = "import socket, sys; s = socket.socket({family}, socket.SOCK_DGRAM); s.sendto(b'x' * {size}, ({to!r}, {port}))"
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    with Lab() as made:
+        made.nft(made.gw, TRACKING)
+        switch(made.gw, made.run, nf_conntrack_acct=1, nf_conntrack_timestamp=1, nf_conntrack_events=1)
+        yield made
+
+
+def switch(namespace: str, run: Callable[..., str], **switches: int) -> None:
+    run(namespace, ["sysctl", "-qw", *(f"net.netfilter.{name}={value}" for name, value in switches.items())])
+
+
+def python(lab: Lab | Pair, namespace: str, code: str) -> None:
+    lab.run(namespace, [sys.executable, "-c", code])
+
+
+def flows(lab: Lab | Pair, namespace: str, *options: str) -> dict[str, list[Told]]:
+    told: dict[str, list[Told]] = json.loads(lab.run(namespace, [*NETLEDGER, "flows", "--json", *options]))
+    return told
+
+
+def traffic(lab: Lab) -> None:
+    """TCP by SNAT and DNAT, UDP in a zone and with a mark, IPv6, ICMP."""
+    server = lab.spawn(lab.right, [sys.executable, "-c", SERVER])
+    wait_for(server.output, 10, "the server")
+    python(lab, lab.left, CLIENT)
+    for port, size in ((9100, 100), (9200, 200)):
+        python(lab, lab.left, SEND.format(family="socket.AF_INET", size=size, to="10.77.2.2", port=port))
+    python(lab, lab.left, SEND.format(family="socket.AF_INET6", size=300, to="fd77:2::2", port=9300))
+    lab.run(lab.left, ["ping", "-q", "-c", "3", "-i", "0.01", "10.77.2.2"])
+
+
+def real(lab: Lab, namespace: str) -> dict[int, dict[str, list[str]]]:
+    """What conntrack -L says of each flow, by id: each word's values, the original direction's first."""
+    listed = lab.run(namespace, ["conntrack", "-L", "-o", "id,extended"])
+    found = {}
+    for line in listed.splitlines():
+        words: dict[str, list[str]] = {}
+        for name, value in re.findall(r"(\S+)=(\S+)", line):
+            words.setdefault(name, []).append(value)
+        words["state"] = re.findall(
+            r" (?:SYN_SENT|SYN_RECV|ESTABLISHED|FIN_WAIT|CLOSE_WAIT|LAST_ACK|TIME_WAIT|CLOSE) ", line
+        )
+        # The number of a flow stands last; what stands before it is that of ICMP.
+        found[int(words["id"][-1])] = words
+    return found
+
+
+def test_it_lists_what_conntrack_lists(lab: Lab) -> None:
+    traffic(lab)
+    told = flows(lab, lab.gw)["flows"]
+    theirs = real(lab, lab.gw)
+    assert {one["id"] for one in told} == theirs.keys()
+    assert len(told) == 5
+    for one in told:
+        words = theirs[int(one["id"] or 0)]
+        assert [one["sent_bytes"], one["received_bytes"]] == [int(value) for value in words["bytes"]]
+        assert [one["sent_packets"], one["received_packets"]] == [int(value) for value in words["packets"]]
+        assert one["source"] == words["src"][0]
+        assert one["destination"] == words["src"][1]
+        assert (one["nat_destination"] or one["destination"]) == words["dst"][0]
+        assert (one["nat_source"] or one["source"]) == words["dst"][1]
+        assert one["mark"] == int(words["mark"][0])
+        assert one["zone"] == int(words.get("zone", ["0"])[0])
+        if words["state"]:
+            assert one["state"] == words["state"][0].strip()
+        if "sport" in words:
+            ports = [one["source_port"], one["destination_port"]]
+            assert ports == [int(words["sport"][0]), int(words["sport"][1])]
+
+
+def test_conditions_find_a_flow_by_what_both_ends_call_it(lab: Lab) -> None:
+    traffic(lab)
+
+    def found(*conditions: str) -> list[tuple[str | int | None, str | int | None]]:
+        options = [word for one in conditions for word in ("--where", one)]
+        return [(one["source"], one["destination_port"]) for one in flows(lab, lab.gw, *options)["flows"]]
+
+    web = ("10.77.1.2", 80)
+    for condition in ("port=80", "port=8080", "destination=10.77.1.1", "destination=10.77.2.2/31", "source=10.77.2.1"):
+        assert web in found(condition, "proto=tcp"), condition
+    assert found("zone=7") == [("10.77.1.2", 9100)]
+    assert found("mark=0x10", "proto=udp") == [("10.77.1.2", 9200)]
+    assert found("family=ipv6") == [("fd77:1::2", 9300)]
+    assert found("state=unreplied", "family=ipv4", "port!=9100") == [("10.77.1.2", 9200)]
+    assert flows(lab, lab.gw, "--where", "host=192.0.2.0/24")["flows"] == []
+    table = lab.run(lab.gw, [*NETLEDGER, "flows", "--where", "proto=tcp"])
+    assert "was to 10.77.1.1:8080, as 10.77.2.1:" in table
+    assert re.search(r"^1 flow$", table, re.MULTILINE)
+
+
+def test_without_counters_it_says_how_to_have_them(lab: Lab) -> None:
+    switch(lab.gw, lab.run, nf_conntrack_acct=0, nf_conntrack_timestamp=0)
+    lab.run(lab.left, ["ping", "-q", "-c", "1", "10.77.2.2"])
+    answer = flows(lab, lab.gw)
+    (ping,) = answer["flows"]
+    assert (ping["sent_bytes"], ping["received_packets"], ping["started_at"]) == (None, None, None)
+    assert "sysctl -w net.netfilter.nf_conntrack_acct=1" in str(answer["notes"])
+    switch(lab.gw, lab.run, nf_conntrack_acct=1)
+    lab.run(lab.left, ["ping", "-q", "-c", "1", "10.77.1.1"])
+    table = lab.run(lab.gw, [*NETLEDGER, "flows"])
+    assert "1 flow without counters: they began before nf_conntrack_acct was 1" in table
+
+
+def test_who_may_not_ask_is_told_so() -> None:
+    with Pair() as pair, pytest.raises(RuntimeError, match="CAP_NET_ADMIN") as caught:
+        pair.run(pair.a, ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", *NETLEDGER, "flows"])
+    assert "status 1: netledger: " in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+def ended(child: Child, number: signal.Signals) -> tuple[int, list[Told], str]:
+    child.signal(number)
+    return child.wait(), [json.loads(line) for line in child.output().splitlines()], child.errors()
+
+
+def test_following_tells_what_begins_changes_and_ends_with_its_counters(lab: Lab) -> None:
+    child = lab.spawn(lab.gw, [*NETLEDGER, "flows", "--follow", "--json", "--where", "proto=icmp"])
+    wait_for(lambda: "NETLINK_NETFILTER" in _netlink(lab, child), 20, "a listener")
+
+    def types() -> list[str | int | None]:
+        return [json.loads(line)["type"] for line in child.output().splitlines()]
+
+    def pinged() -> bool:
+        lab.run(lab.left, ["ping", "-q", "-c", "1", "10.77.2.2"])
+        return "new" in types()
+
+    wait_for(pinged, 20, "a new flow")
+    python(lab, lab.left, SEND.format(family="socket.AF_INET", size=9, to="10.77.2.2", port=9300))
+    lab.run(lab.gw, ["conntrack", "-D", "-p", "icmp"])
+    wait_for(lambda: "destroy" in types(), 20, "its end")
+    status, told, errors = ended(child, signal.SIGINT)
+    assert status == 0
+    assert {one["protocol"] for one in told} == {1}
+    (last, *_) = [one for one in told if one["type"] == "destroy"]
+    assert (last["sent_bytes"], last["received_bytes"], last["sent_packets"]) == (84, 84, 1)
+    assert isinstance(last["portid"], int)
+    assert re.search(rf"netledger: {len(told)} events$", errors.strip())
+
+
+def _netlink(lab: Lab, child: Child) -> str:
+    """The netlink sockets of a process that listen to the kernel's groups."""
+    table = lab.run(lab.gw, ["cat", "/proc/net/netlink"])
+    lines = [line.split() for line in table.splitlines()[1:]]
+    return "NETLINK_NETFILTER" if any(one[1] == "12" and int(one[3], 16) & 7 for one in lines) and child.running else ""
+
+
+def test_what_finds_no_room_while_it_does_not_read_is_told_in_the_stream() -> None:
+    with Pair() as pair:
+        pair.nft(
+            pair.a, "table inet t { chain i { type filter hook input priority 0; ct state established accept; }; }"
+        )
+        switch(pair.a, pair.run, nf_conntrack_acct=1, nf_conntrack_events=1)
+        child = pair.spawn(pair.a, [*NETLEDGER, "flows", "--follow", "--json"])
+
+        def new() -> int:
+            return child.output().count('"new"')
+
+        def heard() -> bool:
+            pair.run(pair.b, ["ping", "-q", "-c", "1", "10.77.1.1"])
+            return new() > 0
+
+        wait_for(heard, 20, "the first event")
+        child.signal(signal.SIGSTOP)
+        python(pair, pair.b, STORM.format(flows=60_000))
+        count = int(pair.run(pair.a, ["conntrack", "-C"]))
+        assert count > 50_000
+        child.signal(signal.SIGCONT)
+        wait_for(lambda: '"lost"' in child.output(), 60, "the loss")
+
+        def later() -> bool:
+            python(pair, pair.b, SEND.format(family="socket.AF_INET", size=9, to="10.77.1.1", port=8001))
+            return "8001" in child.output()
+
+        # All that was queued has been read when a flow that began later has been told of.
+        wait_for(later, 60, "what came behind the storm")
+        status, told, errors = ended(child, signal.SIGTERM)
+    assert status == 3
+    lost = [one for one in told if one["type"] == "lost"]
+    assert all(isinstance(one["overruns"], int) and one["overruns"] > 0 for one in lost)
+    assert sum(one["type"] == "new" for one in told) < count
+    assert "lost" in errors.splitlines()[-1]
+
+
+def test_looking_again_tells_how_quick_a_flow_is(lab: Lab) -> None:
+    ping = lab.spawn(lab.left, ["ping", "-q", "-i", "0.05", "10.77.2.2"])
+    child = lab.spawn(lab.gw, [*NETLEDGER, "flows", "--watch", "0.3", "--json"])
+
+    def rates() -> list[int | None]:
+        looks = [json.loads(line) for line in child.output().splitlines()]
+        return [one["bytes_per_second"] for look in looks for one in look["flows"]]
+
+    rate = wait_for(lambda: next((one for one in rates() if one), None), 20, "a rate")
+    ping.kill()
+    # 84 bytes each way, 20 times a second.
+    assert 1000 < rate < 7000
+    child.signal(signal.SIGINT)
+    assert child.wait() == 130
