@@ -7,7 +7,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol
 
-from netledger.receipt import Count, rfc3339
+from netledger.receipt import COUNT_MAX, ZERO, Count, rfc3339
 from netledger.schema import BATCH_COLUMNS, INTERVAL_COLUMNS, ROW_COLUMNS
 
 if TYPE_CHECKING:
@@ -83,22 +83,35 @@ def sums(rows: ArrowRows) -> tuple[Count, Count]:
         OverflowError: a sum does not fit 64 bits.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     batch = pa.record_batch(rows)
-    half, low = pa.scalar(_HALF_BITS, pa.uint64()), pa.scalar((1 << _HALF_BITS) - 1, pa.uint64())
-
-    def total(name: str) -> int:
-        # In two halves: a sum of 64-bit integers would wrap silently, and one by Python's own takes ten times as long.
-        column = batch.column(name)
-        upper = pc.sum(pc.shift_right(column, half)).as_py() or 0
-        lower = pc.sum(pc.bit_wise_and(column, low)).as_py() or 0
-        return (upper << _HALF_BITS) + lower
-
     return (
-        Count(total("sent_packets"), total("sent_bytes")),
-        Count(total("received_packets"), total("received_bytes")),
+        Count(_total(batch, "sent_packets"), _total(batch, "sent_bytes")),
+        Count(_total(batch, "received_packets"), _total(batch, "received_bytes")),
     )
+
+
+def named_sums(rows: ArrowRows) -> tuple[Count, Count]:
+    """All that named counters have counted, as far as 64 bits hold it; twice, for it has no directions."""
+    import pyarrow as pa
+
+    batch = pa.record_batch(rows)
+    if not batch.num_rows:
+        return ZERO, ZERO
+    found = Count(min(COUNT_MAX, _total(batch, "packets")), min(COUNT_MAX, _total(batch, "bytes")))
+    return found, found
+
+
+def _total(batch: "pa.RecordBatch", name: str) -> int:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    # In two halves: a sum of 64-bit integers would wrap silently, and one by Python's own takes ten times as long.
+    half, low = pa.scalar(_HALF_BITS, pa.uint64()), pa.scalar((1 << _HALF_BITS) - 1, pa.uint64())
+    column = batch.column(name)
+    upper = pc.sum(pc.shift_right(column, half)).as_py() or 0
+    lower = pc.sum(pc.bit_wise_and(column, low)).as_py() or 0
+    return (upper << _HALF_BITS) + lower
 
 
 def _has_marks(batch: "pa.RecordBatch", interval: Labelled) -> bool:

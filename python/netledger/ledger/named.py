@@ -57,4 +57,6 @@ def rows_to_store(receipt: Receipt, rows: ArrowRows) -> "pa.Table":
 
     batch = pa.record_batch(rows)
     schema = named_schema()
+    if not batch.num_rows:  # of a time that nothing is known of
+        return schema.empty_table()
     return pa.table([column_of(receipt, batch, field) for field in schema], schema=schema)

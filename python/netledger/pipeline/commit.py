@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import final
 
-from netledger.exports.csv import sums
+from netledger.exports.csv import named_sums, sums
 from netledger.exports.formats import Export
 from netledger.ledger import Known, Ledger
 from netledger.pipeline.exports import Exports
 from netledger.receipt import Count, Receipt
+from netledger.schema import Table
 from netledger.sources.base import Closed
 
 __all__ = ["Closed", "Pipeline"]
@@ -87,11 +88,15 @@ class Pipeline:
             remarks=remarks,
         )
         rows = closed.batch()
-        receipt = _checked(receipt, len(rows), *sums(rows))
-        outcome = self._ledger.commit(receipt, rows, exports=self._exports.names_for(receipt.meter))
+        is_traffic = receipt.observed.table is Table.TRAFFIC
+        receipt = _checked(receipt, len(rows), *(sums(rows) if is_traffic else named_sums(rows)))
+        # Exports are of traffic: what other programs read has no columns for named counters.
+        exports = self._exports.names_for(receipt.meter) if is_traffic else ()
+        outcome = self._ledger.commit(receipt, rows, exports=exports)
         if isinstance(outcome, Known):
             _log.info("known", extra={"fields": {"meter": receipt.meter, "seq": receipt.seq}})
-        self._exports.committed(receipt.meter, self._ledger)
+        if exports:
+            self._exports.committed(receipt.meter, self._ledger)
         closed.release()
         return receipt
 

@@ -54,6 +54,16 @@ class Key:
         )
 
 
+class ArrowRows(Protocol):
+    """Rows as Arrow columns, by Arrow's PyCapsule interface."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
+        """The schema and the array as capsules."""
+
+
 class Rows(Protocol):
     """The rows of a closed generation."""
 
@@ -61,11 +71,27 @@ class Rows(Protocol):
     def rows(self) -> int:
         """How many."""
 
-    def batch(self, interface_names: Mapping[int, str]) -> Batch:
+    def batch(self, interface_names: Mapping[int, str], /) -> ArrowRows:
         """The rows as Arrow columns."""
 
     def release(self) -> None:
         """Removes them."""
+
+
+class Gathered(Rows, Protocol):
+    """What a process has gathered for a generation."""
+
+    @property
+    def totals(self) -> Totals:
+        """Its sums."""
+
+    @property
+    def recovered(self) -> bool:
+        """Whether it was found after a crash."""
+
+    @property
+    def last_received_ns(self) -> int | None:
+        """When something last came, nanoseconds of CLOCK_BOOTTIME; None if nothing did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +118,7 @@ class Closed:
     interface_names: Mapping[int, str]
     forget: Callable[[], None]
 
-    def batch(self) -> Batch:
+    def batch(self) -> ArrowRows:
         """The rows as Arrow columns."""
         return self.generation.batch(self.interface_names)
 

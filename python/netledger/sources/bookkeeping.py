@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from netledger._core import Generation, recover
+from netledger._core import recover
 from netledger.errors import SourceError, TableError
 from netledger.intervals import Moment
 from netledger.receipt import Count, Observed, rfc3339
-from netledger.sources.base import NO_PAST, Closed, Key, Past
+from netledger.schema import Table
+from netledger.sources.base import NO_PAST, Closed, Gathered, Key, Past
 from netledger.sources.lasting import Mark
 from netledger.sources.lost import NoRows, absence, nothing_observed
 from netledger.sources.observing import between
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 LOST = "lost"
 """In place of a side, for a generation of which nothing but its time is known."""
 
-Observe: TypeAlias = Callable[[Facts, Generation | NoRows, Count | None], Observed]
+Observe: TypeAlias = Callable[[Facts, Gathered | NoRows, Count | None], Observed]
 """What a source says of a generation: its facts, its rows, and the kernel's own count if there is one."""
 
 
@@ -56,12 +57,14 @@ class Bookkeeping:
         config: what to count.
         source: the mechanism, as receipts name it.
         observe: what is to be said of a generation that nobody counts for any more.
+        table: what kind of rows it has.
     """
 
-    def __init__(self, config: MeterConfig, source: str, observe: Observe) -> None:
+    def __init__(self, config: MeterConfig, source: str, observe: Observe, *, table: Table = Table.TRAFFIC) -> None:
         self._config = config
         self._source = source
         self._observe = observe
+        self._table = table
         self._is_empty = True
         self.names: dict[int, str] = {}
         self.state = State(config.runtime, config.store, config.meter)
@@ -116,7 +119,7 @@ class Bookkeeping:
             groups=tuple(groups),
         )
 
-    def freeze(self, facts: Facts, end: Moment, generation: Generation | NoRows, observed: Observed) -> Closed:
+    def freeze(self, facts: Facts, end: Moment, generation: Gathered | NoRows, observed: Observed) -> Closed:
         """Writes down how a generation ended. From now on it gives the same receipt after any number of crashes."""
         if isinstance(generation, NoRows):
             noted = "; ".join(part for part in (facts.interrupted, generation.why) if part)
@@ -140,7 +143,7 @@ class Bookkeeping:
         noted = facts.disturbed(f"{between(since_ns, end.wall_ns)} nobody counted: {why}")
         return self.freeze(noted, end, generation, self._observe(noted, generation, None))
 
-    def rows_of(self, facts: Facts) -> Generation | NoRows:
+    def rows_of(self, facts: Facts) -> Gathered | NoRows:
         """The rows of a generation of a dead process. A damaged table file is moved aside: then there are none.
 
         Raises:
@@ -167,7 +170,7 @@ class Bookkeeping:
         return True
 
     @staticmethod
-    def last_sign_ns(facts: Facts, generation: Generation | NoRows) -> int:
+    def last_sign_ns(facts: Facts, generation: Gathered | NoRows) -> int:
         """When a generation last received anything, UTC nanoseconds: until then somebody listened."""
         elapsed_ns = (generation.last_received_ns or 0) - facts.start.monotonic_ns
         return facts.start.wall_ns + max(0, elapsed_ns)
@@ -176,7 +179,7 @@ class Bookkeeping:
         """Notes the names of the interfaces. Those of interfaces that went away are kept."""
         self.names.update(socket.if_nameindex())
 
-    def silence(self, facts: Facts, generation: Generation | NoRows) -> str:
+    def silence(self, facts: Facts, generation: Gathered | NoRows) -> str:
         """Since when nobody listened to a generation that was found after a crash."""
         if facts.stopped is not None:
             return f"nobody listened: the meter was stopped at {rfc3339(facts.stopped.wall_ns)}"
@@ -188,7 +191,7 @@ class Bookkeeping:
         if facts.closing is None:
             return facts
         why = "; ".join(part for part in (facts.interrupted, generation.why) if part)
-        observed = nothing_observed(why, source=self._source)
+        observed = nothing_observed(why, source=self._source, table=self._table)
         observed = replace(observed, kernel=facts.closing.observed.kernel)
         lost = replace(facts, closing=replace(facts.closing, observed=observed), has_rows=False)
         self.state.save(lost)
@@ -222,13 +225,15 @@ class Bookkeeping:
     def _note_lost(self, seq: int, start_ns: int, end: Moment, why: str) -> Facts:
         # Its own clock is not known, so it lasts as long as the wall clock says.
         start = Moment(start_ns, end.monotonic_ns - (end.wall_ns - start_ns))
-        closing = Closing(end=end, observed=nothing_observed(why, source=self._source), interface_names={})
+        closing = Closing(
+            end=end, observed=nothing_observed(why, source=self._source, table=self._table), interface_names={}
+        )
         facts = self.new(start, groups=(), seq=seq)
         lost = replace(facts, side=LOST, interrupted=why, closing=closing, has_rows=False)
         self.state.save(lost)
         return lost
 
-    def _closed(self, facts: Facts, generation: Generation | NoRows) -> Closed:
+    def _closed(self, facts: Facts, generation: Gathered | NoRows) -> Closed:
         if facts.closing is None:
             raise SourceError(f"meter {facts.meter}", "close", f"generation {facts.seq} is open")
         if isinstance(generation, NoRows) and facts.has_rows:

@@ -7,7 +7,7 @@ from netledger._core import Generation, Meter, NflogGroup, Totals
 from netledger.errors import GroupBusyError, SourceError
 from netledger.intervals import Moment
 from netledger.receipt import Count, Observed
-from netledger.sources.base import Closed, Glance, LiveRows
+from netledger.sources.base import Closed, Gathered, Glance, LiveRows
 from netledger.sources.bookkeeping import Bookkeeping, MeterConfig
 from netledger.sources.bound import explain_busy
 from netledger.sources.lost import NoRows
@@ -106,7 +106,7 @@ class Generations(Bookkeeping):
             self.state.discard(facts.seq)
             raise
 
-    def end(self, facts: Facts, end: Moment, generation: Generation | NoRows, *, kernel: Count | None) -> Closed:
+    def end(self, facts: Facts, end: Moment, generation: Gathered | NoRows, *, kernel: Count | None) -> Closed:
         """Freezes a generation with what can be said of it, see :meth:`freeze`."""
         return self.freeze(facts, end, generation, self._observed(facts, generation, kernel))
 
@@ -134,7 +134,7 @@ class Generations(Bookkeeping):
             batch=found.batch,
         )
 
-    def _observed(self, facts: Facts, generation: Generation | NoRows, kernel: Count | None) -> Observed:
+    def _observed(self, facts: Facts, generation: Gathered | NoRows, kernel: Count | None) -> Observed:
         return observe(
             generation,
             self._accounted(generation.totals),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from netledger._core import Batch, KeySpec, PcapReader, Totals
 from netledger.receipt import ZERO, Observed, rfc3339
+from netledger.schema import Table
 from netledger.sources.base import Past
 from netledger.sources.lasting import Mark
 from netledger.sources.observing import MEANING
@@ -40,9 +41,9 @@ class NoRows:
         """There is no file."""
 
 
-def nothing_observed(why: str, *, source: str) -> Observed:
+def nothing_observed(why: str, *, source: str, table: Table = Table.TRAFFIC) -> Observed:
     """What is said of a time of which nothing is known."""
-    return Observed(kernel=None, accounted=ZERO, rows=0, interrupted=why, source=source, meaning=MEANING)
+    return Observed(kernel=None, accounted=ZERO, rows=0, interrupted=why, source=source, meaning=MEANING, table=table)
 
 
 def absence(mark: Mark | None, past: Past, *, end_ns: int, boot: str, remains: str | None) -> tuple[int, str] | None:
@@ -58,6 +59,11 @@ def absence(mark: Mark | None, past: Past, *, end_ns: int, boot: str, remains: s
     why = "the machine was restarted" if mark and mark.boot_id != boot else "the runtime directory was removed"
     text = f"between {rfc3339(start_ns)} and {rfc3339(end_ns)} nobody can say what was counted: {why}"
     return start_ns, "; ".join(part for part in (text, remains) if part)
+
+
+def no_totals() -> Totals:
+    """The sums of nothing."""
+    return _nothing().totals
 
 
 def _nothing() -> PcapReader:

@@ -1,0 +1,321 @@
+"""The source ``nfacct``: named counters of the kernel, read at each cut.
+
+The kernel counts, whether anybody looks or not; this source never changes a number there. What it knows of a counter is
+what it has seen last. So a process that dies loses nothing: the next one looks again, and closes the interval whole.
+Between cuts a look is taken now and then as well (by :meth:`glance`): should somebody set a counter back, what it
+counted until that look is known.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from netledger import nfacct
+from netledger._core import Totals
+from netledger.errors import ObjectExistsError, SourceError, TableError
+from netledger.intervals import Clock, Moment, SystemClock
+from netledger.receipt import ZERO, Count, Observed
+from netledger.schema import Kind, Table
+from netledger.sources import restored, tally_file
+from netledger.sources.base import NO_PAST, Closed, Gathered, Glance, LiveRows, Past, Step, no_step
+from netledger.sources.bookkeeping import Bookkeeping, MeterConfig
+from netledger.sources.lost import NoRows, no_totals
+from netledger.sources.named import Choice, name_of, read
+from netledger.sources.observing import MEANING
+from netledger.sources.state import Facts, boot_id
+from netledger.sources.tally import Identity, Sight, Tally
+from netledger.sources.tally_file import TallyRows
+
+SOURCE: Final = "nfacct"
+
+_LOOK_SECONDS: Final = 1.0
+# A look at very many counters takes its time: it may take this part of all time.
+_LOOK_SHARE: Final = 20
+_RESTARTED: Final = "the machine was restarted, and its counters began anew"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedCountersConfig(MeterConfig):
+    """What a meter of named counters needs to know.
+
+    Attributes:
+        choice: which counters.
+    """
+
+    choice: Choice
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """A generation that a cut has left behind, and whose receipt is not written yet."""
+
+    facts: Facts
+    end: Moment
+    rows: TallyRows
+
+
+class _Books(Bookkeeping):
+    """Its generations have tallies in place of tables."""
+
+    def __init__(self, config: NamedCountersConfig) -> None:
+        super().__init__(config, SOURCE, _observed, table=Table.COUNTERS)
+
+    def rows_of(self, facts: Facts) -> Gathered | NoRows:
+        """The rows of a generation of a dead process; a damaged tally is moved aside."""
+        if not facts.has_rows:
+            return NoRows("its rows are lost")
+        path = self.state.table(facts.seq)
+        try:
+            return TallyRows(tally_file.load(path), path, recovered=True)
+        except TableError as error:
+            self.state.set_aside(path)
+            return NoRows(f"its rows are lost: {error}")
+
+    def is_whole(self, facts: Facts) -> bool:
+        """Whether the tally of a generation can be read."""
+        try:
+            tally_file.load(self.state.table(facts.seq))
+        except TableError:
+            return False
+        return True
+
+
+class NamedCountersSource:
+    """One meter of named counters.
+
+    Not safe for concurrent use, but that any thread may call :meth:`glance`.
+
+    Args:
+        config: what to count.
+        clock: tells when a look was taken.
+        at_step: told each step that has been done; lets a test stop the process there.
+    """
+
+    def __init__(self, config: NamedCountersConfig, *, clock: Clock | None = None, at_step: Step = no_step) -> None:
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._at_step = at_step
+        self._books = _Books(config)
+        # Held while a look is taken and booked: looks come from two threads, and belong into one order.
+        self._lock = threading.Lock()
+        self._live: Facts | None = None
+        self._tally: Tally | None = None
+        self._left: _Left | None = None
+        self._closed_before = ZERO
+        self._next_look = 0.0
+
+    def open(self, now: Moment, past: Past = NO_PAST) -> list[Closed]:
+        """Closes what a dead process left open, with what the counters have come to until now, and begins the next.
+
+        Raises:
+            InUseError: another process counts for this meter.
+            PermissionDeniedError, UnsteadyError, SourceError: the counters cannot be read.
+        """
+        try:
+            closed, dead = self._books.open(now, past)
+            closed += self._books.tell_absence(now, past)
+            closed += self._take_over(dead, now)
+        except BaseException:
+            self._books.close()
+            raise
+        restored.forget(self._config.runtime)
+        return sorted(closed, key=lambda each: each.seq)
+
+    def cut(self, *, label_end_ns: int, now: Moment) -> Closed:
+        """Looks, books, and goes on with the next generation. Blocks for some ms.
+
+        When it fails it can be called again: it goes on where it stood, and nothing is lost by that.
+
+        Raises:
+            UnsteadyError, PermissionDeniedError, SourceError, OSError: see there.
+        """
+        with self._lock:
+            if self._left is None:
+                self._look()
+                self._roll(Moment(label_end_ns, now.monotonic_ns))
+            return self._finish()
+
+    def close(self, *, now: Moment, keep_rules: bool) -> list[Closed]:
+        """Closes the open generation; with ``keep_rules`` it stays open, and the next start goes on with it."""
+        with self._lock:
+            try:
+                closed = [] if self._left is None else [self._finish()]
+                self._look()
+                live, tally = self._required()
+                path = self._books.state.table(live.seq)
+                tally_file.save(tally, path)
+                self._at_step("tallied")
+                if not keep_rules:
+                    rows = TallyRows(tally, path, recovered=False)
+                    closed.append(self._books.freeze(live, now, rows, _observed(live, rows, None)))
+                    self._books.state.end()
+                return closed
+            finally:
+                self._live = self._tally = None
+                self._books.close()
+
+    def stats(self) -> Totals:
+        """Nothing is received. Says whether it is open.
+
+        Raises:
+            SourceError: it is not.
+        """
+        self._required()
+        return no_totals()
+
+    def glance(self) -> Glance:
+        """What was booked so far. Looks at the counters, but not too often. Any thread may call it."""
+        with self._lock:
+            self._required()
+            if time.monotonic() >= self._next_look:
+                self._look()
+            _, tally = self._required()
+            booked = tally.booked
+            return Glance(
+                rows=len(tally.entries),
+                other=ZERO,
+                lost_packets=0,
+                overruns=0,
+                received=_sum(self._closed_before, booked),
+                lost_packets_since_open=0,
+                overruns_since_open=0,
+            )
+
+    def live(self, *, top: int | None = None, sort: str = "bytes") -> LiveRows:  # noqa: ARG002  # as every source has it
+        """There are no rows of addresses.
+
+        Raises:
+            SourceError: always.
+        """
+        raise SourceError(
+            f"meter {self._config.meter}", "list", "named counters have no addresses", "netledger counters"
+        )
+
+    def _take_over(self, dead: list[Facts], now: Moment) -> list[Closed]:
+        if dead and not self._books.is_whole(dead[-1]):
+            # It was noted, and nothing was booked on it: the one before it is still open.
+            self._books.state.discard(dead[-1].seq)
+            dead = dead[:-1]
+        closed = [
+            self._books.freeze(facts, following.start, rows, _observed(facts, rows, None))
+            for facts, following in pairwise(dead)
+            for rows in [self._books.rows_of(facts)]
+        ]
+        if not dead:
+            self._begin(now, self._first_tally())
+            return closed
+        live, rows = dead[-1], self._books.rows_of(dead[-1])
+        if not isinstance(rows, TallyRows):
+            closed.append(self._books.abandon(live, now, "what was booked is lost"))
+            self._begin(now, self._first_tally())
+        elif live.boot_id != boot_id():
+            closed.append(self._books.abandon(live, now, _RESTARTED))
+            self._begin(now, self._first_tally())
+        else:
+            self._live, self._tally = live, rows.tally
+            self._look()
+            self._roll(now)
+            closed.append(self._finish())
+        return closed
+
+    def _first_tally(self) -> Tally:
+        self._make_missing(self._sights(), None)
+        known = restored.noted(self._config.runtime)
+        return Tally.begun(self._sights(), self._now_ns(), known)
+
+    def _begin(self, start: Moment, tally: Tally) -> None:
+        """Opens a generation; when that fails it has never been."""
+        facts = self._books.new(start)
+        try:
+            self._books.state.save(facts)
+            self._at_step("noted")
+            tally_file.save(tally, self._books.state.table(facts.seq))
+        except BaseException:
+            self._books.state.discard(facts.seq)
+            raise
+        self._at_step("begun")
+        self._live, self._tally = facts, tally
+        self._books.mark(facts)
+
+    def _roll(self, end: Moment) -> None:
+        live, tally = self._required()
+        path = self._books.state.table(live.seq)
+        # Before the next one is there: from then on this one is as it stands in its file.
+        tally_file.save(tally, path)
+        self._at_step("tallied")
+        rows = TallyRows(tally, path, recovered=False)
+        self._begin(end, tally.next())
+        self._left = _Left(live, end, rows)
+
+    def _finish(self) -> Closed:
+        left = self._left
+        if left is None:
+            raise SourceError(f"meter {self._config.meter}", "cut", "no generation was left")
+        closed = self._books.freeze(left.facts, left.end, left.rows, _observed(left.facts, left.rows, None))
+        self._closed_before = _sum(self._closed_before, left.rows.tally.booked)
+        self._left = None
+        self._at_step("frozen")
+        return closed
+
+    def _look(self) -> None:
+        """Books what the counters have come to. What somebody did to them is written down at once."""
+        live, tally = self._required()
+        began = time.monotonic()
+        sights = self._sights()
+        is_disturbed = tally.look(sights, self._now_ns())
+        is_disturbed |= self._make_missing(sights, tally)
+        if is_disturbed:
+            tally_file.save(tally, self._books.state.table(live.seq))
+            self._at_step("disturbed")
+        ended = time.monotonic()
+        self._next_look = ended + max(_LOOK_SECONDS, (ended - began) * _LOOK_SHARE)
+
+    def _make_missing(self, sights: Mapping[Identity, Sight], tally: Tally | None) -> bool:
+        """Makes the objects that are to be there and are not, with what they had; says whether there were some."""
+        missing = [name for name in self._config.choice.ensure if (Kind.NFACCT, name) not in sights]
+        for name in missing:
+            before = None if tally is None else tally.entries.get((Kind.NFACCT, name))
+            had = Sight(0, 0) if before is None else Sight(before.sight.packets, before.sight.bytes)
+            with suppress(ObjectExistsError):  # somebody came first: the next look finds what it is
+                nfacct.add(name_of(name), packets=had.packets, octets=had.bytes)
+                if tally is not None:
+                    tally.made_again((Kind.NFACCT, name), had)
+        return bool(missing)
+
+    def _sights(self) -> dict[Identity, Sight]:
+        return {(one.kind, one.name): one.sight for one in read(self._config.choice)}
+
+    def _now_ns(self) -> int:
+        return self._clock.now().wall_ns
+
+    def _required(self) -> tuple[Facts, Tally]:
+        if self._live is None or self._tally is None:
+            raise SourceError(f"meter {self._config.meter}", "count", "not open")
+        return self._live, self._tally
+
+
+def _observed(facts: Facts, generation: Gathered | NoRows, _kernel: Count | None) -> Observed:
+    tally = generation.tally if isinstance(generation, TallyRows) else Tally(facts.start.wall_ns)
+    disturbed = "; ".join(part for part in (facts.interrupted, tally.interrupted()) if part)
+    return Observed(
+        # What is accounted is the kernel's own count; where that was disturbed, what is known of it.
+        kernel=tally.booked if isinstance(generation, TallyRows) else None,
+        accounted=tally.booked,
+        rows=generation.rows,
+        interrupted=disturbed or None,
+        source=SOURCE,
+        meaning=MEANING,
+        why_lost=tally.remarks(),
+        table=Table.COUNTERS,
+    )
+
+
+def _sum(one: Count, other: Count) -> Count:
+    try:
+        return one + other
+    except OverflowError:
+        return other
