@@ -3,6 +3,7 @@
 from netledger.config.load import DEFAULT_PATH, load, loads
 from netledger.config.meter import Meter, PrefixLength
 from netledger.config.model import Config, Export, Retention
+from netledger.config.named import Nfacct
 from netledger.config.problems import ConfigError, Problem
 from netledger.config.show import to_json, to_toml
 from netledger.config.sources import Nflog, NflogGroup
@@ -13,6 +14,7 @@ __all__ = [
     "ConfigError",
     "Export",
     "Meter",
+    "Nfacct",
     "Nflog",
     "NflogGroup",
     "PrefixLength",

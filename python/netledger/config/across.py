@@ -12,6 +12,10 @@ from netledger.schema import CONNECTION_COLUMNS
 
 _PACKET_COLUMNS = ("interface", "label")
 _SELECTIONS = ("interfaces", "interfaces_excluded", "networks", "networks_excluded")
+SOURCE_TABLES = ("nflog", "nfacct")
+"""Tables of a meter, each of one source."""
+OF_ADDRESSES = ("local", "key", "prefix_length", "rows_max", *_SELECTIONS)
+"""Keys of a meter that named counters have no use for."""
 
 
 def check(document: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:
@@ -23,6 +27,7 @@ def check(document: Mapping[str, object]) -> Iterator[tuple[Path, str, str | Non
         settings = table(meter)
         yield from _twice(("meters", name, "key"), settings.get("key"))
         yield from _not_of_source(("meters", name, "key"), settings)
+        yield from _of_another_source(("meters", name), settings)
         groups = table(settings.get("nflog")).get("groups")
         if not isinstance(groups, list) or not groups:
             continue
@@ -72,6 +77,18 @@ def _not_of_source(path: Path, settings: Mapping[str, object]) -> Iterator[tuple
         elif column in _PACKET_COLUMNS and is_of_flows:
             why = f"{value_to_toml(column)} belongs to packets, and connection tracking does not know it"
             yield (*path, position), why, 'leave it out, or count packets: source = "nflog"'
+
+
+def _of_another_source(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:
+    """Tables of sources that the meter does not use, and keys that its source cannot heed."""
+    source = settings.get("source", "auto")
+    mechanism = "nflog" if source == "auto" else source
+    for name in SOURCE_TABLES:
+        if name in settings and name != mechanism and mechanism in SOURCE_TABLES:
+            yield (*meter, name), f"has no effect on the source {mechanism}", f'it is for source = "{name}"'
+    for name in OF_ADDRESSES if mechanism == "nfacct" else ():
+        if name in settings:
+            yield (*meter, name), "has no effect on named counters", "they have no addresses; leave it out"
 
 
 def _useless(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:

@@ -19,7 +19,7 @@ from netledger.config.toml import value_to_toml
 
 DEFAULT_PATH: Final = Path("/etc/netledger/netledger.toml")
 
-_NOT_YET: Final = {"attribution", "conntrack", "bpf", "packet", "nfacct"}
+_NOT_YET: Final = {"attribution", "conntrack", "bpf", "packet"}
 _SYNTAX_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _QUOTED: Final = re.compile("'([^']*)'")
 _SHOWN_MAX: Final = 60

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, final
 
 from pydantic import BeforeValidator, Field
 
+from netledger.config.named import Nfacct
 from netledger.config.part import Part
 from netledger.config.sources import Nflog
 from netledger.config.values import Interfaces, Interval, Networks, refuse
@@ -19,8 +20,8 @@ class PrefixLength(Part):
 
 
 def _is_built(source: object) -> object:
-    if source in {"bpf", "packet", "conntrack", "nfacct"}:
-        refuse(f'"{source}" is not in this version', '"auto" and "nflog" are')
+    if source in {"bpf", "packet", "conntrack"}:
+        refuse(f'"{source}" is not in this version', '"auto", "nflog" and "nfacct" are')
     return source
 
 
@@ -34,7 +35,7 @@ Key = Annotated[
 class Meter(Part):
     """One accounting, `[meters.NAME]`. Without any there is one, named after its source."""
 
-    source: Annotated[Literal["auto", "nflog"], BeforeValidator(_is_built)] = Field(
+    source: Annotated[Literal["auto", "nflog", "nfacct"], BeforeValidator(_is_built)] = Field(
         default="auto", description="The kernel's mechanism to count with. `auto` takes the best one there is."
     )
     interval_seconds: Interval = Field(
@@ -66,3 +67,9 @@ class Meter(Part):
         description="Rows of an interval; what is beyond is counted in one row named `other`.",
     )
     nflog: Nflog = Field(default=Nflog(), description="What only this source has.")
+    nfacct: Nfacct = Field(default=Nfacct(), description="What only this source has.")
+
+    @property
+    def mechanism(self) -> Literal["nflog", "nfacct"]:
+        """The source that counts: what `auto` stands for, too."""
+        return "nflog" if self.source == "auto" else self.source

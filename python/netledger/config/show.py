@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from netledger.config import durations
+from netledger.config.across import OF_ADDRESSES, SOURCE_TABLES
 from netledger.config.model import GO_NFLOG_ACCTD, Config
 from netledger.config.toml import value_to_toml
 
@@ -27,8 +28,12 @@ def _document(config: Config) -> dict[str, object]:
         table["interval"] = durations.render(table["interval"])
     for key, days in document["ledger"].items():
         document["ledger"][key] = durations.render(days * durations.DAY_SECONDS)
-    for meter in document["meters"].values():
-        if meter["nflog"]["groups"]:
+    for name, meter in document["meters"].items():
+        mechanism = config.meters[name].mechanism
+        for key in (*SOURCE_TABLES, *(OF_ADDRESSES if mechanism == "nfacct" else ())):
+            if key != mechanism:
+                del meter[key]  # it has no effect, and is refused
+        if "nflog" in meter and meter["nflog"]["groups"]:
             # Rules of one's own: these two are for netledger's, and are refused beside groups.
             del meter["nflog"]["table"], meter["nflog"]["hooks"]
     return document

@@ -160,7 +160,7 @@ class Board:
         age_ns = None if start_ns is None else self.clock.now().wall_ns - start_ns
         return MeterStatus(
             name=meter.name,
-            source="nflog",
+            source=meter.config.mechanism,
             interval_seconds=meter.config.interval_seconds,
             counting_since=rfc3339(entry.since_ns),
             interval_start=None if start_ns is None else rfc3339(start_ns),

@@ -6,6 +6,8 @@ from netledger.config import Config, Meter
 from netledger.exports.formats import Export
 from netledger.reports import zones
 from netledger.sources.base import Key, Source
+from netledger.sources.named import Choice
+from netledger.sources.named_counters import NamedCountersConfig, NamedCountersSource
 from netledger.sources.nflog_groups import GivenGroup, GivenGroupsConfig, GivenGroupsSource
 from netledger.sources.nflog_managed import ManagedNflogConfig, ManagedNflogSource
 
@@ -14,7 +16,11 @@ _STRICT = {None: 0, "ipv4": 4, "ipv6": 6}
 
 def make_source(name: str, meter: Meter, config: Config) -> Source:
     """The source of one meter; inert until it is opened."""
-    return _nflog_groups(name, meter, config) if meter.nflog.groups else _nflog_managed(name, meter, config)
+    match meter.mechanism:
+        case "nfacct":
+            return _named_counters(name, meter, config)
+        case "nflog":
+            return _nflog_groups(name, meter, config) if meter.nflog.groups else _nflog_managed(name, meter, config)
 
 
 def make_exports(config: Config) -> list[Export]:
@@ -68,6 +74,18 @@ def _nflog_groups(name: str, meter: Meter, config: Config) -> Source:
             key=_key(meter),
             rows_max=meter.rows_max,
             buffer_bytes=meter.nflog.buffer_bytes,
+        )
+    )
+
+
+def _named_counters(name: str, meter: Meter, config: Config) -> Source:
+    return NamedCountersSource(
+        NamedCountersConfig(
+            meter=name,
+            node=config.node,
+            runtime=Path(config.runtime) / name,
+            store=Path(config.store) / "meters",
+            choice=Choice(objects=meter.nfacct.objects, nft=meter.nfacct.nft, ensure=meter.nfacct.ensure),
         )
     )
 

@@ -329,8 +329,11 @@ class Daemon:
 
 def _share_rules(before: Meter, after: Meter | None) -> bool:
     """Whether rules that stay in the kernel are found by the meter that comes next, so that it misses no packet."""
-    if after is None or before.nflog.groups or after.nflog.groups:
+    if after is None or before.mechanism != after.mechanism or before.nflog.groups or after.nflog.groups:
         return False
+    if before.mechanism == "nfacct":
+        # What was seen last is kept for the next one; it would take counters that it does not want for deleted ones.
+        return before.nfacct == after.nfacct
     return before.nflog.table == after.nflog.table
 
 

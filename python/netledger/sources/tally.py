@@ -21,7 +21,7 @@ Identity: TypeAlias = tuple[Kind, str]
 _NAMED_MAX: Final = 8
 _DISTURBING: Final = (Change.RESET, Change.REMADE, Change.GONE)
 _WHAT_HAPPENED: Final = {
-    Change.RESET: "set back by someone else",
+    Change.RESET: "set back",
     Change.REMADE: "deleted and made again",
     Change.GONE: "deleted",
 }
@@ -220,8 +220,8 @@ class Tally:
         rest = f", and {number - len(told)} more" if number > len(told) else ""
         words = ("was", "it", "it was") if number == 1 else ("were", "they", "they were")
         return (
-            f"{_counters(number)} {words[0]} {_WHAT_HAPPENED[change]}, and what {words[1]} counted since {words[2]} read "
-            f"last is not known ({', '.join(told)}{rest})"
+            f"{_counters(number)} {words[0]} {_WHAT_HAPPENED[change]}, and what {words[1]} counted since {words[2]} "
+            f"read last is not known ({', '.join(told)}{rest})"
         )
 
 
