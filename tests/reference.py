@@ -142,10 +142,15 @@ def _limits(value: Schema) -> Iterator[str]:
 
 
 def columns_page() -> str:
-    """Every column of a traffic row."""
+    """Every column of a traffic row, and of a row of a named counter."""
     rows = [(f"`{column.name}`", column.unit, column.meaning) for column in schema.ROW_COLUMNS]
     keys = ", ".join(f"`{name}`" for name in schema.KEY_COLUMNS)
-    return f"# Columns\n\n{_table(('Column', 'Unit', 'Meaning'), rows)}\nRows can be added up by {keys}.\n"
+    named = [(f"`{column.name}`", column.unit, column.meaning) for column in schema.NAMED_COLUMNS]
+    return (
+        f"# Columns\n\n{_table(('Column', 'Unit', 'Meaning'), rows)}\nRows can be added up by {keys}.\n\n"
+        "## Named counters\n\nRows of the table `counters`, which meters of the source `nfacct` fill; see "
+        f"[counters](counters.md).\n\n{_table(('Column', 'Unit', 'Meaning'), named)}"
+    )
 
 
 def errors_page() -> str:

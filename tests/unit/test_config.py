@@ -50,6 +50,9 @@ GROUP_HINT = (
     'or in one line: groups = [{ group = 5, account = "destination" }]'
 )
 DAYS_HINT = 'hint: as in "90d"; leave it out to keep all'
+EMPTY = "an empty pattern stands for nothing"
+NAMED_HINT = "hint: they have no addresses; leave it out"
+NFT_HINT = 'hint: family, table and name, each may be a pattern: "inet filter web*", or "*" for all'
 KEY_HINT = 'hint: "host", "peer", "protocol", "host_port", "peer_port", "interface", "label", "zone" or "mark"'
 OF_FLOWS = "belongs to connections, and packets do not tell it"
 FLOWS_HINT = 'hint: leave it out, or count flows: source = "conntrack"'
@@ -129,6 +132,34 @@ def test_what_is_shown_can_be_read_again(text: str) -> None:
         ),
         ('[meters.a]\nkey = ["host", "zone"]', [f'f:2: meters.a.key[1]: "zone" {OF_FLOWS}', FLOWS_HINT]),
         ('[meters.a]\nsource = "nflog"\nkey = ["mark"]', [f'f:3: meters.a.key[0]: "mark" {OF_FLOWS}', FLOWS_HINT]),
+        (
+            '[meters.a]\nsource = "nfacct"\nkey = ["host"]',
+            ["f:3: meters.a.key: has no effect on named counters", NAMED_HINT],
+        ),
+        (
+            '[meters.a]\nsource = "nfacct"\n[meters.a.nflog]',
+            ["f:3: meters.a.nflog: has no effect on the source nfacct", 'hint: it is for source = "nflog"'],
+        ),
+        (
+            "[meters.a.nfacct]",
+            ["f:1: meters.a.nfacct: has no effect on the source nflog", 'hint: it is for source = "nfacct"'],
+        ),
+        (
+            '[meters.a]\nsource = "nfacct"\nnfacct.nft = ["filter web"]',
+            ['f:3: meters.a.nfacct.nft[0]: "filter web" is no counter of nftables', NFT_HINT],
+        ),
+        (
+            '[meters.a]\nsource = "nfacct"\nnfacct.objects = [""]',
+            [f"f:3: meters.a.nfacct.objects[0]: {EMPTY}", 'hint: "*" stands for all objects'],
+        ),
+        (
+            '[meters.a]\nsource = "nfacct"\nnfacct.ensure = [""]',
+            ['f:3: meters.a.nfacct.ensure[0]: "" is no name for an object', 'hint: as in "http-traffic"'],
+        ),
+        (
+            f'[meters.a]\nsource = "nfacct"\nnfacct.ensure = ["{"n" * 32}"]',
+            [f'f:3: meters.a.nfacct.ensure[0]: "{"n" * 32}" has 32 bytes', "hint: names of objects have at most 31"],
+        ),
         ('[meters.a]\nkey = ["vlan"]', ['f:2: meters.a.key[0]: "vlan" is not possible here', KEY_HINT]),
     ],
 )  # fmt: skip
@@ -139,7 +170,7 @@ def test_a_mistake_is_told_with_its_line_and_a_hint(text: str, said: list[str]) 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('source = "bpf"', ['"bpf" is not in this version', 'hint: "auto" and "nflog" are']),
+        ('source = "bpf"', ['"bpf" is not in this version', 'hint: "auto", "nflog" and "nfacct" are']),
         ('source = "nflg"', ['"nflg" is not possible here', 'hint: did you mean "nflog"?']),
         ('local = ["10.0.0.1/24"]', ['"10.0.0.1/24" has host bits set', 'hint: the network is "10.0.0.0/24"']),
         ('local = ["ten"]', ['"ten" is no network', 'hint: as in "192.168.0.0/24" or "2001:db8:1::/48"']),
