@@ -83,23 +83,31 @@ def _destination(direction: Direction) -> End:
 
 def state(flow: Flow) -> str:
     """That of its protocol; of protocols without one, whether there was an answer: UNREPLIED, REPLIED, ASSURED."""
-    return flow.state or _answered(flow)
+    return flow.state or _answered(flow.status)
 
 
 def states(flow: Flow) -> frozenset[str]:
     """All states that it may be asked for by."""
     both = {flow.state.upper()} if flow.state else set()
-    return frozenset((*both, _answered(flow), *(("REPLIED",) if _has(flow, Status.SEEN_REPLY) else ())))
+    return frozenset((*both, _answered(flow.status), *(("REPLIED",) if _has(flow.status, Status.SEEN_REPLY) else ())))
 
 
-def _answered(flow: Flow) -> str:
-    if _has(flow, Status.ASSURED):
+# Few statuses occur, and to take one apart takes longer than all else that is said of a flow.
+@cache
+def _answered(status: Status | None) -> str:
+    if _has(status, Status.ASSURED):
         return "ASSURED"
-    return "REPLIED" if _has(flow, Status.SEEN_REPLY) else "UNREPLIED"
+    return "REPLIED" if _has(status, Status.SEEN_REPLY) else "UNREPLIED"
 
 
-def _has(flow: Flow, status: Status) -> bool:
-    return flow.status is not None and bool(flow.status & status)
+@cache
+def _has(status: Status | None, wanted: Status) -> bool:
+    return status is not None and bool(status & wanted)
+
+
+@cache
+def _words(status: Status) -> tuple[str, ...]:
+    return tuple(str(one.name) for one in Status if one & status)
 
 
 def zone(flow: Flow) -> int:
@@ -160,7 +168,7 @@ def as_json(flow: Flow) -> dict[str, object]:
         "icmp_code": first.icmp_code,
         "icmp_id": first.icmp_id,
         "state": state(flow),
-        "status": None if flow.status is None else [one.name for one in Status if one & flow.status],
+        "status": None if flow.status is None else list(_words(flow.status)),
         "zone": zone(flow),
         "mark": mark(flow),
         "id": flow.id,
