@@ -96,6 +96,7 @@ def test_a_signal_ends_both_and_only_ours_has_printed_by_then(space: Space, end:
         child.signal(end)
         assert child.wait() == -end
     assert (ours.standard_output.read_bytes(), real.standard_output.read_bytes()) == (expected, b"")
+    assert (ours.errors(), real.errors()) == ("", "")
 
 
 def test_without_privilege_ours_says_so_and_the_real_one_listens_to_nothing(space: Space) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from netledger import nfacct
 from netledger.nfacct import Counter, Quota, Unit
-from tests.compat.nfacct.both import Program, real_program, run
+from tests.compat.nfacct.both import Place, Program, real_program, run
 from tests.compat.nfacct.tables import ODD_NAMES, Tables
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peers("nfacct", "iptables")]
@@ -172,6 +172,25 @@ def test_as_it_is_installed_it_does_the_same(tables: Tables, command: list[str],
 def _started(words: Sequence[bytes | str], executable: Path, environment: dict[str, str]) -> tuple[bytes, bytes, int]:
     done = subprocess.run(words, capture_output=True, timeout=60, check=False, env=environment, executable=executable)
     return done.stdout, done.stderr, done.returncode
+
+
+@pytest.mark.parametrize("form", ["plain", "xml", "json"])
+def test_a_reset_that_cannot_be_printed_stops_at_once_and_tells_what_it_has_taken(tables: Tables, form: str) -> None:
+    tables.prepare("quotas")
+    first, *rest = nfacct.list()
+    form_words = [form.encode()] if form != "plain" else []
+    printed = run(Program.OURS, [b"list", b"reset", *form_words], output=Place.FULL)
+    assert printed.status == 1
+    assert printed.errors == (
+        b"nfacct v1.0.2: error: No space left on device\n"
+        b"nfacct v1.0.2: not written: { pkts = %020d, bytes = %020d } = plain;\n" % (first.packets, first.bytes)
+    )
+    after = nfacct.list()
+    assert (after[0].packets, after[0].bytes) == (0, 0)
+    assert [*after[1:]] == rest
+    lost = run(Program.REAL, [b"list", b"reset", *form_words], output=Place.FULL)
+    assert (lost.errors, lost.status) == (b"", 0)
+    assert all(counter.packets == 0 for counter in nfacct.list())
 
 
 def test_both_are_ended_alike_by_a_reader_that_goes(tables: Tables) -> None:
