@@ -19,9 +19,10 @@ from typing import Self
 
 from pydantic import TypeAdapter
 
+from netledger.sources.base import Step
 from netledger.sources.nflog_managed import ManagedNflogConfig
 from tests.kernel.lab import Lab
-from tests.kernel.metering import Bench, Interval
+from tests.kernel.metering import Bench, Committed, Interval
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSWER = TypeAdapter(list[Interval])
@@ -29,12 +30,12 @@ CONFIG = TypeAdapter(ManagedNflogConfig)
 END_SECONDS = 20.0
 
 
-class ChildMeter:
-    """The test's end of it. As a context manager it kills the process at the end."""
+class Child:
+    """The test's end of a meter in another process. As a context manager it kills the process at the end."""
 
-    def __init__(self, bench: Bench, die_at: str = "") -> None:
+    def __init__(self, bench: Committed, module: str, config: str, die_at: str) -> None:
         self._bench = bench
-        argv = [sys.executable, "-m", "tests.kernel.metering_child", CONFIG.dump_json(bench.config).decode(), die_at]
+        argv = [sys.executable, "-m", module, config, die_at]
         self.process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.first = self._intervals(self._line())
 
@@ -77,7 +78,15 @@ class ChildMeter:
         return intervals
 
 
-def main(config: str, die_at: str) -> None:
+class ChildMeter(Child):
+    """A managed meter."""
+
+    def __init__(self, bench: Bench, die_at: str = "") -> None:
+        super().__init__(bench, "tests.kernel.metering_child", CONFIG.dump_json(bench.config).decode(), die_at)
+
+
+def dying(die_at: str) -> Step:
+    """Kills this process at a step such as ``switched:2``."""
     name, _, number = die_at.partition(":")
     seen: Counter[str] = Counter()
 
@@ -86,8 +95,12 @@ def main(config: str, die_at: str) -> None:
         if step == name and seen[step] == int(number or 1):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    bench = Bench(Lab(), CONFIG.validate_json(config))
-    answer(bench.open(at_step))
+    return at_step
+
+
+def main(config: str, die_at: str) -> None:
+    bench = Bench(Lab(), config=CONFIG.validate_json(config))
+    answer(bench.open(dying(die_at)))
     for line in sys.stdin:
         match line.strip():
             case "cut":

@@ -172,7 +172,7 @@ def test_frozen_generations_that_were_not_committed_come_back_the_same(gateway: 
         now = CLOCK.now()
         kept.append(told(source.cut(label_end_ns=now.wall_ns, now=now)))
     kept += [told(one) for one in source.close(now=CLOCK.now(), keep_rules=False)]
-    again = Bench(gateway, bench.config)
+    again = Bench(gateway, config=bench.config)
     assert [told(one) for one in again.open()] == kept
     again.close()
     assert again.sum("accounted") == again.witnessed()

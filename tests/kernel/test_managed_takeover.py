@@ -200,7 +200,7 @@ def test_a_second_process_with_another_state_is_refused(gateway: Lab) -> None:
 def test_two_meters_count_side_by_side_with_groups_of_their_own(gateway: Lab) -> None:
     lan = Bench.on(gateway)
     runtime = lan.config.runtime.with_name("dmz")
-    dmz = Bench(gateway, replace(lan.config, meter="dmz", runtime=runtime, interfaces=("right",)))
+    dmz = Bench(gateway, config=replace(lan.config, meter="dmz", runtime=runtime, interfaces=("right",)))
     lan.open()
     dmz.open()
     found = list_table(Nft(), "netledger")
@@ -223,7 +223,7 @@ def test_groups_that_are_taken_are_left_to_their_holder(gateway: Lab) -> None:
     assert holder(FIRST_GROUP) == Holder(os.getpid(), Path("/proc/self/comm").read_text().strip())
     assert set(bound_groups()) == {FIRST_GROUP}
     other = replace(lan.config, meter="x", table="other", runtime=lan.config.runtime.with_name("x"))
-    second = Bench(gateway, other)
+    second = Bench(gateway, config=other)
     second.open()
     assert FIRST_GROUP not in (list_table(Nft(), "other") or pytest.fail("no table")).log_groups()
     lan.close()
@@ -264,7 +264,7 @@ def test_meters_with_tables_of_their_own_never_want_the_same_group(gateway: Lab)
     other = ManagedNflogConfig(
         meter="t", node="n", runtime=bench.config.runtime.with_name("t"), store=bench.config.store, table="another"
     )
-    with ChildMeter(Bench(gateway, other)) as child:
+    with ChildMeter(Bench(gateway, config=other)) as child:
         for _ in range(3):
             bench.cut()
             child.tell("cut")

@@ -117,7 +117,6 @@ def test_what_is_shown_can_be_read_again(text: str) -> None:
         ("[[meters.lan]]", ["f:1: meters.lan: [{}] is no table", "hint: as in [meters.lan]"]),
         ("meters.lan = 3", ["f:1: meters.lan: 3 is no table", "hint: as in [meters.lan]"]),
         ("[attribution.isp]", ["f:1: attribution: not in this version"]),
-        ("[meters.a.conntrack]", ["f:1: meters.a.conntrack: not in this version"]),
         ("[meters.a.nflog]\ngroups = [{account = \"both\"}]", ["f:2: meters.a.nflog.groups[0].group: is missing"]),
         ("[meters.a.nflog]\nhooks = []", ["f:2: meters.a.nflog.hooks: is empty", EMPTY_HINT]),
         ('[ledger]\nkeep_detail = "36h"', ['f:2: ledger.keep_detail: "36h" is no number of days', DAYS_HINT]),
@@ -170,7 +169,7 @@ def test_a_mistake_is_told_with_its_line_and_a_hint(text: str, said: list[str]) 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('source = "bpf"', ['"bpf" is not in this version', 'hint: "auto", "nflog" and "nfacct" are']),
+        ('source = "bpf"', ['"bpf" is not in this version', 'hint: "auto", "nflog", "conntrack" and "nfacct" are']),
         ('source = "nflg"', ['"nflg" is not possible here', 'hint: did you mean "nflog"?']),
         ('local = ["10.0.0.1/24"]', ['"10.0.0.1/24" has host bits set', 'hint: the network is "10.0.0.0/24"']),
         ('local = ["ten"]', ['"ten" is no network', 'hint: as in "192.168.0.0/24" or "2001:db8:1::/48"']),

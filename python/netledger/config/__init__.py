@@ -6,12 +6,13 @@ from netledger.config.model import Config, Export, Retention
 from netledger.config.named import Nfacct
 from netledger.config.problems import ConfigError, Problem
 from netledger.config.show import to_json, to_toml
-from netledger.config.sources import Nflog, NflogGroup
+from netledger.config.sources import Conntrack, Nflog, NflogGroup
 
 __all__ = [
     "DEFAULT_PATH",
     "Config",
     "ConfigError",
+    "Conntrack",
     "Export",
     "Meter",
     "Nfacct",

@@ -12,7 +12,7 @@ from netledger.schema import CONNECTION_COLUMNS
 
 _PACKET_COLUMNS = ("interface", "label")
 _SELECTIONS = ("interfaces", "interfaces_excluded", "networks", "networks_excluded")
-SOURCE_TABLES = ("nflog", "nfacct")
+SOURCE_TABLES = ("nflog", "conntrack", "nfacct")
 """Tables of a meter, each of one source."""
 OF_ADDRESSES = ("local", "key", "prefix_length", "rows_max", *_SELECTIONS)
 """Keys of a meter that named counters have no use for."""
@@ -89,6 +89,9 @@ def _of_another_source(meter: Path, settings: Mapping[str, object]) -> Iterator[
     for name in OF_ADDRESSES if mechanism == "nfacct" else ():
         if name in settings:
             yield (*meter, name), "has no effect on named counters", "they have no addresses; leave it out"
+    for name in _SELECTIONS:
+        if settings.get(name) and mechanism == "conntrack":
+            yield (*meter, name), "has no effect on flows", "conntrack knows no interfaces; choose with --where"
 
 
 def _useless(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:

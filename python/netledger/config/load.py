@@ -19,7 +19,7 @@ from netledger.config.toml import value_to_toml
 
 DEFAULT_PATH: Final = Path("/etc/netledger/netledger.toml")
 
-_NOT_YET: Final = {"attribution", "conntrack", "bpf", "packet"}
+_NOT_YET: Final = {"attribution", "bpf", "packet"}
 _SYNTAX_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _QUOTED: Final = re.compile("'([^']*)'")
 _SHOWN_MAX: Final = 60
@@ -28,6 +28,7 @@ _SHOWN_MAX: Final = 60
 _WORDS: Final[dict[str, tuple[str, str | None]]] = {
     "missing": ("is missing", None),
     "string_type": ("{shown} is no text", "text stands in quotes"),
+    "bool_type": ("{shown} is neither true nor false", None),
     "int_type": ("{shown} is no whole number", None),
     "literal_error": ("{shown} is not possible here", "{expected}"),
     "greater_than_equal": ("{shown} is too small", "at least {ge}"),

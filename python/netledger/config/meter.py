@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from netledger.config.named import Nfacct
 from netledger.config.part import Part
-from netledger.config.sources import Nflog
+from netledger.config.sources import Conntrack, Nflog
 from netledger.config.values import Interfaces, Interval, Networks, refuse
 from netledger.schema import CONNECTION_COLUMNS, KEY_COLUMNS
 
@@ -20,8 +20,8 @@ class PrefixLength(Part):
 
 
 def _is_built(source: object) -> object:
-    if source in {"bpf", "packet", "conntrack"}:
-        refuse(f'"{source}" is not in this version', '"auto", "nflog" and "nfacct" are')
+    if source in {"bpf", "packet"}:
+        refuse(f'"{source}" is not in this version', '"auto", "nflog", "conntrack" and "nfacct" are')
     return source
 
 
@@ -35,7 +35,7 @@ Key = Annotated[
 class Meter(Part):
     """One accounting, `[meters.NAME]`. Without any there is one, named after its source."""
 
-    source: Annotated[Literal["auto", "nflog", "nfacct"], BeforeValidator(_is_built)] = Field(
+    source: Annotated[Literal["auto", "nflog", "conntrack", "nfacct"], BeforeValidator(_is_built)] = Field(
         default="auto", description="The kernel's mechanism to count with. `auto` takes the best one there is."
     )
     interval_seconds: Interval = Field(
@@ -68,8 +68,14 @@ class Meter(Part):
     )
     nflog: Nflog = Field(default=Nflog(), description="What only this source has.")
     nfacct: Nfacct = Field(default=Nfacct(), description="What only this source has.")
+    conntrack: Conntrack = Field(default=Conntrack(), description="What only this source has.")
 
     @property
-    def mechanism(self) -> Literal["nflog", "nfacct"]:
+    def mechanism(self) -> Literal["nflog", "conntrack", "nfacct"]:
         """The source that counts: what `auto` stands for, too."""
         return "nflog" if self.source == "auto" else self.source
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Receive buffer of that source."""
+        return self.conntrack.buffer_bytes if self.mechanism == "conntrack" else self.nflog.buffer_bytes

@@ -24,6 +24,8 @@ class NflogGroup(Part):
     )
 
 
+Zone = Annotated[int, Field(ge=0, le=65_535)]
+
 Hooks = Annotated[
     tuple[Literal["input", "forward", "output"], ...],
     Field(strict=False, min_length=1),
@@ -45,4 +47,18 @@ class Nflog(Part):
     hooks: Hooks = Field(
         default=("input", "forward", "output"),
         description="Where packets are counted: to this machine, through it, from it.",
+    )
+
+
+@final
+class Conntrack(Part):
+    """What only the source conntrack has, `[meters.NAME.conntrack]`."""
+
+    prove: bool = Field(
+        default=True,
+        description="Count the same packets in an nftables table of its own, so that receipts can prove the flows.",
+    )
+    buffer_bytes: int = Field(default=64 * _MEBIBYTE, ge=_MEBIBYTE // 16, le=1024 * _MEBIBYTE, description=_BUFFER)
+    zones: Annotated[tuple[Zone, ...], Field(strict=False), AfterValidator(unique)] = Field(
+        default=(), description="Only flows of these conntrack zones; default: of all. Most machines have zone 0 only."
     )

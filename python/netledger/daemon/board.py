@@ -22,6 +22,13 @@ from netledger.sources.base import Glance
 
 _MILLISECOND_NS: Final = 1_000_000
 
+# What a full buffer has cost, by source.
+_TOLD_LATER: Final = "the receipt tells what is missing"
+_TOLD_BY: Final = {
+    "nflog": "how many is told by the next packet that comes",
+    "conntrack": "the kernel tells again which flows ended",
+}
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -144,12 +151,12 @@ class Board:
 
     def _note_limits(self, name: str, meter: RunningMeter, known: _Known, glance: Glance) -> None:
         """What is too small for what comes: noted while the open interval suffers by it, or the one before did."""
+        mechanism, size = meter.config.mechanism, meter.config.buffer_bytes
         lost, other = glance.lost_packets + known.lost_packets, glance.other.packets + known.other_packets
         why = f"{lost:,} packets in this interval and the one before it" if lost else None
         if why is None and glance.overruns:
-            why = "the receive buffer was full; how many is told by the next packet that comes"
-        size = meter.config.nflog.buffer_bytes
-        hint = f"raise meters.{name}.nflog.buffer_bytes, which is {size}"
+            why = f"the receive buffer was full; {_TOLD_BY.get(mechanism, _TOLD_LATER)}"
+        hint = f"raise meters.{name}.{mechanism}.buffer_bytes, which is {size}"
         self.problems.set(Trouble.LOSS, why, meter=name, hint=hint)
         why = f"{other:,} packets in this interval and the one before it are counted without detail" if other else None
         hint = f"raise meters.{name}.rows_max, which is {meter.config.rows_max}, or keep fewer columns in its key"

@@ -6,6 +6,7 @@ from netledger.config import Config, Meter
 from netledger.exports.formats import Export
 from netledger.reports import zones
 from netledger.sources.base import Key, Source
+from netledger.sources.conntrack import ConntrackConfig, ConntrackSource
 from netledger.sources.named import Choice
 from netledger.sources.named_counters import NamedCountersConfig, NamedCountersSource
 from netledger.sources.nflog_groups import GivenGroup, GivenGroupsConfig, GivenGroupsSource
@@ -19,6 +20,8 @@ def make_source(name: str, meter: Meter, config: Config) -> Source:
     match meter.mechanism:
         case "nfacct":
             return _named_counters(name, meter, config)
+        case "conntrack":
+            return _conntrack(name, meter, config)
         case "nflog":
             return _nflog_groups(name, meter, config) if meter.nflog.groups else _nflog_managed(name, meter, config)
 
@@ -86,6 +89,22 @@ def _named_counters(name: str, meter: Meter, config: Config) -> Source:
             runtime=Path(config.runtime) / name,
             store=Path(config.store) / "meters",
             choice=Choice(objects=meter.nfacct.objects, nft=meter.nfacct.nft, ensure=meter.nfacct.ensure),
+        )
+    )
+
+
+def _conntrack(name: str, meter: Meter, config: Config) -> Source:
+    return ConntrackSource(
+        ConntrackConfig(
+            meter=name,
+            node=config.node,
+            runtime=Path(config.runtime) / name,
+            store=Path(config.store) / "meters",
+            key=_key(meter),
+            rows_max=meter.rows_max,
+            buffer_bytes=meter.conntrack.buffer_bytes,
+            prove=meter.conntrack.prove,
+            zones=meter.conntrack.zones,
         )
     )
 

@@ -334,6 +334,9 @@ def _share_rules(before: Meter, after: Meter | None) -> bool:
     if before.mechanism == "nfacct":
         # What was seen last is kept for the next one; it would take counters that it does not want for deleted ones.
         return before.nfacct == after.nfacct
+    if before.mechanism == "conntrack":
+        kept = ("prove", "zones")
+        return all(getattr(before.conntrack, name) == getattr(after.conntrack, name) for name in kept)
     return before.nflog.table == after.nflog.table
 
 

@@ -132,13 +132,13 @@ class Bookkeeping:
         self.state.save(frozen)
         return self._closed(frozen, generation)
 
-    def abandon(self, facts: Facts, end: Moment, why: str) -> Closed:
-        """Freezes a generation of a dead process that nobody counted for any more."""
+    def abandon(self, facts: Facts, end: Moment, why: str, rows: Gathered | None = None) -> Closed:
+        """Freezes a generation of a dead process that nobody counted for any more; ``rows``: else of its file."""
         if facts.boot_id != boot_id():
             # The monotonic clock of another boot means nothing here: the wall clock has to do.
             elapsed_ns = max(0, end.wall_ns - facts.start.wall_ns)
             end = Moment(end.wall_ns, facts.start.monotonic_ns + elapsed_ns)
-        generation = self.rows_of(facts)
+        generation = self.rows_of(facts) if rows is None else rows
         since_ns = min(self.last_sign_ns(facts, generation), end.wall_ns)
         noted = facts.disturbed(f"{between(since_ns, end.wall_ns)} nobody counted: {why}")
         return self.freeze(noted, end, generation, self._observe(noted, generation, None))

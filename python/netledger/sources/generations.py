@@ -11,7 +11,7 @@ from netledger.sources.base import Closed, Gathered, Glance, LiveRows
 from netledger.sources.bookkeeping import Bookkeeping, MeterConfig
 from netledger.sources.bound import explain_busy
 from netledger.sources.lost import NoRows
-from netledger.sources.observing import observe
+from netledger.sources.observing import live_rows, observe
 from netledger.sources.state import Facts
 
 SOURCE = "nflog"
@@ -126,13 +126,7 @@ class Generations(Bookkeeping):
 
     def live(self, *, top: int | None, sort: str) -> LiveRows:
         """The rows of the open ones, added up. Any thread may call it."""
-        found = self.listener.live(self.names.copy(), top=top, sort=sort)
-        return LiveRows(
-            rows=found.rows,
-            sent=Count(found.sent_packets, found.sent_bytes),
-            received=Count(found.received_packets, found.received_bytes),
-            batch=found.batch,
-        )
+        return live_rows(self.listener.live(self.names.copy(), top=top, sort=sort))
 
     def _observed(self, facts: Facts, generation: Gathered | NoRows, kernel: Count | None) -> Observed:
         return observe(

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from netledger import _core as native
 from netledger._core import Totals
 from netledger.receipt import Count, Observed, rfc3339
+from netledger.sources.base import LiveRows
 
 _NOT_IP = "not_ip"  # ARP and the like, which rules of a bridge log too: no part of an account of IP
 MEANING = "merged super-packets"  # netfilter sees packets before segmentation and after merging (GSO, GRO)
@@ -40,6 +42,16 @@ def readable(totals: Totals) -> Count:
 def unreadable(totals: Totals) -> int:
     """IP packets that arrived and are in no row, as they could not be read."""
     return sum(number for reason, number in totals.unreadable.items() if reason != _NOT_IP)
+
+
+def live_rows(found: native.LiveRows) -> LiveRows:
+    """What the native core shows of an open generation, in the words of this package."""
+    return LiveRows(
+        rows=found.rows,
+        sent=Count(found.sent_packets, found.sent_bytes),
+        received=Count(found.received_packets, found.received_bytes),
+        batch=found.batch,
+    )
 
 
 def observe(

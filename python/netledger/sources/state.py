@@ -65,6 +65,7 @@ class Facts:
         begun: whether the listener is known to have begun it; its table file is whole then.
         closing: how it ended; None while it is open.
         has_rows: whether it has a table file; one that was lost has none.
+        said: what its receipt is to say besides, such as what was changed when it began.
         format: of the file; another number is refused.
     """
 
@@ -84,6 +85,7 @@ class Facts:
     begun: bool = False
     closing: Closing | None = None
     has_rows: bool = True
+    said: str | None = None
     format: Literal[1] = 1
 
     def disturbed(self, what: str) -> "Facts":
@@ -111,6 +113,8 @@ class State:
         # As they are on disk, in case somebody removes the directory: numbers must not repeat, nor facts be lost.
         self._saved: dict[int, Facts] = {}
         self._has_ended = False
+        self.last_sign_ns: int | None = None
+        """When a process before this one last left a sign, UTC nanoseconds; None: there was none."""
 
     def open(self, known_seq: int = 0) -> None:
         """Makes the directory and keeps other processes out. Sweeps up what an interrupted write or release left.
@@ -124,6 +128,8 @@ class State:
         self.lasting.open(known_seq)
         try:
             self._runtime.mkdir(mode=0o750, parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                self.last_sign_ns = (self._runtime / "lock").stat().st_mtime_ns
             self._lock = self._locked()
         except OSError as error:
             subject = str(error.filename or self._runtime)
@@ -135,6 +141,11 @@ class State:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def leave_sign(self) -> None:
+        """Notes that this process is still there, as the time of the lock's file."""
+        if self._lock is not None:
+            os.utime(self._lock)
 
     def table(self, seq: int) -> Path:
         """The table file of a generation."""
@@ -176,6 +187,10 @@ class State:
                 os.close(before)
             for each in list(self._saved.values()):
                 self._write(each)
+
+    def known(self, seq: int) -> Facts | None:
+        """The facts of a generation that has not been released."""
+        return self._saved.get(seq)
 
     def set_aside(self, path: Path) -> Path:
         """Gives a damaged file another name, for whoever wants to look at it, and says which."""
