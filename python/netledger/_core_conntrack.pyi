@@ -14,13 +14,13 @@ _Flow: TypeAlias = tuple[
     _Direction,
     _Direction,
     tuple[int | None, int | None, int | None, int | None, int | None, int | None],
-    tuple[str | None, int | None],
+    tuple[str | None, int | None, tuple[int, int] | None],
     tuple[int | None, int | None, int | None],
     tuple[bytes | None, bytes | None, bytes | None],
     _Direction | None,
 ]
-"""Family, both directions; status, time-out, mark, zone, id, use; state and its number; start, stop and event in
-nanoseconds; labels, helper, security context; the direction of the master."""
+"""Family, both directions; status, time-out, mark, zone, id, use; state, its number, tags of SCTP; start, stop and
+event in nanoseconds; labels, helper, security context; the direction of the master."""
 
 _Expectation: TypeAlias = tuple[
     int,

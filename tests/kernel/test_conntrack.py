@@ -74,6 +74,9 @@ def test_a_flow_has_what_only_the_kernel_knows(space: Tracked) -> None:
     sctp = flows[Family.IPV4, SCTP]
     assert sctp.state is not None
     assert (sctp.tcp_state, sctp.original.source_port, sctp.reply.destination_port) == (None, 9, 9)
+    # Of the reply, which the initiation names.
+    assert sctp.vtags == (0, 99)
+    assert tcp.vtags is None
     gre = flows[Family.IPV4, GRE].original
     assert (gre.source, gre.destination, gre.destination_port, gre.icmp_id) == ("127.0.0.1", "127.0.0.2", 77, None)
     bare = flows[Family.IPV4, ESP].original

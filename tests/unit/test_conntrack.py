@@ -1,6 +1,7 @@
 """What ``netledger.conntrack`` says of flows, and which filters can be."""
 
 import ipaddress
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
@@ -14,7 +15,7 @@ TOLD = (
     (b"\x0a\0\0\1", b"\x0a\0\0\2", 6, (1024, 80, None, None, None), None, 3, 300),
     (b"\x0a\0\0\2", b"\x0a\0\0\1", 6, (80, 1024, None, None, None), 4, None, None),
     (0x18E, 30, None, 7, 99, 1),
-    (None, 77),
+    (None, 77, (5, 6)),
     (1, None, 3),
     (b"\1" * 16, b"ftp\xff", None),
     (b"\x0a\0\0\3", b"\x0a\0\0\4", 6, (1, 21, None, None, None), None, None, None),
@@ -31,10 +32,24 @@ def test_a_flow_is_what_the_core_tells() -> None:
     expected = Status.SEEN_REPLY | Status.ASSURED | Status.CONFIRMED | Status.SRC_NAT_DONE | Status.DST_NAT_DONE
     assert (flow.status, flow.timeout_seconds, flow.mark, flow.zone) == (expected, 30, None, 7)
     assert (flow.id, flow.use, flow.start_ns, flow.stop_ns, flow.event_ns) == (99, 1, 1, None, 3)
-    assert (flow.state, flow.tcp_state) == ("77", "77")
+    assert (flow.state, flow.tcp_state, flow.vtags) == ("77", "77", (5, 6))
     assert (flow.labels, flow.helper, flow.secctx) == (b"\1" * 16, "ftp\udcff", None)
     assert flow.master is not None
     assert flow.master.destination_port == 21
+
+
+def test_what_the_core_tells_is_as_good_as_what_is_made_by_hand() -> None:
+    told = flow_of(TOLD)
+    fields = {name: getattr(told.original, name) for name in Direction.__dataclass_fields__}
+    original = Direction(**fields)
+    assert (told.original, hash(told.original), repr(told.original)) == (original, hash(original), repr(original))
+    assert type(told.original) is Direction
+    by_hand = Flow(**{name: getattr(told, name) for name in Flow.__dataclass_fields__})
+    assert (told, hash(told)) == (by_hand, hash(by_hand))
+    assert replace(told, mark=5).mark == 5
+    for thing, name in ((told, "mark"), (told.reply, "packets")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(thing, name, 1)
 
 
 def test_events_and_losses_are_told_apart() -> None:

@@ -12,7 +12,7 @@ pub mod socket_filter;
 pub mod state;
 pub mod statistics;
 
-use crate::conntrack::state::State;
+use crate::conntrack::state::{ProtocolInfo, State};
 use crate::flow::Address;
 use crate::nfnetlink::{Attribute, Attributes, Content, Malformed, NLM_F_CREATE, Reply};
 
@@ -140,6 +140,8 @@ pub struct Flow<'a> {
     /// When the event happened.
     pub event_ns: Option<u64>,
     pub state: Option<State>,
+    /// Of SCTP, those of both directions.
+    pub verification_tags: Option<[u32; 2]>,
     /// 128 bits, in the byte order of the machine.
     pub labels: Option<&'a [u8]>,
     pub helper: Option<&'a [u8]>,
@@ -181,7 +183,10 @@ impl<'a> Flow<'a> {
             CTA_USE => self.uses = Some(attribute.number_u32()?),
             CTA_TIMESTAMP => self.read_times(attribute.nested())?,
             CTA_TIMESTAMP_EVENT => self.event_ns = Some(attribute.number_u64()?),
-            CTA_PROTOINFO => self.state = State::read(attribute.nested())?,
+            CTA_PROTOINFO => {
+                let info = ProtocolInfo::read(attribute.nested())?;
+                (self.state, self.verification_tags) = (info.state, info.verification_tags);
+            }
             CTA_LABELS => self.labels = Some(attribute.value),
             CTA_HELP => self.helper = text_of(attribute.nested(), CTA_HELP_NAME)?,
             CTA_SECCTX => self.security_context = text_of(attribute.nested(), CTA_SECCTX_NAME)?,

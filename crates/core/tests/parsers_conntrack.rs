@@ -167,6 +167,18 @@ fn states_have_the_names_that_conntrack_prints() {
 }
 
 #[test]
+fn sctp_has_tags_and_nothing_else_does() {
+    let tuples = [direction(1, &[attribute(1, &[132])]), direction(2, &[attribute(1, &[132])])].concat();
+    let inner = [attribute(1, &[3]), attribute(2, &5_u32.to_be_bytes()), attribute(3, &6_u32.to_be_bytes())];
+    for (protocol, expected) in [(3, Some([5, 6])), (1, None), (2, None)] {
+        let attributes = [tuples.clone(), attribute(4, &attribute(protocol, &inner.concat()))].concat();
+        assert_eq!(read_one(&attributes).unwrap().verification_tags, expected, "{protocol}");
+    }
+    let half = [tuples, attribute(4, &attribute(3, &inner[..2].concat()))].concat();
+    assert_eq!(read_one(&half).unwrap().verification_tags, None);
+}
+
+#[test]
 fn icmp_and_ipv6_have_attributes_of_their_own() {
     let ends = [attribute(3, &1_u128.to_be_bytes()), attribute(4, &2_u128.to_be_bytes())].concat();
     let echo = [attribute(1, &[58]), attribute(7, &77_u16.to_be_bytes()), attribute(8, &[128]), attribute(9, &[0])];

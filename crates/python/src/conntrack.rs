@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use netledger_core::conntrack::filter::{Ends, Filter, Masked, Prefix};
 use netledger_core::conntrack::requests::Named;
+use netledger_core::conntrack::state::State as CoreState;
 use netledger_core::conntrack::{Counters, IPV4, Occasion, Transport, Tuple};
 use netledger_core::error::Error;
 use netledger_core::flow::Address;
@@ -24,9 +25,9 @@ const SIGNALS: Duration = Duration::from_millis(250);
 type Above = (Option<u16>, Option<u16>, Option<u8>, Option<u8>, Option<u16>);
 /// Source, destination, protocol, what is above it, zone, packets and bytes.
 type Direction<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>, u8, Above, Option<u16>, Option<u64>, Option<u64>);
-/// Status, timeout, mark, zone, id, use; the state and its number.
+/// Status, timeout, mark, zone, id, use; the state, its number, tags of SCTP.
 type Numbers = (Option<u32>, Option<u32>, Option<u32>, Option<u16>, Option<u32>, Option<u32>);
-type State = (Option<&'static str>, Option<u8>);
+type State = (Option<&'static str>, Option<u8>, Option<(u32, u32)>);
 /// Start, stop, event.
 type Times = (Option<u64>, Option<u64>, Option<u64>);
 /// Labels, helper, security context.
@@ -88,7 +89,11 @@ fn told(py: Python<'_>, kept: Kept) -> Told<'_> {
         direction(py, flow.family, &flow.original, flow.original_counters),
         direction(py, flow.family, &flow.reply, flow.reply_counters),
         (flow.status, flow.timeout_seconds, flow.mark, flow.zone, flow.id, flow.uses),
-        flow.state.map_or((None, None), |state| (state.name(), Some(state.number()))),
+        (
+            flow.state.and_then(CoreState::name),
+            flow.state.map(CoreState::number),
+            flow.verification_tags.map(|[original, reply]| (original, reply)),
+        ),
         (flow.start_ns, flow.stop_ns, flow.event_ns),
         (bytes(py, kept.labels), bytes(py, kept.helper), bytes(py, kept.security_context)),
         flow.master.map(|master| direction(py, flow.family, &master, None)),

@@ -106,6 +106,7 @@ class Flow:
         status: what has become of it.
         timeout_seconds: how long it lives on without a packet.
         state: of TCP, SCTP and DCCP, by the name that the program conntrack prints; a number without a name as digits.
+        vtags: of SCTP, the verification tags of the original direction and the reply.
         mark: its connmark. Events leave out a mark of 0.
         zone: of both directions. The kernel names no zone 0.
         id: the kernel's number for it. A later flow with the same directions may have the same; ``start_ns`` tells them
@@ -125,6 +126,7 @@ class Flow:
     status: Status | None = None
     timeout_seconds: int | None = None
     state: str | None = None
+    vtags: tuple[int, int] | None = None
     mark: int | None = None
     zone: int | None = None
     id: int | None = None

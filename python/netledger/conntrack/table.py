@@ -134,7 +134,7 @@ def delete(flow: Flow) -> None:
 
 
 def flush(family: Family | None = None) -> None:
-    """Deletes all flows of this network namespace, or those of a family; kernels before 5.3 do not heed the family.
+    """Deletes all flows of this network namespace, or those of a family; kernels before 4.20 do not heed the family.
 
     Raises:
         PermissionDeniedError, NotSupportedError, SourceError.

@@ -1,6 +1,6 @@
 """From what the core tells to objects, and back."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from netledger.conntrack.flows import CpuStats, Direction, Event, EventKind, Expectation, Family, Flow, Lost, Status
 
@@ -16,32 +16,70 @@ _statuses: Final[dict[int, Status]] = {}
 """A flag is slow to make, and of those there are only a few."""
 
 
+class _OpenDirection:
+    """A direction that is being filled.
+
+    It has the slots of a :class:`Direction` and becomes one. A frozen object is filled through ``object.__setattr__``,
+    field by field, which takes ten times as long; and a list has very many of them.
+    """
+
+    __slots__ = tuple(Direction.__dataclass_fields__)
+
+    source_raw: bytes
+    destination_raw: bytes
+    protocol: int
+    source_port: int | None
+    destination_port: int | None
+    icmp_type: int | None
+    icmp_code: int | None
+    icmp_id: int | None
+    zone: int | None
+    packets: int | None
+    bytes: int | None
+
+
+class _OpenFlow:
+    """A flow that is being filled, for the same reason."""
+
+    __slots__ = tuple(Flow.__dataclass_fields__)
+
+    family: Family
+    original: Direction
+    reply: Direction
+    status: Status | None
+    timeout_seconds: int | None
+    state: str | None
+    vtags: tuple[int, int] | None
+    mark: int | None
+    zone: int | None
+    id: int | None
+    use: int | None
+    start_ns: int | None
+    stop_ns: int | None
+    event_ns: int | None
+    labels: bytes | None
+    helper: str | None
+    secctx: str | None
+    master: Direction | None
+
+
 def flow_of(told: "_Flow") -> Flow:
     """The flow that the core tells of."""
-    family, original, reply, numbers, (state, state_number), times, (labels, helper, secctx), master = told
-    status, timeout_seconds, mark, zone, id_, use = numbers
-    start_ns, stop_ns, event_ns = times
-    if state is None and state_number is not None:
-        state = str(state_number)
-    return Flow(
-        family=_FAMILIES[family],
-        original=_direction(original),
-        reply=_direction(reply),
-        status=None if status is None else _status(status),
-        timeout_seconds=timeout_seconds,
-        state=state,
-        mark=mark,
-        zone=zone,
-        id=id_,
-        use=use,
-        start_ns=start_ns,
-        stop_ns=stop_ns,
-        event_ns=event_ns,
-        labels=labels,
-        helper=_text(helper),
-        secctx=_text(secctx),
-        master=None if master is None else _direction(master),
-    )
+    flow = _OpenFlow()
+    family, original, reply, numbers, (state, state_number, flow.vtags), times, texts, master = told
+    status, flow.timeout_seconds, flow.mark, flow.zone, flow.id, flow.use = numbers
+    flow.start_ns, flow.stop_ns, flow.event_ns = times
+    flow.labels, helper, secctx = texts
+    flow.family = _FAMILIES[family]
+    flow.original = _direction(original)
+    flow.reply = _direction(reply)
+    flow.status = None if status is None else _status(status)
+    flow.state = str(state_number) if state is None and state_number is not None else state
+    flow.helper = _text(helper)
+    flow.secctx = _text(secctx)
+    flow.master = None if master is None else _direction(master)
+    flow.__class__ = Flow  # type: ignore[assignment]  # the same slots
+    return cast("Flow", flow)
 
 
 def _status(number: int) -> Status:
@@ -56,21 +94,18 @@ def _text(raw: bytes | None) -> str | None:
 
 
 def _direction(told: "_Direction") -> Direction:
-    source, destination, protocol, above, zone, packets, octets = told
-    source_port, destination_port, icmp_type, icmp_code, icmp_id = above
-    return Direction(
-        source_raw=source,
-        destination_raw=destination,
-        protocol=protocol,
-        source_port=source_port,
-        destination_port=destination_port,
-        icmp_type=icmp_type,
-        icmp_code=icmp_code,
-        icmp_id=icmp_id,
-        zone=zone,
-        packets=packets,
-        bytes=octets,
-    )
+    direction = _OpenDirection()
+    direction.source_raw, direction.destination_raw, direction.protocol, above, direction.zone, packets, octets = told
+    (
+        direction.source_port,
+        direction.destination_port,
+        direction.icmp_type,
+        direction.icmp_code,
+        direction.icmp_id,
+    ) = above
+    direction.packets, direction.bytes = packets, octets
+    direction.__class__ = Direction  # type: ignore[assignment]  # the same slots
+    return cast("Direction", direction)
 
 
 def event_of(happened: "_Happened") -> Event | Lost:

@@ -174,7 +174,7 @@ pub fn delete(flow: &Named, id: Option<u32>) -> Request {
     }
 }
 
-/// Delete all, or all of a family; kernels before 5.3 do not heed the family.
+/// Delete all, or all of a family; kernels before 4.20 do not heed the family.
 #[must_use]
 pub fn flush(family: Option<u8>) -> Request {
     Request::new(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, family.unwrap_or(0)).with_version_1()

@@ -7,6 +7,8 @@ const CTA_PROTOINFO_DCCP: u16 = 2;
 const CTA_PROTOINFO_SCTP: u16 = 3;
 /// The same number for all three.
 const CTA_PROTOINFO_STATE: u16 = 1;
+const CTA_PROTOINFO_SCTP_VTAG_ORIGINAL: u16 = 2;
+const CTA_PROTOINFO_SCTP_VTAG_REPLY: u16 = 3;
 
 /// The names are those that the program conntrack prints.
 const TCP: [&str; 10] = [
@@ -43,28 +45,44 @@ pub enum State {
     Sctp(u8),
 }
 
-impl State {
-    /// None when it is of another protocol.
-    pub(super) fn read(attributes: Attributes<'_>) -> Result<Option<Self>, Malformed> {
-        let mut state = None;
+/// What a flow says of itself by its protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ProtocolInfo {
+    pub(super) state: Option<State>,
+    pub(super) verification_tags: Option<[u32; 2]>,
+}
+
+impl ProtocolInfo {
+    /// Without content when it is of another protocol.
+    pub(super) fn read(attributes: Attributes<'_>) -> Result<Self, Malformed> {
+        let mut info = Self::default();
         for attribute in attributes {
             let attribute = attribute?;
-            let of_protocol: fn(u8) -> Self = match attribute.kind {
-                CTA_PROTOINFO_TCP => Self::Tcp,
-                CTA_PROTOINFO_DCCP => Self::Dccp,
-                CTA_PROTOINFO_SCTP => Self::Sctp,
+            let of_protocol: fn(u8) -> State = match attribute.kind {
+                CTA_PROTOINFO_TCP => State::Tcp,
+                CTA_PROTOINFO_DCCP => State::Dccp,
+                CTA_PROTOINFO_SCTP => State::Sctp,
                 _ => continue,
             };
+            let mut tags = [None; 2];
             for inner in attribute.nested() {
                 let inner = inner?;
-                if inner.kind == CTA_PROTOINFO_STATE {
-                    state = Some(of_protocol(inner.number_u8()?));
+                match (attribute.kind, inner.kind) {
+                    (_, CTA_PROTOINFO_STATE) => info.state = Some(of_protocol(inner.number_u8()?)),
+                    (CTA_PROTOINFO_SCTP, CTA_PROTOINFO_SCTP_VTAG_ORIGINAL) => tags[0] = Some(inner.number_u32()?),
+                    (CTA_PROTOINFO_SCTP, CTA_PROTOINFO_SCTP_VTAG_REPLY) => tags[1] = Some(inner.number_u32()?),
+                    _ => {}
                 }
             }
+            if let [Some(original), Some(reply)] = tags {
+                info.verification_tags = Some([original, reply]);
+            }
         }
-        Ok(state)
+        Ok(info)
     }
+}
 
+impl State {
     #[must_use]
     pub fn number(self) -> u8 {
         match self {
