@@ -28,6 +28,7 @@ from netledger._core_nfacct import (
     nfacct_list,
     nft_counters_all,
     nft_counters_of_table,
+    nft_quotas,
 )
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "nfacct_list",
     "nft_counters_all",
     "nft_counters_of_table",
+    "nft_quotas",
     "recover",
 ]
 

@@ -78,3 +78,13 @@ def nft_counters_all() -> tuple[list[tuple[int, bytes, int]], list[_NftCounter]]
     Raises:
         UnsteadyError, PermissionDeniedError, NotSupportedError, SourceError.
     """
+
+def nft_quotas() -> tuple[list[tuple[int, bytes, int]], list[tuple[int, bytes, bytes, int, int, int, int, bool]]]:
+    """All tables as family, name and handle, and all quota objects; both of one moment of the ruleset.
+
+    Of a quota: family, table, name, handle, references, limit, what is used of it, and whether it is ``over``. What is
+    used is never told to be more than the limit, whatever has passed.
+
+    Raises:
+        UnsteadyError, PermissionDeniedError, NotSupportedError, SourceError.
+    """

@@ -15,6 +15,7 @@ pub mod networks;
 pub mod nfacct;
 pub mod nfnetlink;
 pub mod nft_counters;
+pub mod nft_quotas;
 pub mod packet;
 pub mod posting;
 pub mod sources;

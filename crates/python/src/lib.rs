@@ -13,6 +13,7 @@ mod live;
 mod meter;
 mod nfacct;
 mod nft_counters;
+mod nft_quotas;
 mod pcap;
 
 use pyo3::prelude::*;
@@ -42,6 +43,8 @@ mod _core {
     use crate::nfacct::{NfacctEvents, nfacct_add, nfacct_delete, nfacct_flush, nfacct_get, nfacct_list};
     #[pymodule_export]
     use crate::nft_counters::{nft_counters_all, nft_counters_of_table};
+    #[pymodule_export]
+    use crate::nft_quotas::nft_quotas;
     #[pymodule_export]
     use crate::pcap::PcapReader;
 }

@@ -95,7 +95,7 @@ def add(
 ) -> None:
     """Agree on a quota: it goes to the ledger, and its object to the kernel. Needs CAP_NET_ADMIN.
 
-    Works with and without the daemon, which sees it within two seconds. Events, commands, resets and the object after
+    Works with and without the daemon, which sees it within a second. Events, commands, resets and the object after
     a reboot are the daemon's. Rules that lead packets to the object are yours: --print-rule prints them.
     """
     from netledger.intervals import SystemClock

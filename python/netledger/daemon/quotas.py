@@ -1,7 +1,7 @@
 """Quotas while the daemon runs: one thread that listens to the kernel, looks at the objects and runs the commands.
 
 It has nothing to do with the meters: neither waits for the other. Where there are no quotas it looks at the ledger's
-files every two seconds, and does nothing else.
+files every second, and does nothing else.
 """
 
 import logging
@@ -31,8 +31,8 @@ COMMANDS_DIRECTORY: Final = "quota.commands"
 STOP_NS: Final = 5 * SECOND_NS
 """How long commands may go on when the daemon is told to stop, before they are told, too."""
 
-_NEW_NS: Final = 2 * SECOND_NS
-_LOOK_NS: Final = {Kind.NFACCT: SECOND_NS, Kind.NFT: 10 * SECOND_NS}
+_NEW_NS: Final = SECOND_NS
+_LOOK_NS: Final = SECOND_NS
 _CHANGES_NS: Final = 200_000_000
 _AGAIN_NS: Final = 5 * SECOND_NS
 _LOST_NS: Final = 60 * SECOND_NS
@@ -150,7 +150,7 @@ class Quotas:
             self._keeper.look(self._by, kinds)
             self._by, self._looked_ns = "look", self._now_ns()
             for kind in kinds:
-                self._due_ns[kind] = self._now_ns() + _LOOK_NS[kind]
+                self._due_ns[kind] = self._now_ns() + _LOOK_NS
 
     def _wait(self) -> None:
         poll = select.poll()

@@ -50,6 +50,7 @@ class Keeper:
         self._written_ns: dict[str, int] = {}
         self._failed: dict[str, str] = {}
         self._late: set[int] = set()
+        self._taken_up: set[int] = set()
 
     @property
     def failures(self) -> Mapping[str, str]:
@@ -166,6 +167,14 @@ class Keeper:
         elif state.definition.kind is Kind.NFACCT and state.carried != ZERO:
             state, seen = self._take_in(state, seen)
         self._remember(state, seen)
+        self._say_taken_up(state, seen)
+
+    def _say_taken_up(self, state: State, seen: Seen) -> None:
+        if state.added.id not in self._taken_up:
+            self._taken_up.add(state.added.id)
+            one, used = state.definition, state.amount(state.used(seen.count))
+            fields = {"quota": one.name, "kind": one.kind, "used": used, "limit": one.limit, "unit": one.unit}
+            _log.info("quota_taken_up", extra={"fields": fields})
 
     def _last(self, state: State) -> Reading | None:
         """The newest reading of the quota, from memory or from the ledger."""

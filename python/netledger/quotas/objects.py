@@ -1,4 +1,4 @@
-"""The kernel's objects behind quotas: nfacct objects by netlink, nft quota objects by nft."""
+"""The kernel's objects behind quotas: read by netlink; nfacct objects are changed by netlink too, nft's by nft."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,8 +9,10 @@ from netledger import nfacct
 from netledger.errors import ObjectNotFoundError, QuotaError, RulesetError
 from netledger.quotas.definition import LIMIT_MAX, Definition, Kind, Unit
 from netledger.quotas.state import State
-from netledger.receipt import ZERO, Count
+from netledger.receipt import Count
+from netledger.sources import nft_quotas
 from netledger.sources.nft import Json, Nft
+from netledger.sources.nft_quotas import NftQuota
 
 _UNITS: Final = {Unit.BYTES: nfacct.Unit.BYTES, Unit.PACKETS: nfacct.Unit.PACKETS}
 
@@ -25,14 +27,14 @@ class Seen:
         limit: its own, or None where it has none.
         unit: of the limit.
         identity: another one for an object that was made anew; empty where the kernel gives none.
-        is_used: whether a rule uses it, or None where the kernel does not tell.
+        is_used: whether a rule uses it.
     """
 
     count: Count
     limit: int | None
     unit: Unit
     identity: str = ""
-    is_used: bool | None = None
+    is_used: bool = False
 
 
 @final
@@ -57,10 +59,8 @@ class Objects:
         """The object of a quota; None where there is none."""
         if one.kind is Kind.NFT:
             if self._listed is None:
-                self._listed = {
-                    (str(quota.get("family")), str(quota.get("table")), str(quota.get("name"))): _of_nft(quota)
-                    for quota in self._nft.quotas()
-                }
+                found = nft_quotas.read()
+                self._listed = {(quota.family, quota.table, quota.name): _of_nft(quota) for quota in found}
             return self._listed.get((one.family, one.table, one.name))
         try:
             return of_nfacct(nfacct.get(one.name))
@@ -152,13 +152,13 @@ def of_nfacct(found: nfacct.Counter) -> Seen:
     )
 
 
-def _of_nft(found: dict[str, Json]) -> Seen:
-    used, limit = found.get("used"), found.get("bytes")
+def _of_nft(found: NftQuota) -> Seen:
     return Seen(
-        count=Count(0, used) if isinstance(used, int) else ZERO,
-        limit=limit if isinstance(limit, int) and found.get("inv") is True else None,
+        count=Count(0, found.used),
+        limit=found.limit if found.is_over else None,
         unit=Unit.BYTES,
-        identity=str(found.get("handle")),
+        identity=found.identity,
+        is_used=found.references > 0,
     )
 
 

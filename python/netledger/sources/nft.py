@@ -64,18 +64,6 @@ class Nft:
                 return None
             raise
 
-    def quotas(self) -> list[dict[str, Json]]:
-        """The quota objects of all tables: family, table, name, handle, bytes, used and inv of each.
-
-        ``used`` is never told to be more than ``bytes``, whatever has passed (nft_quota.c: nft_quota_do_dump).
-
-        Raises:
-            RulesetError: nft is missing, refuses, or does not answer.
-            PermissionDeniedError: this process lacks CAP_NET_ADMIN.
-        """
-        found = items(self._answer(json.dumps({"nftables": [{"list": {"quotas": None}}]}), "list quotas"))
-        return [quota for item in found if isinstance(quota := item.get("quota"), dict)]
-
     def log_groups(self) -> set[int]:
         """The NFLOG groups that rules of any table log to; a word in a comment may make it one too many.
 

@@ -1,5 +1,7 @@
 //! The named counters of nftables, read by netlink. Nothing is changed, and no text is made and taken apart again.
 
+mod quotas;
+
 use std::io;
 
 use crate::error::{Error, Kind, reason};
