@@ -14,6 +14,7 @@ import typer
 from netledger.cli.audit import audit
 from netledger.cli.compat import compat, forward
 from netledger.cli.config import config
+from netledger.cli.counters import counters
 from netledger.cli.files import files
 from netledger.cli.flows import flows
 from netledger.cli.import_ import import_
@@ -51,6 +52,7 @@ app.command()(maintain)
 app.command()(report)
 app.command()(man)
 app.add_typer(config)
+app.add_typer(counters)
 app.add_typer(quota)
 app.add_typer(service)
 app.add_typer(compat)

@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -22,6 +23,8 @@ from netledger.errors import UsageError
 
 if TYPE_CHECKING:
     from netledger.config import Config
+    from netledger.ledger.reader import Reader
+    from netledger.reports.periods import Calendar, Period
     from netledger.reports.totals import Answer
     from netledger.reports.units import Unit
     from netledger.reports.written import Prefixes
@@ -89,6 +92,14 @@ def report(
     direction: _Direction = "both",
     unit: _Unit = "auto",
     names: _Names = False,
+    counters: Annotated[
+        bool,
+        typer.Option(
+            "--counters",
+            help="Named counters of the kernel instead of traffic, by name and kind. --by takes node, meter, kind, "
+            "name; --where takes name and kind, with * and ?, and meter and node.",
+        ),
+    ] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for programs.")] = False,
     json: Json = False,
     parquet: _Parquet = None,
@@ -102,39 +113,76 @@ def report(
     from netledger.intervals import SystemClock
     from netledger.ledger.reader import Reader
     from netledger.reports import zones
-    from netledger.reports.periods import Calendar, Step
-    from netledger.reports.question import Question
+    from netledger.reports.periods import Calendar
     from netledger.reports.remarks import doubts
-    from netledger.reports.totals import answer, default_by
     from netledger.reports.units import Unit
-    from netledger.reports.where import understand
 
     if csv + json + (parquet is not None) > 1:
         raise UsageError("--csv, --json, --parquet", "", "only one of them at a time")
+    if counters and (per is not None or direction != "both" or names):
+        raise UsageError("--counters", "", "cannot go with --per, --direction or --names", "counters have no addresses")
     is_table, shown_unit = not (csv or json or parquet), Unit(one_of("--unit", unit, [*Unit]))
     calendar = Calendar(zone=zones.find(timezone), billing_day=billing_day)
     now_ns = SystemClock().now().wall_ns
-    span = calendar.period(period, now_ns=now_ns)
-    conditions = understand(where or ())
     settings = load_config(config, store)
-    reader = Reader(Path(settings.store))
-    snapshot = reader.snapshot(start_ns=span.start_ns, end_ns=span.end_ns)
-    question = Question(
-        period=span,
-        by=default_by(snapshot, conditions) if by is None else _columns(by),
-        where=conditions,
-        per=None if per is None else Step(one_of("--per", per, [*Step])),
+    asked = _Asked(
+        period=calendar.period(period, now_ns=now_ns),
+        by=None if by is None else _columns(by),
+        where=tuple(where or ()),
+        per=per,
         sort=sort,
         top=top or (_TABLE_ROWS if is_table else None),
         direction=direction,
     )
-    found = answer(reader, snapshot, question, calendar, now_ns=now_ns)
+    reader = Reader(Path(settings.store))
+    found = (_of_counters if counters else _of_traffic)(reader, asked, calendar, now_ns)
     prefixes = _prefixes(settings, found)
     found = _named(found, prefixes, now_ns) if names else found
     table_unit = shown_unit if is_table else None
     _print(found, prefixes, calendar.zone, table_unit=table_unit, json=json, parquet=parquet)
     if doubts(found, calendar.zone):
         raise typer.Exit(_EXIT_DOUBTFUL)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The command line, as far as it says what is to be added up."""
+
+    period: "Period"
+    by: tuple[str, ...] | None
+    where: tuple[str, ...]
+    per: str | None
+    sort: str
+    top: int | None
+    direction: str
+
+
+def _of_traffic(reader: "Reader", asked: _Asked, calendar: "Calendar", now_ns: int) -> "Answer":
+    from netledger.reports.periods import Step
+    from netledger.reports.question import Question
+    from netledger.reports.totals import answer, default_by
+    from netledger.reports.where import understand
+
+    conditions = understand(asked.where)
+    snapshot = reader.snapshot(start_ns=asked.period.start_ns, end_ns=asked.period.end_ns)
+    question = Question(
+        period=asked.period,
+        by=default_by(snapshot, conditions) if asked.by is None else asked.by,
+        where=conditions,
+        per=None if asked.per is None else Step(one_of("--per", asked.per, [*Step])),
+        sort=asked.sort,
+        top=asked.top,
+        direction=asked.direction,
+    )
+    return answer(reader, snapshot, question, calendar, now_ns=now_ns)
+
+
+def _of_counters(reader: "Reader", asked: _Asked, _calendar: "Calendar", now_ns: int) -> "Answer":
+    from netledger.reports.counters import NamedWhere, answer
+
+    where = NamedWhere(asked.where)
+    snapshot = reader.snapshot(start_ns=asked.period.start_ns, end_ns=asked.period.end_ns)
+    return answer(reader, snapshot, asked.period, where, by=asked.by, sort=asked.sort, top=asked.top, now_ns=now_ns)
 
 
 def _columns(text: str) -> tuple[str, ...]:

@@ -5,14 +5,20 @@ from dataclasses import asdict
 from typing import Final, final
 
 from netledger.daemon.board import Board
-from netledger.errors import SourceError
+from netledger.errors import NetledgerError, SourceError
+from netledger.live.counters import COUNTERS_MAX, CountersHead
 from netledger.live.shape import SORTS, TOP_DEFAULT, TOP_MAX, Row, TableHead
 from netledger.receipt import rfc3339
 from netledger.reports.written import Prefixes
 from netledger.schema import COUNTER_COLUMNS
+from netledger.sources import named
 from netledger.sources.base import LiveRows
 
-_KEYS: Final = {"status": frozenset({"get"}), "table": frozenset({"get", "meter", "top", "sort"})}
+_KEYS: Final = {
+    "status": frozenset({"get"}),
+    "table": frozenset({"get", "meter", "top", "sort"}),
+    "counters": frozenset({"get"}),
+}
 _WHAT: Final = '{"get": "status"} or {"get": "table", "meter": "lan", "top": 20, "sort": "bytes"}'
 
 
@@ -46,6 +52,8 @@ class Answers:
     def _answer(self, request: dict[str, object]) -> bytes:
         if request["get"] == "status":
             return _line({"status": asdict(self._board.status())})
+        if request["get"] == "counters":
+            return self._counters()
         return self._table(request)
 
     def _table(self, request: dict[str, object]) -> bytes:
@@ -78,6 +86,17 @@ class Answers:
             received_packets=live.received.packets,
         )
         return b"".join([_line({"table": asdict(head)}), *map(_line, rows)])
+
+    def _counters(self) -> bytes:
+        """All named counters of this network namespace, as they are now."""
+        try:
+            found = named.read(named.EVERY)
+        except NetledgerError as error:
+            raise _RefusedError(str(error), error.hint) from error
+        rows = [named.as_row(one) for one in found[:COUNTERS_MAX]]
+        now = rfc3339(self._board.clock.now().wall_ns)
+        head = CountersHead(now=now, counters=len(found), counters_told=len(rows))
+        return b"".join([_line({"counters": asdict(head)}), *(_line(asdict(row)) for row in rows)])
 
     def _name(self, asked: object) -> str:
         if isinstance(asked, str):

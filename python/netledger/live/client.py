@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar, final
 
 from netledger.errors import LiveError, NotRunningError
+from netledger.live.counters import CounterRow, CountersHead, LiveCounters
 from netledger.live.shape import REQUEST_BYTES_MAX, SOCKET, TOP_DEFAULT, DaemonStatus, LiveTable, Row, TableHead
 
 _ANSWER_BYTES_MAX: Final = 64 << 20
@@ -59,6 +60,22 @@ class Client:
         if len(rows) != said.rows_shown:
             raise self._odd(f"{len(rows)} rows came of {said.rows_shown}")
         return LiveTable(head=said, rows=rows)
+
+    def counters(self) -> LiveCounters:
+        """The named counters of the kernel, where the daemon runs.
+
+        Raises:
+            NotRunningError, LiveError: as :meth:`status`; the kernel refuses.
+        """
+        head, rest = self._ask({"get": "counters"})
+        said = self._understood(CountersHead, head, "counters")
+        try:
+            rows = tuple(CounterRow(**json.loads(line)) for line in rest)
+        except (ValueError, TypeError) as error:
+            raise self._odd(str(error)) from error
+        if len(rows) != said.counters_told:
+            raise self._odd(f"{len(rows)} counters came of {said.counters_told}")
+        return LiveCounters(head=said, rows=rows)
 
     def _ask(self, request: dict[str, str | int]) -> tuple[bytes, list[bytes]]:
         """The first line of the answer, and the others."""

@@ -21,7 +21,8 @@ class Column:
 
 def lines(columns: Sequence[Column]) -> list[str]:
     """The columns beside each other: titles, cells and totals, a line each."""
-    texts = [(column.title, *column.cells, column.total) for column in columns]
+    has_total = any(column.total for column in columns)
+    texts = [(column.title, *column.cells, *([column.total] if has_total else ())) for column in columns]
     widths = [max(map(len, cells)) for cells in texts]
     aligned = [
         [text.rjust(width) if column.is_right else text.ljust(width) for text in cells]

@@ -12,6 +12,7 @@ from netledger.errors import ExportError
 from netledger.exports.files import write_atomically
 from netledger.receipt import rfc3339
 from netledger.reports.aligned import Column, print_aligned
+from netledger.reports.counters import COUNTED
 from netledger.reports.protocols import name_of
 from netledger.reports.remarks import balance_line, counted, doubts, notes
 from netledger.reports.totals import Answer, Value
@@ -21,7 +22,8 @@ from netledger.schema import COUNTER_COLUMNS, Account
 
 _TIMES: Final = ("interval_start", "interval_end")
 _ADDRESSES: Final = ("host", "peer")
-_NUMBERS: Final = frozenset({"protocol", "host_port", "peer_port", "zone", "mark", *COUNTER_COLUMNS})
+_COUNTED: Final = frozenset({*COUNTER_COLUMNS, *COUNTED})
+_NUMBERS: Final = frozenset({"protocol", "host_port", "peer_port", "zone", "mark", *_COUNTED})
 _V4_MAPPED: Final = bytes(10) + b"\xff\xff"
 _V4_BITS: Final = 32
 _V6_BITS: Final = 128
@@ -99,7 +101,7 @@ def write_parquet(answer: Answer, prefixes: Prefixes, zone: Zone, path: Path) ->
         cells = answer.totals.columns[name]
         if name in _TIMES:
             arrays.append(pa.array(cells, pa.timestamp("ns", "UTC")))
-        elif name in COUNTER_COLUMNS:
+        elif name in _COUNTED:
             arrays.append(pa.array(cells, pa.uint64()))
         elif name in numbers:
             arrays.append(pa.array(cells, numbers[name]))
@@ -132,7 +134,7 @@ def _columns(answer: Answer, prefixes: Prefixes, zone: Zone, unit: Unit) -> list
     names = [name for name in totals.names if not _is_idle(name, totals.columns[name])]
     columns = []
     for place, name in enumerate(names):
-        label = "total" if place == 0 else ""
+        label = "total" if place == 0 and totals.total else ""
         total = _number(name, totals.total[name], unit) if name in totals.total else label
         cells = _for_people(name, totals.columns[name], prefixes, zone, unit)
         columns.append(Column(_title(name, unit), cells, total, name in _NUMBERS))
@@ -145,15 +147,15 @@ def _is_idle(name: str, cells: Sequence[Value]) -> bool:
 
 
 def _title(name: str, unit: Unit) -> str:
-    is_scaled = name.endswith("_bytes") and unit not in (Unit.AUTO, Unit.B)
-    return name.replace("_bytes", f"_{unit}").replace("_", " ") if is_scaled else name.replace("_", " ")
+    is_scaled = name.endswith("bytes") and unit not in (Unit.AUTO, Unit.B)
+    return name.replace("bytes", str(unit)).replace("_", " ") if is_scaled else name.replace("_", " ")
 
 
 def _for_people(name: str, cells: Sequence[Value], prefixes: Prefixes, zone: Zone, unit: Unit) -> list[str]:
     shown: Callable[[int], str]
     if name in _TIMES:
         shown = zone.text
-    elif name in COUNTER_COLUMNS:
+    elif name in _COUNTED:
         shown = lambda number: _number(name, number, unit)  # noqa: E731  # beside its fellows it reads better
     elif name == "protocol":
         shown = name_of
@@ -163,7 +165,7 @@ def _for_people(name: str, cells: Sequence[Value], prefixes: Prefixes, zone: Zon
 
 
 def _number(name: str, number: int, unit: Unit) -> str:
-    return shown_bytes(number, unit) if name.endswith("_bytes") else f"{number:,}"
+    return shown_bytes(number, unit) if name.endswith("bytes") else f"{number:,}"
 
 
 def _rows(answer: Answer, prefixes: Prefixes) -> Iterator[tuple[str | int | None, ...]]:

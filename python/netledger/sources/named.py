@@ -14,6 +14,7 @@ from typing import Final, final
 from netledger import nfacct
 from netledger._core import nft_counters_all
 from netledger.errors import NotSupportedError
+from netledger.live.counters import CounterRow
 from netledger.schema import Kind
 from netledger.sources.tally import Sight
 
@@ -93,6 +94,21 @@ def read(choice: Choice) -> list[Named]:
     if missing is not None and not found:
         raise missing
     return found
+
+
+def as_row(one: Named) -> CounterRow:
+    """The same as it is told to others."""
+    sight = one.sight
+    return CounterRow(
+        kind=str(one.kind),
+        name=one.name,
+        packets=sight.packets,
+        bytes=sight.bytes,
+        rules=one.references,
+        quota=sight.quota,
+        quota_unit=sight.quota_unit,
+        over_quota=sight.over_quota,
+    )
 
 
 def text_of(name: bytes) -> str:

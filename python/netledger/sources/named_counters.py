@@ -217,6 +217,7 @@ class NamedCountersSource:
             self._begin(now, self._first_tally())
         else:
             self._live, self._tally = live, rows.tally
+            rows.tally.restored(restored.noted(self._config.runtime), self._now_ns())
             self._look()
             self._roll(now)
             closed.append(self._finish())

@@ -4,7 +4,9 @@
 is true as long as this kernel runs; the meter takes those totals for what it has seen last.
 """
 
+import fcntl
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -42,6 +44,21 @@ def noted(directory: Path) -> dict[Identity, Count]:
         return {(Kind.NFACCT, name): Count(*count) for name, count in whole["objects"].items()}
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return {}
+
+
+def is_counted(directory: Path) -> bool:
+    """Whether a meter runs whose state lies there: then it makes its objects itself."""
+    try:
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def forget(directory: Path) -> None:

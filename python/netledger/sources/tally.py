@@ -71,6 +71,7 @@ class Entry:
         bytes: booked so far.
         change: what happened to it, the gravest thing.
         is_there: whether it was there at the last look.
+        is_ours: whether it was made by us since then, so that its place says nothing.
     """
 
     sight: Sight
@@ -78,6 +79,7 @@ class Entry:
     bytes: int = 0
     change: Change | None = None
     is_there: bool = True
+    is_ours: bool = False
 
     def book(self, sight: Sight, packets: int, octets: int) -> None:
         """Takes a look over, and what it adds."""
@@ -133,13 +135,13 @@ class Tally:
             if entry is None:
                 entry = Entry(sight, sight.packets, sight.bytes)
                 self._note(identity, entry, Change.APPEARED, f"appeared with {_had(sight)}, which are booked")
-            elif not entry.is_there or identity in moved or sight.handle != entry.sight.handle:
+            elif not entry.is_there or (identity in moved and not entry.is_ours) or sight.handle != entry.sight.handle:
                 self._begun_anew(identity, entry, sight, Change.REMADE, at_ns)
             elif not sight.follows(entry.sight):
                 self._begun_anew(identity, entry, sight, Change.RESET, at_ns)
             else:
                 entry.book(sight, sight.packets - entry.sight.packets, sight.bytes - entry.sight.bytes)
-            entry.is_there = True
+            entry.is_there, entry.is_ours = True, False
             entries[identity] = entry
         for identity, entry in self.entries.items():
             if identity in sights:
@@ -154,15 +156,35 @@ class Tally:
 
     def made_again(self, identity: Identity, sight: Sight) -> None:
         """Notes that we have made a counter that was gone, with what it had: it goes on from there."""
-        entry = self.entries.get(identity)
+        entry = self.entries.pop(identity, None)
         if entry is None:
-            self.entries[identity] = Entry(sight)
+            entry = Entry(sight)
         else:
             entry.sight, entry.is_there, entry.change = sight, True, Change.REMADE
+        entry.is_ours = True
+        self.entries[identity] = entry
+
+    def restored(self, known: Mapping[Identity, Count], at_ns: int) -> None:
+        """Takes over what was made again, while nobody looked, with what it had at some time before."""
+        for identity, had in known.items():
+            entry = self.entries.get(identity)
+            if entry is not None:
+                self._note(
+                    identity,
+                    entry,
+                    Change.REMADE,
+                    f"{_had(entry.sight)} when read at {rfc3339(self.looked_ns)}, "
+                    f"made again with {_amount(had.packets, had.bytes)} until {rfc3339(at_ns)}",
+                )
+                self.made_again(identity, Sight(had.packets, had.bytes))
 
     def next(self) -> "Tally":
         """That of the interval behind, which begins with what was seen last. Counters that are gone are left out."""
-        there = {identity: Entry(entry.sight) for identity, entry in self.entries.items() if entry.is_there}
+        there = {
+            identity: Entry(entry.sight, is_ours=entry.is_ours)
+            for identity, entry in self.entries.items()
+            if entry.is_there
+        }
         return Tally(self.looked_ns, there)
 
     @property

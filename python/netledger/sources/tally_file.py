@@ -31,7 +31,15 @@ def save(tally: Tally, path: Path) -> None:
         OSError: the runtime directory is full or gone.
     """
     entries = [
-        [*identity, entry.packets, entry.bytes, entry.change, entry.is_there, [*asdict(entry.sight).values()]]
+        [
+            *identity,
+            entry.packets,
+            entry.bytes,
+            entry.change,
+            entry.is_there,
+            entry.is_ours,
+            [*asdict(entry.sight).values()],
+        ]
         for identity, entry in tally.entries.items()
     ]
     whole = {
@@ -58,9 +66,9 @@ def load(path: Path) -> Tally:
             whole["looked_ns"],
             {
                 (Kind(kind), name): Entry(
-                    Sight(*sight), packets, octets, None if change is None else Change(change), is_there
+                    Sight(*sight), packets, octets, None if change is None else Change(change), is_there, is_ours
                 )
-                for kind, name, packets, octets, change, is_there, sight in whole["entries"]
+                for kind, name, packets, octets, change, is_there, is_ours, sight in whole["entries"]
             },
             {Change(change): list(told) for change, told in whole["told"].items()},
             {Change(change): number for change, number in whole["happened"].items()},
