@@ -76,6 +76,14 @@ _Names = Annotated[
     bool,
     typer.Option("--names", help="Ask the DNS for names of addresses, for 2 seconds at most, and show them beside."),
 ]
+_Counters = Annotated[
+    bool,
+    typer.Option(
+        "--counters",
+        help="Named counters of the kernel instead of traffic, by name and kind. --by takes node, meter, kind, name; "
+        "--where takes name and kind, with * and ?, and meter and node.",
+    ),
+]
 _Parquet = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Parquet file, for programs.")]
 
 
@@ -92,14 +100,7 @@ def report(
     direction: _Direction = "both",
     unit: _Unit = "auto",
     names: _Names = False,
-    counters: Annotated[
-        bool,
-        typer.Option(
-            "--counters",
-            help="Named counters of the kernel instead of traffic, by name and kind. --by takes node, meter, kind, "
-            "name; --where takes name and kind, with * and ?, and meter and node.",
-        ),
-    ] = False,
+    counters: _Counters = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for programs.")] = False,
     json: Json = False,
     parquet: _Parquet = None,

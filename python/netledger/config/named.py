@@ -7,9 +7,10 @@ from pydantic import AfterValidator, Field
 from netledger.config.part import Part
 from netledger.config.toml import value_to_toml
 from netledger.config.values import refuse, unique
-from netledger.nfacct import NAME_BYTES_MAX
 
 _NFT_WORDS: Final = 3
+NAME_BYTES_MAX: Final = 31
+"""As ``netledger.nfacct`` has it; that would load the native core, which a report does without."""
 
 
 def _pattern(text: str) -> str:
