@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netledger.receipt import ZERO, Count
-from netledger.sources.conntrack_proof import Bracket, Verdict, judge
+from netledger.sources.conntrack_proof import Bracket, Verdict, bypassed, judge
 
 PACKET_BYTES = 100
 
@@ -76,6 +76,12 @@ def test_without_counters_nothing_is_said() -> None:
     assert judge(packets(7), base=None, now=None) == Verdict(kernel=None, base=None)
     assert judge(packets(7), base=at(1), now=None) == Verdict(kernel=None, base=None)
     assert judge(packets(7), base=None, now=at(4)).base == at(4)
+
+
+def test_where_packets_pass_by_nothing_is_proven() -> None:
+    verdict = bypassed(["inet fw fast"], now=at(17))
+    assert (verdict.kernel, verdict.base) == (None, at(17))
+    assert verdict.why == "packets may have passed by conntrack, in flowtable inet fw fast"
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """The one caller of nft, against programs that are missing, slow or strange; nft itself is for the kernel tests."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,11 @@ def test_a_table_that_is_not_among_the_tables_is_absent(tmp_path: Path) -> None:
 @pytest.mark.parametrize("answer", [None, [], "text", {}, {"nftables": None}, {"nftables": [1, "x"]}])
 def test_items_of_strange_answers_are_none(answer: object) -> None:
     assert items(answer) == []  # type: ignore[arg-type]  # that is what is tried here
+
+
+def test_flowtables_are_named_by_where_they_are(tmp_path: Path) -> None:
+    listed = {
+        "nftables": [{"metainfo": {}}, {"flowtable": {"family": "inet", "table": "fw", "name": "fast", "dev": "a"}}]
+    }
+    assert Nft(program(tmp_path, f"cat >/dev/null; echo '{json.dumps(listed)}'")).flowtables() == ["inet fw fast"]
+    assert Nft(program(tmp_path, "cat >/dev/null; echo '{\"nftables\": []}'")).flowtables() == []

@@ -186,7 +186,7 @@ impl FlowMeter {
     ) -> Result<(Running, Opened), Error> {
         let nft = NftCounters::open()?;
         let mut worker_nft = nft;
-        let named = around(counters, &mut worker_nft, &mut listener, Listener::sweep)?;
+        let named = around(counters, &mut worker_nft, &mut listener)?;
         let vanished = listener.table.end_opening();
         let facts = *listener.table.facts();
         let table = &listener.table;

@@ -17,7 +17,7 @@ from netledger.intervals import Moment
 from netledger.receipt import ZERO, Count
 from netledger.sources.base import NO_PAST, Closed, Glance, LiveRows, Past, Step, no_step
 from netledger.sources.bookkeeping import Bookkeeping, MeterConfig
-from netledger.sources.conntrack_proof import Bracket, judge
+from netledger.sources.conntrack_proof import Bracket, bypassed, judge
 from netledger.sources.conntrack_rules import COUNTERS, ConntrackRules, ConntrackTable, bracket
 from netledger.sources.conntrack_said import SOURCE, baseline, observe, silence, without_rows
 from netledger.sources.conntrack_switches import Switches, words
@@ -55,6 +55,7 @@ class _Left:
     end: Moment
     cut: FlowsCut
     gap: str | None
+    bypasses: tuple[str, ...]
 
 
 class ConntrackSource:
@@ -76,6 +77,7 @@ class ConntrackSource:
         self._live: Facts | None = None
         self._next: Facts | None = None
         self._left: _Left | None = None
+        self._known_bypasses: tuple[str, ...] = ()
         self._overruns = 0
         self._lost_packets = 0
 
@@ -170,7 +172,7 @@ class ConntrackSource:
         current, *rest = dead
         closed, cut = [], self._native().refold(str(self._books.state.table(current.seq)), seq=current.seq)
         if cut is not None and rest:
-            self._left, self._live = _Left(current, rest[0].start, cut, None), rest[0]
+            self._left, self._live = _Left(current, rest[0].start, cut, None, self._bypasses()), rest[0]
             self._at_step("refolded")
             closed.append(self._finish())
             current = self._required_live()
@@ -224,6 +226,7 @@ class ConntrackSource:
         rules = self._table.install()
         self._at_step("installed")
         changed = self._switches.open()
+        self._bypasses()
         self._at_step("switched")
         self._meter = self._new_meter()
         opened = self._meter.open(counters=self._counters)
@@ -251,7 +254,7 @@ class ConntrackSource:
         self._next = following = self._noted(end, seq=None if self._next is None else self._next.seq)
         path = str(self._books.state.table(live.seq))
         cut = self._native().cut(path, seq=live.seq, counters=self._counters)
-        self._left, self._live, self._next = _Left(live, end, cut, gap), following, None
+        self._left, self._live, self._next = _Left(live, end, cut, gap, self._bypasses()), following, None
         self._at_step("cut")
 
     def _finish(self) -> Closed:
@@ -260,7 +263,10 @@ class ConntrackSource:
         if left is None:
             raise SourceError(f"meter {self._config.meter}", "cut", "no generation was left")
         cut, facts = left.cut, left.facts
-        verdict = judge(sent(cut.generation.totals), base=_base(facts), now=bracket(cut.before, cut.after))
+        now = bracket(cut.before, cut.after)
+        verdict = judge(sent(cut.generation.totals), base=_base(facts), now=now)
+        if left.bypasses:
+            verdict = bypassed(left.bypasses, now=now)
         observed = observe(facts, cut.generation, verdict=verdict, cut=cut, gap=left.gap)
         closed = self._books.freeze(facts, left.end, cut.generation, observed)
         self._at_step("frozen")
@@ -286,6 +292,15 @@ class ConntrackSource:
             self._books.state.save(live)
             self._live = live
         return live
+
+    def _bypasses(self) -> tuple[str, ...]:
+        """Flowtables since the last look: one that was there then has carried packets since."""
+        before, self._known_bypasses = self._known_bypasses, self._table.bypasses()
+        if new := [name for name in self._known_bypasses if name not in before]:
+            hint = "give it up, or do not expect exact books"
+            fields = {"meter": self._config.meter, "flowtables": ", ".join(new), "hint": hint}
+            log.warning("flows_offloaded", extra={"fields": fields})
+        return tuple(dict.fromkeys((*before, *self._known_bypasses)))
 
     # --- parts ---
 

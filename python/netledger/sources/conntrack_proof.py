@@ -5,6 +5,7 @@ flows lies between. Counts are compared from the start of the meter on, not inte
 could not tell, the next quiet one does.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from netledger.receipt import ZERO, Count
@@ -72,6 +73,12 @@ def judge(accounted: Count, *, base: Bracket | None, now: Bracket | None) -> Ver
         return Verdict(kernel=None, base=_following(accounted, base, now), why=between, is_bounded=True)
     kernel = Count(max(least.packets, accounted.packets), max(least.bytes, accounted.bytes))
     return Verdict(kernel=kernel, base=base.moved(kernel), why=f"at least: {between}")
+
+
+def bypassed(flowtables: Sequence[str], *, now: Bracket | None) -> Verdict:
+    """The counters prove nothing: packets have passed by them, and by conntrack or not, as the flowtable was made."""
+    names = ", ".join(flowtables)
+    return Verdict(kernel=None, base=now, why=f"packets may have passed by conntrack, in flowtable {names}")
 
 
 def _following(accounted: Count, base: Bracket, now: Bracket) -> Bracket:

@@ -118,6 +118,10 @@ class ConntrackTable:
         present = self._list()
         return {} if present is None else self._snapshot(present)
 
+    def bypasses(self) -> tuple[str, ...]:
+        """Flowtables of anybody: what they carry passes neither conntrack nor these counters."""
+        return tuple(self._nft.flowtables())
+
     def remove(self) -> None:
         """Takes it out."""
         self._nft.apply(self.rules.removal())

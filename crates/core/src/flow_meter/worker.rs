@@ -4,7 +4,7 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind};
 use crate::flow_meter::{Config, Counters, totals};
@@ -12,11 +12,18 @@ use crate::flows::Named;
 use crate::flows::fold::{Cut, Target};
 use crate::sources::conntrack::Listener;
 use crate::sources::nft_counters::NftCounters;
+use crate::sys::barrier::wait_for_packets_under_way;
 use crate::sys::poll::{Waker, wait};
 use crate::table::header::GroupState;
 
 /// `NFPROTO_INET`
 const INET: u8 = 1;
+/// How often flows are read for one cut, in the hope that nothing passes meanwhile.
+const ATTEMPTS_MAX: usize = 5;
+/// A dump that takes longer is not worth another.
+const QUICK: Duration = Duration::from_millis(50);
+/// Where so many packets passed during one, they will during the next.
+const BUSY_PACKETS: u64 = 100;
 
 pub(super) enum Command {
     Cut(Box<CutRequest>, Sender<Result<Cut, Error>>),
@@ -31,22 +38,39 @@ pub(super) struct CutRequest {
     pub(super) counters: Option<Counters>,
 }
 
-/// Does something, and reads the kernel's counters right before and right behind it.
+/// Reads all flows, and the kernel's counters right before and right behind it: again, if packets passed meanwhile and
+/// the next time they may not.
+///
+/// A packet is counted by conntrack first, and by the counters a moment later. With both readings alike, and none under
+/// way while flows were read, all counters are of the same packets.
 pub(super) fn around(
     counters: Option<&Counters>,
     nft: &mut NftCounters,
     listener: &mut Listener,
-    work: impl FnOnce(&mut Listener) -> Result<(), Error>,
 ) -> Result<Option<Vec<Named>>, Error> {
     let Some(counters) = counters else {
-        work(listener)?;
+        listener.sweep()?;
         return Ok(None);
     };
-    let before = read(counters, nft)?;
-    work(listener)?;
-    let after = read(counters, nft)?;
-    let named = counters.names.iter().zip(before.into_iter().zip(after));
-    Ok(Some(named.map(|(name, (before, after))| Named { name: name.clone(), before, after }).collect()))
+    let mut before = read(counters, nft)?;
+    let mut attempts = 1;
+    loop {
+        wait_for_packets_under_way();
+        let started = Instant::now();
+        listener.sweep()?;
+        let took = started.elapsed();
+        wait_for_packets_under_way();
+        let after = read(counters, nft)?;
+        let passed: u64 = before.iter().zip(&after).map(|(first, last)| last.0.saturating_sub(first.0)).sum();
+        if before == after || passed > BUSY_PACKETS || took > QUICK || attempts == ATTEMPTS_MAX {
+            let named = counters.names.iter().zip(before.into_iter().zip(after));
+            return Ok(Some(
+                named.map(|(name, (before, after))| Named { name: name.clone(), before, after }).collect(),
+            ));
+        }
+        before = after;
+        attempts += 1;
+    }
 }
 
 fn read(counters: &Counters, nft: &mut NftCounters) -> Result<Vec<(u64, u64)>, Error> {
@@ -120,7 +144,7 @@ impl Worker {
     fn cut(&mut self, request: &CutRequest) -> Result<Cut, Error> {
         self.alive()?;
         self.listener.drain()?;
-        let named = around(request.counters.as_ref(), &mut self.nft, &mut self.listener, Listener::sweep)?;
+        let named = around(request.counters.as_ref(), &mut self.nft, &mut self.listener)?;
         let target = Target { path: &request.path, spec: &self.config.spec, rows_max: self.config.rows_max };
         self.listener.table.cut(&target, request.seq, named.as_deref())
     }

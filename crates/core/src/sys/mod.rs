@@ -1,5 +1,6 @@
 //! System calls. The only room with `unsafe`; each use says why it is sound.
 
+pub mod barrier;
 pub mod capabilities;
 pub mod clock;
 pub mod datagrams;
