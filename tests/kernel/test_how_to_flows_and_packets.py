@@ -128,6 +128,22 @@ def test_the_page_lists_and_follows_flows(place: Place) -> None:
     assert child.wait() == 0
 
 
+def test_the_page_books_flows_while_they_last(place: Place) -> None:
+    (run, _), (report, _), (audit, _) = steps(blocks("Flows", "console")[3])
+    assert run == "netledger run"
+    place.configure(blocks("Flows", "toml")[0])
+    place.count("flows")
+    rows = json.loads(place.type(f"{report} --json", codes=(0, 3)))["rows"]
+    flow, *others = json.loads(place.type("netledger flows --json"))["flows"]
+    assert others == []
+    moved = (flow["sent_bytes"], flow["received_bytes"])
+    assert {(row["host"], row["protocol"], row["sent_bytes"], row["received_bytes"]) for row in rows} == {
+        ("10.77.1.2", 6, *moved),
+        ("10.77.2.2", 6, *reversed(moved)),
+    }
+    assert "exact" in place.type(audit, codes=(0, 3))
+
+
 def test_the_page_counts_what_iptables_logs(place: Place) -> None:
     begin, ask, _ = (steps(session) for session in blocks("Packets", "console"))
     place.configure(blocks("Packets", "toml")[0])
