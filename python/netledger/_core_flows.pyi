@@ -18,8 +18,8 @@ class ConntrackMeter:
     What the kernel said of each flow lies in a file at ``path``, which survives the process: the next one goes on from
     there. ``families`` are 2 (IPv4) and 10 (IPv6); without ``zones`` all zones are counted. ``buffer_bytes`` is the
     receive buffer for events, beyond the system's limit; the kernel doubles the number for its own needs. With the
-    queue empty, events are gathered for ``gather_milliseconds``. At most ``flows_max`` flows are followed at once, those that
-    ended since the last cut included; the file is as large as there were flows, 128 bytes each.
+    queue empty, events are gathered for ``gather_milliseconds``. At most ``flows_max`` flows are followed at once,
+    those that ended since the last cut included; the file is as large as there were flows, 128 bytes each.
 
     May be shared between threads. Making one touches nothing. Needs ``CAP_NET_ADMIN``.
     """
