@@ -17,6 +17,7 @@ from netledger.intervals import Moment
 from netledger.receipt import ZERO, Count
 from netledger.sources.base import NO_PAST, Closed, Glance, LiveRows, Past, Step, no_step
 from netledger.sources.bookkeeping import Bookkeeping, MeterConfig
+from netledger.sources.conntrack_fresh import Fresh
 from netledger.sources.conntrack_proof import Bracket, bypassed, judge
 from netledger.sources.conntrack_rules import COUNTERS, ConntrackRules, ConntrackTable, bracket
 from netledger.sources.conntrack_said import SOURCE, baseline, observe, silence, without_rows
@@ -77,6 +78,7 @@ class ConntrackSource:
         self._live: Facts | None = None
         self._next: Facts | None = None
         self._left: _Left | None = None
+        self._fresh = Fresh()
         self._known_bypasses: tuple[str, ...] = ()
         self._overruns = 0
         self._lost_packets = 0
@@ -135,8 +137,10 @@ class ConntrackSource:
         return self._native().stats()
 
     def glance(self) -> Glance:
-        """How far it is. Any thread may call it."""
-        found = self._native().glance()
+        """How far it is. Any thread may call it. Reads all flows, if that was not done a moment ago."""
+        native = self._native()
+        self._fresh.make(native.refresh)
+        found = native.glance()
         ever = found.since_start
         return Glance(
             rows=found.rows,
@@ -149,8 +153,10 @@ class ConntrackSource:
         )
 
     def live(self, *, top: int | None = None, sort: str = "bytes") -> LiveRows:
-        """What flows have moved in the open interval, as far as they have been read. Any thread may call it."""
-        return live_rows(self._native().live(top=top, sort=sort))
+        """What flows have moved in the open interval. Any thread may call it. Reads them as :meth:`glance` does."""
+        native = self._native()
+        self._fresh.make(native.refresh)
+        return live_rows(native.live(top=top, sort=sort))
 
     # --- start ---
 
