@@ -55,6 +55,7 @@ def _build_steps() -> Iterator[tuple[Path, list[Path], list[str]]]:
         ("nflog_floor", []),
         ("mapping", ["-lpthread"]),
         ("capture", []),
+        ("conntrack_floor", []),
     ):
         source, target = SOURCES / f"{name}.c", BIN / name
         needs = [source, shared, skeleton] if name == "generator" else [source]

@@ -135,6 +135,9 @@ impl Listener {
                     facts.events += events;
                     facts.malformed += std::mem::take(&mut self.reader.malformed);
                     self.give(Origin::End);
+                    if !self.inbox.is_full() {
+                        return Ok(());
+                    }
                 }
             }
         }
