@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,13 @@ def taken(conditions: Sequence[str]) -> list[Flow]:
 )
 def test_conditions_choose_flows(conditions: list[str], expected: list[Flow]) -> None:
     assert [one.id for one in taken(conditions)] == [one.id for one in expected]
+
+
+def test_a_flow_with_a_zone_in_each_direction_is_in_both() -> None:
+    one = flow("10.0.0.1:1", "10.0.0.2:2", number=6)
+    both = replace(one, original=replace(one.original, zone=4), reply=replace(one.reply, zone=5))
+    assert [understand([f"zone={number}"]).takes(both) for number in (0, 4, 5)] == [False, True, True]
+    assert told.zone(both) == 4
 
 
 def test_what_the_kernel_can_choose_is_asked_of_it() -> None:

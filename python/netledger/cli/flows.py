@@ -5,7 +5,6 @@
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -140,21 +139,12 @@ def _print(
 ) -> None:
     from netledger.reports.flows import written
 
+    host_names, notes = _host_names(found) if names else None, _notes(found, order)
     if json:
-        host_names, between = _host_names(found) if names else None, "\n" if rates is None else ""
-        written.write_json(found, _notes(found, order), sys.stdout, names=host_names, between=between)
-        return
-    for line in _lines(found, order, unit, names=names, rates=rates):
-        typer.echo(line)
-
-
-def _lines(
-    found: "Listing", order: "Order", unit: "Unit", *, names: bool, rates: "Rates | None" = None
-) -> "Iterator[str]":
-    from netledger.reports.flows import written
-
-    host_names = _host_names(found) if names else None
-    return written.table(found, _notes(found, order), unit, names=host_names, has_rates=rates is not None)
+        # Whoever looks again and again gets a line for each look.
+        written.write_json(found, notes, sys.stdout, names=host_names, between="" if rates else "\n")
+    else:
+        written.print_table(found, notes, unit, sys.stdout, names=host_names, has_rates=rates is not None)
 
 
 def _host_names(found: "Listing") -> "HostNames":
@@ -219,10 +209,13 @@ def _redraw(order: "Order", rates: "Rates", seconds: float, unit: "Unit", *, nam
     from rich.live import Live
     from rich.text import Text
 
+    from netledger.reports.flows import written
     from netledger.reports.status import console
 
     with Live(console=console(sys.stdout), auto_refresh=False, transient=False, vertical_overflow="crop") as picture:
         while True:
-            lines = _lines(_look(order, rates), order, unit, names=names, rates=rates)
+            found = _look(order, rates)
+            host_names = _host_names(found) if names else None
+            lines = written.table(found, _notes(found, order), unit, names=host_names, has_rates=True)
             picture.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
             time.sleep(seconds)

@@ -118,6 +118,12 @@ def zone(flow: Flow) -> int:
     return 0  # the kernel does not name the zone that all have
 
 
+def zones(flow: Flow) -> frozenset[int]:
+    """All that it is in: both directions may have one of their own."""
+    known = frozenset(one for one in (flow.zone, flow.original.zone, flow.reply.zone) if one is not None)
+    return known or frozenset((0,))
+
+
 def mark(flow: Flow) -> int:
     """Its mark; events leave out 0."""
     return flow.mark or 0

@@ -138,7 +138,7 @@ def _state(value: str) -> _Meant:
 
 def _zone(value: str) -> _Meant:
     number = conditions.zone(value)
-    return _Meant(lambda flow: told.zone(flow) == number, number)
+    return _Meant(lambda flow: number in told.zones(flow), number)
 
 
 def _mark(value: str) -> _Meant:

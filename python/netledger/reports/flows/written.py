@@ -6,7 +6,7 @@ from typing import Final, TextIO
 
 from netledger.conntrack import Flow
 from netledger.receipt import rfc3339
-from netledger.reports.aligned import Column, lines
+from netledger.reports.aligned import Column, lines, print_aligned
 from netledger.reports.flows import told
 from netledger.reports.flows.chosen import Listing, identity
 from netledger.reports.flows.told import End
@@ -61,11 +61,29 @@ def _rate_as_json(flow: Flow, listing: Listing) -> dict[str, object]:
     return {"bytes_per_second": listing.rates.get(identity(flow))}
 
 
+def print_table(
+    listing: Listing,
+    notes: Sequence[str],
+    unit: Unit,
+    file: TextIO,
+    *,
+    names: HostNames | None = None,
+    has_rates: bool = False,
+) -> None:
+    """Prints a table, and what must be said beneath; folded where the terminal is too narrow."""
+    print_aligned(list(_columns(listing, unit, names, has_rates=has_rates)), file)
+    file.writelines(f"{line}\n" for line in _beneath(listing, notes))
+
+
 def table(
     listing: Listing, notes: Sequence[str], unit: Unit, *, names: HostNames | None = None, has_rates: bool = False
 ) -> Iterator[str]:
-    """The lines of a table, and of what must be said beneath."""
+    """The lines of the same, as long as they are."""
     yield from lines(list(_columns(listing, unit, names, has_rates=has_rates)))
+    yield from _beneath(listing, notes)
+
+
+def _beneath(listing: Listing, notes: Sequence[str]) -> Iterator[str]:
     yield ""
     totals = listing.totals
     if listing.left_out:
