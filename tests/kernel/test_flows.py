@@ -1,8 +1,13 @@
 """``netledger flows`` beside the real ``conntrack``, on flows of a gateway that translates addresses."""
 
 import json
+import os
+import pty
 import re
+import select
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +39,8 @@ table ip nat {
   chain pre { type nat hook prerouting priority dstnat; ip daddr 10.77.1.1 tcp dport 8080 dnat to 10.77.2.2:80; }
   chain post { type nat hook postrouting priority srcnat; oifname "right" tcp dport 80 masquerade; }
 }"""
+
+LOCAL = "table inet local { chain i { type filter hook input priority 0; ct state established accept; }; }"
 
 # So many datagrams, each from a port of its own, so that each is a flow.
 STORM = """
@@ -181,6 +188,46 @@ def ended(child: Child, number: signal.Signals) -> tuple[int, list[Told], str]:
     return child.wait(), [json.loads(line) for line in child.output().splitlines()], child.errors()
 
 
+def test_names_of_addresses_are_shown_where_they_are_asked_for() -> None:
+    with Pair() as pair:
+        pair.nft(pair.a, LOCAL)
+        pair.run(pair.a, ["ping", "-q", "-c", "1", "127.0.0.1"])
+        home = ["env", f"XDG_CACHE_HOME={pair.directory}", *NETLEDGER, "flows"]
+        (named,) = json.loads(pair.run(pair.a, [*home, "--names", "--json"]))["flows"]
+        (plain,) = flows(pair, pair.a)["flows"]
+        table = pair.run(pair.a, [*home, "--names"])
+    name = socket.getnameinfo(("127.0.0.1", 0), 0)[0]
+    assert (named["source_name"], named["destination_name"]) == (name, name)
+    assert (plain["source_name"], plain["destination_name"]) == (None, None)
+    assert re.search(rf"127\.0\.0\.1 +{name} +127\.0\.0\.1 +{name} ", table)
+
+
+def test_on_a_terminal_the_picture_is_drawn_again_in_its_place() -> None:
+    with Pair() as pair:
+        pair.nft(pair.a, LOCAL)
+        pair.run(pair.a, ["ping", "-q", "-c", "1", "127.0.0.1"])
+        ours, theirs = pty.openpty()
+        argv = ["ip", "netns", "exec", pair.a, *NETLEDGER, "flows", "--watch", "0.1"]
+        # Nothing but what a terminal has: its size is told by the kernel.
+        environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        child = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=environment | {"TERM": "xterm"})
+        try:
+            os.close(theirs)
+            shown = b""
+            while shown.count(b"bytes/s") < 3:
+                assert select.select([ours], [], [], 20)[0], shown
+                shown += os.read(ours, 65_536)
+            child.send_signal(signal.SIGINT)
+            assert child.wait(20) == 130
+        finally:
+            child.kill()
+            child.wait()
+            os.close(ours)
+    # It goes up again to draw over what it has drawn.
+    assert b"\x1b[1A" in shown
+    assert b"127.0.0.1" in shown
+
+
 def test_following_tells_what_begins_changes_and_ends_with_its_counters(lab: Lab) -> None:
     child = lab.spawn(lab.gw, [*NETLEDGER, "flows", "--follow", "--json", "--where", "proto=icmp"])
     wait_for(lambda: "NETLINK_NETFILTER" in _netlink(lab, child), 20, "a listener")
@@ -214,9 +261,7 @@ def _netlink(lab: Lab, child: Child) -> str:
 
 def test_what_finds_no_room_while_it_does_not_read_is_told_in_the_stream() -> None:
     with Pair() as pair:
-        pair.nft(
-            pair.a, "table inet t { chain i { type filter hook input priority 0; ct state established accept; }; }"
-        )
+        pair.nft(pair.a, LOCAL)
         switch(pair.a, pair.run, nf_conntrack_acct=1, nf_conntrack_events=1)
         child = pair.spawn(pair.a, [*NETLEDGER, "flows", "--follow", "--json"])
 
