@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -75,13 +75,9 @@ class _Books(Bookkeeping):
             self.state.set_aside(path)
             return NoRows(f"its rows are lost: {error}")
 
-    def is_whole(self, facts: Facts) -> bool:
-        """Whether the tally of a generation can be read."""
-        try:
-            tally_file.load(self.state.table(facts.seq))
-        except TableError:
-            return False
-        return True
+    def has_begun(self, facts: Facts) -> bool:
+        """Whether something may be booked on it: not where a start or a cut has come no further than its note."""
+        return facts.begun or self.state.table(facts.seq).exists()
 
 
 class NamedCountersSource:
@@ -196,8 +192,8 @@ class NamedCountersSource:
         )
 
     def _take_over(self, dead: list[Facts], now: Moment) -> list[Closed]:
-        if dead and not self._books.is_whole(dead[-1]):
-            # It was noted, and nothing was booked on it: the one before it is still open.
+        if dead and not self._books.has_begun(dead[-1]):
+            # The one before it is still open.
             self._books.state.discard(dead[-1].seq)
             dead = dead[:-1]
         closed = [
@@ -235,10 +231,12 @@ class NamedCountersSource:
             self._books.state.save(facts)
             self._at_step("noted")
             tally_file.save(tally, self._books.state.table(facts.seq))
+            self._at_step("begun")
+            facts = replace(facts, begun=True)
+            self._books.state.save(facts)
         except BaseException:
             self._books.state.discard(facts.seq)
             raise
-        self._at_step("begun")
         self._live, self._tally = facts, tally
         self._books.mark(facts)
 
