@@ -7,9 +7,12 @@ It opens the meter and obeys lines on standard input, as ``metering_child`` does
 
 import sys
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+import pyarrow as pa
 from pydantic import TypeAdapter
 
+from netledger.reports.written import Prefixes
 from netledger.sources.base import Step, no_step
 from netledger.sources.conntrack import ConntrackConfig, ConntrackSource
 from tests.kernel.lab import Lab
@@ -43,6 +46,18 @@ class FlowBench(Committed):
         assert self.source is not None
         now = CLOCK.now()
         return self.commit([self.source.cut(label_end_ns=now.wall_ns, now=now)])[0]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of an interval that is cut now, addresses as text."""
+        assert self.source is not None
+        now = CLOCK.now()
+        closed = self.source.cut(label_end_ns=now.wall_ns, now=now)
+        columns = pa.record_batch(closed.batch()).to_pydict()
+        self.commit([closed])
+        prefixes = Prefixes(ipv4=32, ipv6=128)
+        for name in ("host", "peer"):
+            columns[name] = [None if cell is None else prefixes.text(cell) for cell in columns[name]]
+        return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
     def close(self, *, keep_rules: bool = False) -> list[Interval]:
         assert self.source is not None

@@ -9,6 +9,7 @@ import pytest
 from netledger.receipt import ZERO, Count
 from netledger.sources.conntrack_switches import FOLDER
 from netledger.sources.nft import Nft
+from netledger.sources.state import boot_id
 from tests.kernel import senders
 from tests.kernel.flow_metering import FlowBench
 from tests.kernel.lab import Child, Lab, wait_for
@@ -208,4 +209,22 @@ def test_without_any_state_the_absence_is_told(gateway: Lab) -> None:
     senders.udp(gateway, gateway.left, BURST)
     bench.close()
     assert bench.intervals[-1].observed.accounted == Count(500, 50_000)
+    assert bench.intervals[-1].observed.status == "exact"
+
+
+def test_state_of_another_boot_is_told_and_not_gone_on_with(gateway: Lab) -> None:
+    bench = FlowBench.on(gateway)
+    with bench.child() as child:
+        senders.udp(gateway, gateway.left, BURST)
+        child.signal(signal.SIGKILL)
+        child.wait()
+    (noted,) = bench.config.runtime.glob("gen-*.json")
+    noted.write_text(noted.read_text().replace(boot_id(), "00000000-0000-0000-0000-000000000000"))
+    (closed,) = bench.open()
+    assert closed.observed.status == "interrupted"
+    assert "the machine was restarted" in (closed.observed.interrupted or "")
+    senders.udp(gateway, gateway.left, BURST)
+    bench.close()
+    assert bench.intervals[-1].observed.accounted == Count(500, 50_000)
+    assert "10 flows are older than the meter" in (bench.intervals[-1].observed.why_lost or "")
     assert bench.intervals[-1].observed.status == "exact"

@@ -4,21 +4,17 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing
 
-import pyarrow as pa
 import pytest
 
 from netledger.receipt import ZERO
-from netledger.reports.written import Prefixes
 from netledger.sources.base import Key
 from netledger.sources.conntrack_switches import FOLDER
 from netledger.sources.nft import Nft
 from tests.kernel import senders
 from tests.kernel.flow_metering import FlowBench
 from tests.kernel.lab import Lab
-from tests.kernel.metering import CLOCK, leftovers
+from tests.kernel.metering import leftovers
 from tests.kernel.senders import Udp
-
-Rows = list[dict[str, object]]
 
 BURST = Udp(source="10.77.1.2", destination="10.77.2.2", count=500, sources=10)
 NAT = """
@@ -39,19 +35,6 @@ def check_exact(bench: FlowBench) -> None:
     assert set(bench.statuses()) == {"exact"}, [one.observed for one in bench.intervals]
     assert bench.sum("kernel") == bench.sum("accounted") == bench.witnessed()
     bench.check_chain()
-
-
-def rows_of(bench: FlowBench) -> Rows:
-    """The rows of the next interval, addresses as text."""
-    assert bench.source is not None
-    now = CLOCK.now()
-    closed = bench.source.cut(label_end_ns=now.wall_ns, now=now)
-    columns = pa.record_batch(closed.batch()).to_pydict()
-    bench.commit([closed])
-    prefixes = Prefixes(ipv4=32, ipv6=128)
-    for name in ("host", "peer"):
-        columns[name] = [None if cell is None else prefixes.text(cell) for cell in columns[name]]
-    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
 def test_a_quiet_meter_is_exact_and_leaves_nothing(gateway: Lab) -> None:
@@ -140,7 +123,7 @@ def test_addresses_behind_translation_are_the_true_ones(gateway: Lab) -> None:
         while client.recv(100):
             pass
     gateway.silence(gateway.gw)
-    rows = rows_of(bench)
+    rows = bench.rows()
     # Nobody is booked under the gateway's own address 10.77.2.1, which the right side has seen.
     assert {(row["host"], row["peer"]) for row in rows} == {
         ("10.77.1.2", "10.77.2.2"),

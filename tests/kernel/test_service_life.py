@@ -120,3 +120,18 @@ def test_the_service_lives_through_what_happens_and_its_books_balance(box: Box) 
     assert balance["kernel_bytes"] == witness["bytes"]
     assert balance["accounted_packets"] + balance["lost_packets"] == witness["packets"]
     assert [line for line in log(box).splitlines() if "level=error" in line and "reload_refused" not in line] == []
+
+
+def test_flows_are_counted_within_the_sandbox(box: Box) -> None:
+    put(box, "etc/netledger/netledger.toml", 'interval = "1h"\n[meters.all]\nsource = "conntrack"\n')
+    switch = "/proc/sys/net/netfilter/nf_conntrack_acct"
+    before = box.run("cat", switch)
+    box.run("systemctl", "start", UNIT)
+    assert box.shown(UNIT, "StatusText") == "Counting all."
+    assert box.run("cat", switch) == "1\n"
+    send(box, 40)
+    box.run("systemctl", "stop", UNIT)
+    assert box.shown(UNIT, "Result") == "success"
+    assert box.run("cat", switch) == before
+    balance = json.loads(box.attempt(PROGRAM, "audit", "--json").stdout)["balance"]
+    assert (balance["exact"], balance["kernel_packets"], balance["accounted_packets"]) == (1, 40, 40), log(box)
