@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from netledger import nfacct
+from netledger.live import Client
 from netledger.quotas.state import What
 from tests.kernel import senders
 from tests.kernel.gateway import Gateway
@@ -189,6 +191,48 @@ def test_a_command_that_hangs_holds_up_neither_counting_nor_other_quotas_nor_the
     assert isinstance(ended["told"], dict)
     assert ended["told"]["signal"] == "SIGTERM"
     assert guests.gateway.books().accounted.packets == 6
+
+
+def test_no_command_is_begun_while_the_ledger_cannot_be_written(guests: Guests) -> None:
+    trace = guests.lab.directory / "ran"
+    program = script(guests.lab.directory / "program", f"echo ran >> {trace}")
+    guests.gateway.start_counting()
+    guests.add("guest", "1MB", "--verdict", "drop", "--address", GUEST, "--print-rule", "--", str(program))
+    other = sqlite3.connect(guests.gateway.store / "ledger.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    senders.udp(guests.lab, guests.lab.left, FLOOD)
+    # The rule asks nobody.
+    assert guests.passed == Count(1000, LIMIT)
+    assert nfacct.get("guest").over_quota
+    assert lines(trace) == []
+    other.execute("ROLLBACK")
+    other.close()
+    wait_for(lambda: lines(trace), SECONDS, "the command")
+    assert guests.gateway.stop() == 0
+    assert lines(trace) == ["ran"]
+    (reached,) = guests.events(What.REACHED)
+    assert isinstance(reached["told"], dict)
+    assert reached["told"]["bytes"] == LIMIT
+
+
+def test_a_quota_that_cannot_be_kept_is_told_by_the_status(guests: Guests) -> None:
+    guests.gateway.start_counting()
+    guests.add("guest", "1MB", "--address", GUEST, "--print-rule")
+    guests.gateway.child.signal(signal.SIGSTOP)
+    guests.lab.run(
+        guests.lab.gw, ["sh", "-ec", "iptables -w -F; iptables -w -X; nfacct delete guest; nfacct add guest"]
+    )
+    guests.lab.run(guests.lab.gw, ["iptables", "-w", "-A", "OUTPUT", "-m", "nfacct", "--nfacct-name", "guest"])
+    guests.gateway.child.signal(signal.SIGCONT)
+    guests.gateway.wait_for_log("event=quota_not_kept quota=guest")
+    client = Client(guests.gateway.runtime)
+    (problem,) = wait_for(lambda: client.status().problems, SECONDS, "the problem")
+    assert problem.what == "quota_not_kept"
+    assert problem.why.startswith("quota guest: ")
+    guests.lab.run(guests.lab.gw, ["iptables", "-w", "-F", "OUTPUT"])
+    guests.gateway.wait_for_log("event=quota_kept_again quota=guest")
+    wait_for(lambda: not client.status().problems, SECONDS, "the end of the problem")
+    assert guests.gateway.stop() == 0
 
 
 @pytest.mark.parametrize("kind", ["nfacct", "nft"])

@@ -3,8 +3,11 @@
 # ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
 
 import json as json_text
+import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -99,7 +102,6 @@ def add(
     a reboot are the daemon's. Rules that lead packets to the object are yours: --print-rule prints them.
     """
     from netledger.intervals import SystemClock
-    from netledger.ledger import Ledger
     from netledger.quotas.agree import agree
     from netledger.quotas.objects import Objects
     from netledger.quotas.rules import rules
@@ -120,14 +122,12 @@ def add(
         table=table,
     )
     settings = load_config(config, store)
-    ledger = Ledger(Path(settings.store), clock=SystemClock())
-    ledger.open()
-    try:
+    with _written(settings):
         used = agree(_book(settings), Objects(), SystemClock(), one)
-    finally:
-        ledger.close()
     if not print_rule:
         typer.echo(definition_line(one))
+    if one.command and not os.access(one.command[0], os.X_OK):
+        typer.echo(f"note: {one.command[0]} is not there now, or cannot be run", err=True)
     if used.packets or used.bytes:
         told = f"{used.packets:,} packets, {used.bytes:,} bytes"
         typer.echo(f"note: its object was there and has counted {told}: that is used already", err=True)
@@ -151,7 +151,8 @@ def remove(
     from netledger.quotas.objects import Objects
 
     settings = load_config(config, store)
-    done = take_out(_book(settings), Objects(), name, keep_object=keep_object)
+    with _written(settings):
+        done = take_out(_book(settings), Objects(), name, keep_object=keep_object)
     typer.echo(f"quota {name} is removed; used were {done.used.packets:,} packets, {done.used.bytes:,} bytes")
     if done.is_object_left and not keep_object:
         typer.echo(f"note: its object stays, for rules use it, and they go on as before: {name}", err=True)
@@ -217,8 +218,13 @@ def restore(*, config: ConfigFile = None, store: Store = None) -> None:
     from netledger.quotas.keeper import Keeper
     from netledger.quotas.objects import Objects
 
-    keeper = Keeper(_book(load_config(config, store)), Objects(), SystemClock())
-    for name in keeper.restore():
+    settings = load_config(config, store)
+    keeper = Keeper(_book(settings), Objects(), SystemClock())
+    if not (Path(settings.store) / "ledger.sqlite").exists():
+        return  # at the first boot there is nothing to restore, and a store is not made for that
+    with _written(settings):
+        made = keeper.restore()
+    for name in made:
         typer.echo(f"quota {name}: its object is made")
     for name, why in keeper.failures.items():
         typer.echo(f"netledger: {name}: {why}", err=True)
@@ -274,6 +280,20 @@ def _one_of(option: str, text: str, words: "type[StrEnum]") -> str:
     if text not in list(words):
         raise UsageError(f"{option} {text}", "", "not possible here", f"there are {', '.join(words)}")
     return text
+
+
+@contextmanager
+def _written(settings: "Config") -> Iterator[None]:
+    """The store is there, and of this version."""
+    from netledger.intervals import SystemClock
+    from netledger.ledger import Ledger
+
+    ledger = Ledger(Path(settings.store), clock=SystemClock())
+    ledger.open()
+    try:
+        yield
+    finally:
+        ledger.close()
 
 
 def _book(settings: "Config") -> "Book":
