@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 
+from netledger.errors import SourceError
 from netledger.receipt import ZERO
 from netledger.sources.base import Key
 from netledger.sources.conntrack_switches import FOLDER
@@ -131,3 +132,21 @@ def test_addresses_behind_translation_are_the_true_ones(gateway: Lab) -> None:
     }
     assert all(row["sent_bytes"] and row["received_bytes"] for row in rows)
     check_exact(bench)
+
+
+def test_a_start_that_fails_leaves_nothing(gateway: Lab) -> None:
+    bench = FlowBench.on(gateway)
+    before = [(FOLDER / name).read_text() for name in ("nf_conntrack_acct", "nf_conntrack_events")]
+
+    def fail(step: str) -> None:
+        if step == "opened":
+            raise SourceError("conntrack", "open", "a test says so")
+
+    with pytest.raises(SourceError, match="a test says so"):
+        bench.open(fail)
+    assert leftovers(bench.config.runtime) == []
+    assert Nft().table("inet", "netledger_ct_flows") is None
+    assert [(FOLDER / name).read_text() for name in ("nf_conntrack_acct", "nf_conntrack_events")] == before
+    bench.open()
+    bench.close()
+    assert bench.statuses() == ["exact"]

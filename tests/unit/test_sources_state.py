@@ -1,5 +1,6 @@
 """State files: what is written comes back, numbers never repeat, interrupted writes and releases leave no mess."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -192,3 +193,22 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_the_boot_id_stays_while_the_machine_runs() -> None:
     assert boot_id() == boot_id()
     assert len(boot_id()) == 36
+
+
+def test_the_last_sign_of_a_dead_process_stays_until_the_next_one_leaves_its_own(state: State, tmp_path: Path) -> None:
+    lock = tmp_path / "run" / "lan" / "lock"
+    assert state.last_sign_ns is None
+    state.close()
+    os.utime(lock, ns=(5_000_000_000, 5_000_000_000))
+    for _ in range(2):
+        following = State(tmp_path / "run" / "lan", tmp_path / "store" / "meters", "lan")
+        following.open()
+        assert following.last_sign_ns == 5_000_000_000
+        following.close()
+    following.open()
+    following.leave_sign()
+    following.close()
+    following.open()
+    assert following.last_sign_ns is not None
+    assert following.last_sign_ns > 5_000_000_000
+    following.close()

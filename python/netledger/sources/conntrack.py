@@ -6,17 +6,18 @@ cut reads all that live; the rows of the interval are the differences. Beside th
 count the same packets on their own.
 """
 
+import contextlib
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netledger._core import ConntrackMeter, FlowsCut, FlowsFound, Totals
-from netledger.errors import SourceError, TableError
+from netledger.errors import NetledgerError, SourceError, TableError
 from netledger.intervals import Moment
 from netledger.receipt import ZERO, Count
 from netledger.sources.base import NO_PAST, Closed, Glance, LiveRows, Past, Step, no_step
 from netledger.sources.bookkeeping import Bookkeeping, MeterConfig
+from netledger.sources.conntrack_base import base_behind, base_of, begun_at
 from netledger.sources.conntrack_fresh import Fresh
 from netledger.sources.conntrack_proof import Bracket, bypassed, judge
 from netledger.sources.conntrack_rules import COUNTERS, ConntrackRules, ConntrackTable, bracket
@@ -27,8 +28,6 @@ from netledger.sources.observing import between, live_rows, sent
 from netledger.sources.state import Facts, boot_id
 
 log = logging.getLogger(__name__)
-
-_LEAST, _MOST = "least", "most"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +94,7 @@ class ConntrackSource:
             closed += self._books.tell_absence(now, past)
             closed += self._take_over(self._without_unused(dead), now)
             self._books.mark(self._required_live())
+            self._books.state.leave_sign()
         except BaseException:
             self._let_go()
             raise
@@ -126,6 +126,7 @@ class ConntrackSource:
                 self._books.state.save(following)
             else:
                 self._end_meter()
+                self._books.state.end()
                 self._clean_up(following)
         finally:
             self._let_go()
@@ -186,7 +187,7 @@ class ConntrackSource:
             self._books.state.discard(rest[0].seq)  # the cut that it was noted for had not begun
         before = self._books.state.known(current.seq - 1)
         if not current.begun and before is not None:
-            current = self._begun(current, _base_behind(before))
+            current = self._begun(current, base_behind(before))
         self._live = self._watched(current, now)
         self._native().open(counters=self._counters)
         self._at_step("opened")
@@ -229,6 +230,17 @@ class ConntrackSource:
 
     def _start_anew(self, now: Moment) -> None:
         facts = self._noted(now, seq=None)
+        try:
+            self._live = self._started(facts)
+        except BaseException:
+            # It has never counted: nothing of it stays.
+            self._end_meter()
+            with contextlib.suppress(NetledgerError):
+                self._clean_up(facts)
+            raise
+        self._at_step("begun")
+
+    def _started(self, facts: Facts) -> Facts:
         rules = self._table.install()
         self._at_step("installed")
         changed = self._switches.open()
@@ -239,8 +251,7 @@ class ConntrackSource:
         self._at_step("opened")
         said = "; ".join(part for part in (words(changed), baseline(opened)) if part) or None
         base = bracket(opened.before, opened.after)
-        self._live = self._begun(replace(facts, rules=rules, said=said), base)
-        self._at_step("begun")
+        return self._begun(replace(facts, rules=rules, said=said), base)
 
     def _new_meter(self) -> ConntrackMeter:
         """Inert until it is opened; then it belongs to the network namespace of the calling thread."""
@@ -258,9 +269,10 @@ class ConntrackSource:
         """Lets all flows be read, and their differences be written as the rows of the open generation."""
         live = self._watched(self._required_live(), end)
         self._next = following = self._noted(end, seq=None if self._next is None else self._next.seq)
-        path = str(self._books.state.table(live.seq))
+        path, bypasses = str(self._books.state.table(live.seq)), self._bypasses()
         cut = self._native().cut(path, seq=live.seq, counters=self._counters)
-        self._left, self._live, self._next = _Left(live, end, cut, gap, self._bypasses()), following, None
+        # From here on nothing may fail: the cut is done, and cannot be done again.
+        self._left, self._live, self._next = _Left(live, end, cut, gap, bypasses), following, None
         self._at_step("cut")
 
     def _finish(self) -> Closed:
@@ -270,7 +282,7 @@ class ConntrackSource:
             raise SourceError(f"meter {self._config.meter}", "cut", "no generation was left")
         cut, facts = left.cut, left.facts
         now = bracket(cut.before, cut.after)
-        verdict = judge(sent(cut.generation.totals), base=_base(facts), now=now)
+        verdict = judge(sent(cut.generation.totals), base=base_of(facts), now=now)
         if left.bypasses:
             verdict = bypassed(left.bypasses, now=now)
         observed = observe(facts, cut.generation, verdict=verdict, cut=cut, gap=left.gap)
@@ -333,15 +345,13 @@ class ConntrackSource:
 
     def _begun(self, facts: Facts, base: Bracket | None) -> Facts:
         """Writes down that a generation counts, and what the counters said then."""
-        said: Mapping[str, Count] = {} if base is None else {_LEAST: base.least, _MOST: base.most}
-        begun = replace(facts, begun=True, base=said)
+        begun = begun_at(facts, base)
         self._books.state.save(begun)
         return begun
 
     def _clean_up(self, following: Facts) -> None:
         """Takes out what was put into the kernel, and what was noted for a generation that will not be."""
         self._books.state.discard(following.seq)
-        self._books.state.end()
         self._flows.unlink(missing_ok=True)
         self._at_step("discarded")
         self._table.remove()
@@ -370,18 +380,3 @@ class ConntrackSource:
         if self._live is None:
             raise SourceError(f"meter {self._config.meter}", "cut", "not open")
         return self._live
-
-
-def _base(facts: Facts) -> Bracket | None:
-    """What the counters said where the books of a generation begin."""
-    least, most = facts.base.get(_LEAST), facts.base.get(_MOST)
-    return None if least is None or most is None else Bracket(least=least, most=most)
-
-
-def _base_behind(facts: Facts) -> Bracket | None:
-    """The same where those of a closed one end: what is booked leads from the one to the other."""
-    base = _base(facts)
-    if base is None or facts.closing is None:
-        return None
-    observed = facts.closing.observed
-    return base.moved(observed.accounted + observed.unattributed)

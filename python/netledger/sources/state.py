@@ -131,6 +131,8 @@ class State:
             with contextlib.suppress(FileNotFoundError):
                 self.last_sign_ns = (self._runtime / "lock").stat().st_mtime_ns
             self._lock = self._locked()
+            if self.last_sign_ns is not None:  # it stays that of the one before, until this one really counts
+                os.utime(self._lock, ns=(self.last_sign_ns, self.last_sign_ns))
         except OSError as error:
             subject = str(error.filename or self._runtime)
             raise SourceError(subject, "open", (error.strerror or str(error)).lower()) from error
