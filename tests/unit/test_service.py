@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from netledger.config import load
-from netledger.service.install import CONFIG, UNIT, USERS, Installed, InstallError, install
+from netledger.service.install import CONFIG, COUNTERS_UNIT, UNIT, USERS, Installed, InstallError, install
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "how-to" / "install-as-a-service.md"
@@ -52,9 +52,10 @@ def systemd_version() -> int:
 
 def test_what_is_installed_is_there_for_everybody_to_read(tmp_path: Path) -> None:
     found = install(tmp_path, program=Path("/usr/local/bin/netledger"))
-    assert names(found) == {"netledger.service": "written", "netledger.conf": "written", "netledger.toml": "written"}
+    files = ("netledger.service", "netledger-counters.service", "netledger.conf", "netledger.toml")
+    assert names(found) == dict.fromkeys(files, "written")
     assert {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()} == {
-        Path(place.relative_to("/")) for place in (UNIT, USERS, CONFIG)
+        Path(place.relative_to("/")) for place in (UNIT, COUNTERS_UNIT, USERS, CONFIG)
     }
     for path in tmp_path.rglob("*"):
         assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), path
@@ -71,7 +72,8 @@ def test_an_upgrade_replaces_what_is_ours_and_keeps_a_configuration_that_is_ther
     drop_in.parent.mkdir()
     drop_in.write_text("[Service]\nNice=-5\n")
     found = install(tmp_path, program=Path("/opt/netledger/bin/netledger"))
-    assert names(found) == {"netledger.service": "replaced", "netledger.conf": "unchanged", "netledger.toml": "kept"}
+    replaced = dict.fromkeys(("netledger.service", "netledger-counters.service"), "replaced")
+    assert names(found) == {**replaced, "netledger.conf": "unchanged", "netledger.toml": "kept"}
     assert config.read_text() == 'node = "mine"\n'
     assert drop_in.exists()
     assert not list(tmp_path.rglob("*.tmp"))
@@ -119,6 +121,26 @@ def test_the_command_says_what_it_did_and_what_is_next(tmp_path: Path) -> None:
 @pytest.mark.peers("systemd-analyze")
 def test_systemd_has_nothing_to_say_against_the_unit(unit: Path) -> None:
     assert analyzed("verify", "--man=no", str(unit)) == ""
+
+
+@pytest.mark.peers("systemd-analyze")
+def test_systemd_has_nothing_to_say_against_the_unit_for_boot(unit: Path) -> None:
+    counters = unit.with_name(COUNTERS_UNIT.name)
+    assert analyzed("verify", "--man=no", str(counters)) == ""
+    exposure = re.search(
+        r"Overall exposure level for \S+: ([0-9.]+)", analyzed("security", "--offline=true", str(counters))
+    )
+    assert exposure is not None
+    assert float(exposure[1]) <= EXPOSURE_MAX
+
+
+def test_the_counters_are_made_before_any_firewall_is_loaded(unit: Path) -> None:
+    lines = unit.with_name(COUNTERS_UNIT.name).read_text().splitlines()
+    before = {name for line in lines if line.startswith("Before=") for name in line.removeprefix("Before=").split()}
+    assert {"nftables.service", "netfilter-persistent.service", "iptables.service", "network-pre.target"} <= before
+    (start,) = (line for line in lines if line.startswith("ExecStart="))
+    assert start.endswith(" counters restore --config /etc/netledger/netledger.toml")
+    assert "WantedBy=sysinit.target" in lines
 
 
 @pytest.mark.peers("systemd-analyze")

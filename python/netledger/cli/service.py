@@ -16,6 +16,7 @@ _NEXT = """next:
   editor /etc/netledger/netledger.toml
   netledger config check
   systemctl daemon-reload
+  systemctl enable netledger-counters       # if a meter of named counters ensures some
   systemctl enable --now netledger"""
 
 
@@ -34,7 +35,7 @@ def install(
         Path | None, typer.Option(metavar="FILE", help="What the service is to start; default: this program.")
     ] = None,
 ) -> None:
-    """Write the unit, the user and a configuration to begin with, and say what to do next.
+    """Write the units, the user and a configuration to begin with, and say what to do next.
 
     It starts nothing. It can be repeated, as after an upgrade: a configuration that is there is never touched, and
     settings of your own in a drop-in of the unit stay.

@@ -10,6 +10,7 @@ from typing import Final
 from netledger.errors import NetledgerError
 
 UNIT: Final = PurePosixPath("/usr/local/lib/systemd/system/netledger.service")
+COUNTERS_UNIT: Final = PurePosixPath("/usr/local/lib/systemd/system/netledger-counters.service")
 USERS: Final = PurePosixPath("/usr/local/lib/sysusers.d/netledger.conf")
 CONFIG: Final = PurePosixPath("/etc/netledger/netledger.toml")
 
@@ -30,26 +31,30 @@ class Installed:
 
 
 def install(root: Path, *, program: Path) -> list[Installed]:
-    """Writes unit, user and configuration below ``root``; may be repeated.
+    """Writes units, user and configuration below ``root``; may be repeated.
 
-    The unit and the user are this version's: they replace what was there. A configuration that is there is kept,
+    The units and the user are this version's: they replace what was there. A configuration that is there is kept,
     whatever it says. Each file is written whole or not at all.
 
     Args:
         root: stands for ``/``.
-        program: what the unit is to start; an absolute path.
+        program: what the units are to start; an absolute path.
 
     Raises:
         InstallError: a file cannot be written, or the program has a name that a unit cannot hold.
     """
     if not program.is_absolute() or any(mark in str(program) for mark in " \t\n\"'\\%$;"):
         raise InstallError(str(program), "install", "no path that a unit can hold", "install it under a plain name")
-    unit = _text("netledger.service").replace("@PROGRAM@", str(program)).replace("@CONFIG@", str(CONFIG))
+    units = ((UNIT, "netledger.service"), (COUNTERS_UNIT, "netledger-counters.service"))
     return [
-        _write(_below(root, UNIT), unit, is_ours=True),
+        *(_write(_below(root, path), _unit(name, program), is_ours=True) for path, name in units),
         _write(_below(root, USERS), _text("netledger.sysusers"), is_ours=True),
         _write(_below(root, CONFIG), _text("netledger.toml"), is_ours=False),
     ]
+
+
+def _unit(name: str, program: Path) -> str:
+    return _text(name).replace("@PROGRAM@", str(program)).replace("@CONFIG@", str(CONFIG))
 
 
 def _text(name: str) -> str:
