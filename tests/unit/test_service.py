@@ -138,8 +138,9 @@ def test_the_counters_are_made_before_any_firewall_is_loaded(unit: Path) -> None
     lines = unit.with_name(COUNTERS_UNIT.name).read_text().splitlines()
     before = {name for line in lines if line.startswith("Before=") for name in line.removeprefix("Before=").split()}
     assert {"nftables.service", "netfilter-persistent.service", "iptables.service", "network-pre.target"} <= before
-    (start,) = (line for line in lines if line.startswith("ExecStart="))
-    assert start.endswith(" counters restore --config /etc/netledger/netledger.toml")
+    starts = [line.partition(" ")[2] for line in lines if line.startswith("ExecStart=")]
+    config = "--config /etc/netledger/netledger.toml"
+    assert starts == [f"counters restore {config}", f"quota restore {config}"]
     assert "WantedBy=sysinit.target" in lines
 
 
