@@ -19,7 +19,9 @@ class ConntrackMeter:
     there. ``families`` are 2 (IPv4) and 10 (IPv6); without ``zones`` all zones are counted. ``buffer_bytes`` is the
     receive buffer for events, beyond the system's limit; the kernel doubles the number for its own needs. With the
     queue empty, events are gathered for ``gather_milliseconds``. At most ``flows_max`` flows are followed at once,
-    those that ended since the last cut included; the file is as large as there were flows, 128 bytes each.
+    those that ended since the last cut included; the file is as large as there were flows, 128 bytes each. Flows that
+    ended give up their place when they are ``ended_max``: what they moved is added up in a file beside, ``path`` with
+    ``.1`` or ``.2`` behind it, until the cut.
 
     May be shared between threads. Making one touches nothing. Needs ``CAP_NET_ADMIN``.
     """
@@ -35,6 +37,7 @@ class ConntrackMeter:
         zones: Sequence[int] = ...,
         gather_milliseconds: int = 5,
         flows_max: int = 16_777_216,
+        ended_max: int = 1_048_576,
     ) -> ConntrackMeter: ...
     def found(self) -> FlowsFound | None:
         """What an earlier process left at ``path``; None if there is nothing. Only before it is open.

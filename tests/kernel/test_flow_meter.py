@@ -3,6 +3,7 @@
 import ipaddress
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow
@@ -10,7 +11,7 @@ import pytest
 
 from netledger._core import ConntrackMeter, FlowsCut, KeySpec
 from netledger.errors import SourceError, TableError
-from tests.kernel.lab import Network
+from tests.kernel.lab import Network, wait_for
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peers("conntrack")]
 
@@ -155,6 +156,32 @@ def test_a_storm_into_a_tiny_queue_loses_nothing(space: Flows, tmp_path: Path) -
     assert overruns + last.overruns > 0
     assert booking.meets(last)
     assert last.vanished == 0
+
+
+def is_live(meter: ConntrackMeter, packets: int) -> bool:
+    return meter.live().received_packets == packets
+
+
+def test_flows_that_ended_are_added_up_before_the_cut(space: Flows, tmp_path: Path) -> None:
+    booking = Booking(tmp_path)
+    booking.meter = ConntrackMeter(
+        path=str(tmp_path / "flows"), key=booking.key, rows_max=1000, buffer_bytes=16 << 20, ended_max=50
+    )
+    booking.meter.open()
+    for number in (1, 2):
+        space.send(60, packets=2)
+        space.conntrack("-F")
+        spill = tmp_path / f"flows.{number}"
+        wait_for(spill.exists, 10, "a spill")
+        wait_for(partial(is_live, booking.meter, 120 * number), 10, "their rows")
+    booking.meter.close()
+    booking.meter = booking.new()
+    booking.meter.open()
+    assert booking.meter.live().received_packets == 240
+    cut = booking.cut()
+    assert booking.meets(cut)
+    assert booking.packets == 240
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.table", "flows"]
 
 
 def test_a_restart_books_what_moved_meanwhile(space: Flows, tmp_path: Path) -> None:

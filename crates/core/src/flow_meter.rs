@@ -1,7 +1,7 @@
 //! A thread that follows the flows of connection tracking, and what others may ask of it.
 //!
-//! As with [`crate::meter`], the thread takes no lock while it works; it is asked by messages, and woken for them. What is
-//! looked at meanwhile is read from the mapped words.
+//! As with [`crate::meter`], the thread takes no lock while it receives; it is asked by messages, and woken for them. What
+//! is looked at meanwhile is read from the mapped words.
 
 mod worker;
 
@@ -15,6 +15,7 @@ use crate::batch::{InterfaceNames, Names};
 use crate::error::{Error, Kind};
 use crate::flow::{Sides, Sums};
 use crate::flows::fold::{Cut, Target};
+use crate::flows::spill::{Shared, add_rows};
 use crate::flows::{Baseline, Facts, FlowTable, Found, Mapped, Named, Phase};
 use crate::live::{Order, Snapshot};
 use crate::posting::KeySpec;
@@ -34,6 +35,8 @@ pub struct Config {
     pub spec: KeySpec,
     pub rows_max: usize,
     pub flows_max: usize,
+    /// When so many flows have ended, what they moved is added up before the cut.
+    pub ended_max: u64,
     pub source: conntrack::Config,
     /// With the queue of events found empty, wait so long before looking again: one wake-up for many events.
     pub gather: Duration,
@@ -81,6 +84,7 @@ struct Running {
     waker: Arc<Waker>,
     thread: JoinHandle<()>,
     mapped: Mapped,
+    spill: Shared,
 }
 
 impl FlowMeter {
@@ -199,7 +203,7 @@ impl FlowMeter {
             uncounted: facts.uncounted,
             named,
         };
-        let mapped = table.mapped();
+        let (mapped, spill) = (table.mapped(), table.shared_spill());
         let waker = Arc::new(Waker::new().map_err(|e| Error::io("conntrack meter", "make an eventfd", &e))?);
         let (commands, inbox) = channel();
         let mut worker = Worker {
@@ -208,13 +212,14 @@ impl FlowMeter {
             config: self.config.clone(),
             listener,
             nft: worker_nft,
+            spill_at: self.config.ended_max,
             failure: None,
         };
         let thread = Builder::new()
             .name("netledger-flows".to_owned())
             .spawn(move || worker.run())
             .map_err(|e| Error::io("conntrack meter", "start a thread", &e))?;
-        Ok((Running { commands, waker, thread, mapped }, opened))
+        Ok((Running { commands, waker, thread, mapped, spill }, opened))
     }
 
     /// Books what moved since the last cut into a new table at `path`.
@@ -247,7 +252,7 @@ impl FlowMeter {
     /// # Errors
     /// It is not open.
     pub fn glance(&self) -> Result<(u64, GroupState, GroupState), Error> {
-        let looked = self.mapped()?.looked();
+        let looked = self.mapped()?.0.looked();
         let state = |(packets, bytes), facts: Facts| totals(packets, bytes, &facts);
         Ok((looked.flows, state(looked.moved, looked.now), state(looked.seen, looked.now)))
     }
@@ -257,17 +262,24 @@ impl FlowMeter {
     /// # Errors
     /// It is not open; no memory is left.
     pub fn snapshot(&self, top: Option<(usize, Order)>) -> Result<Snapshot, Error> {
-        let mapped = self.mapped()?;
-        let spec = &self.config.spec;
+        let (mapped, spill) = self.mapped()?;
+        // While it is looked at, no spill takes the place of flows.
+        let spill = spill.lock().unwrap_or_else(PoisonError::into_inner);
+        let spec = spill.as_ref().map_or(&self.config.spec, |(spec, _)| spec);
         let mut table = Table::anonymous(spec, self.config.rows_max, 0)?;
-        let totals = mapped.fold(spec, &mut table);
+        let mut totals = mapped.fold(spec, &mut table, |_| true);
+        if let Some((_, spill)) = spill.as_ref() {
+            add_rows(spill.rows(spill.len()), &mut table);
+            totals.merge(&spill.totals());
+        }
         let names = Names { interfaces: &InterfaceNames::new(), labels: &[] };
         Snapshot::of(table.rows(), table.len(), spec, &names, top, totals)
     }
 
-    fn mapped(&self) -> Result<Mapped, Error> {
+    fn mapped(&self) -> Result<(Mapped, Shared), Error> {
         let state = self.state();
-        state.running.as_ref().map(|running| running.mapped.clone()).ok_or_else(|| fail("look", "it is not open"))
+        let running = state.running.as_ref().ok_or_else(|| fail("look", "it is not open"))?;
+        Ok((running.mapped.clone(), Arc::clone(&running.spill)))
     }
 
     fn ask<T>(&self, command: impl FnOnce(Sender<Result<T, Error>>) -> Command) -> Result<T, Error> {

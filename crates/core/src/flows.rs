@@ -9,13 +9,17 @@ mod file;
 pub mod fold;
 mod header;
 mod identity;
+mod opening;
+mod recent;
+pub mod spill;
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
 
 use crate::error::Error;
-use crate::sys::mapping::{Mapping, prefetch};
+use crate::sys::mapping::prefetch;
+use crate::table::file::TableFile;
 use crate::table::index::{Index, NONE, Tag};
 
 pub use entry::Counters;
@@ -27,11 +31,10 @@ use entry::{Entry, State};
 use file::FlowFile;
 pub(crate) use file::Mapped;
 use header::{SEEDS, Word};
+use recent::Recent;
 
 /// Flows whose look-ups are in flight together.
 const FLIGHT: usize = 32;
-/// Ends that are remembered beyond their cut, 8 bytes each.
-const RECENT: usize = 1 << 17;
 
 /// What a sighting comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +58,15 @@ pub struct FlowTable {
     sweep: u32,
     /// Until the first dump is done, what is not known is older than us.
     opening: bool,
-    recent: Mapping,
+    recent: Recent,
+    spill: Option<TableFile>,
+    shared: spill::Shared,
     now: Facts,
     moved: (u64, u64),
     /// What this process has booked.
     booked: (u64, u64),
     live: u64,
+    ended: u64,
     baseline: Baseline,
 }
 
@@ -78,75 +84,6 @@ fn tag(hash: u64) -> Tag {
 }
 
 impl FlowTable {
-    /// Makes a new table at `path`; the flows of its first dump are its baseline.
-    ///
-    /// # Errors
-    /// The path exists or cannot be made; there is no space or memory.
-    pub fn create(path: &Path, flows_max: usize) -> Result<Self, Error> {
-        let mut table = Self::with(FlowFile::create(path, flows_max)?)?;
-        table.opening = true;
-        Ok(table)
-    }
-
-    /// Opens the table of a process that ended. What it had begun to write is completed; a cut that it had begun to fold
-    /// is left to [`Self::fold_into`].
-    ///
-    /// # Errors
-    /// No flow table, damaged, or in use.
-    pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = FlowFile::open(path)?;
-        if let Some((number, base, current)) = file.mapped.header().noted_reset()
-            && let Some(entry) = file.mapped.entry(number)
-        {
-            entry.set_counters(base, current);
-        }
-        file.mapped.header().forget_reset();
-        let mut table = Self::with(file)?;
-        if table.phase() == Phase::Advancing {
-            table.advance();
-        }
-        Ok(table)
-    }
-
-    fn with(file: FlowFile) -> Result<Self, Error> {
-        let header = file.mapped.header();
-        let count = usize::try_from(header.get(Word::Entries)).unwrap_or(0);
-        let recent = Mapping::anonymous(RECENT * size_of::<u64>())
-            .map_err(|e| Error::io("flow table", "map memory for recent ends", &e))?;
-        let mut table = Self {
-            index: Index::new(count)?,
-            free: Vec::new(),
-            count,
-            sweep: u32::try_from(header.get(Word::Sweep)).unwrap_or(0),
-            opening: false,
-            recent,
-            now: header.now(),
-            moved: (0, 0),
-            booked: (0, 0),
-            live: 0,
-            baseline: Baseline::default(),
-            file,
-        };
-        for (number, entry) in table.file.mapped.used() {
-            if entry.state() == State::Free {
-                table.free.push(number);
-                continue;
-            }
-            if !table.index.make_room() {
-                return Err(Error::new(crate::error::Kind::Table, "flow table", "open", "no memory for its index"));
-            }
-            table.index.insert(tag(entry.hash()), number);
-            table.live += u64::from(entry.state() == State::Live);
-            let [packets, bytes, reply_packets, reply_bytes] = entry.moved();
-            table.moved.0 = table.moved.0.wrapping_add(packets).wrapping_add(reply_packets);
-            table.moved.1 = table.moved.1.wrapping_add(bytes).wrapping_add(reply_bytes);
-        }
-        // The lowest numbers are used first.
-        table.free.reverse();
-        table.publish();
-        Ok(table)
-    }
-
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.file.mapped.header().phase()
@@ -185,6 +122,12 @@ impl FlowTable {
         self.live
     }
 
+    /// Flows that have ended and take room still.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        self.ended
+    }
+
     /// What happened since the last cut; the caller adds what it alone sees.
     pub fn facts(&mut self) -> &mut Facts {
         &mut self.now
@@ -202,7 +145,7 @@ impl FlowTable {
     /// cut.
     pub fn end_opening(&mut self) -> u64 {
         self.opening = false;
-        self.file.mapped.header().set_phase(Phase::Open, self.sweep);
+        self.file.mapped.header().set_cut_sweep(self.sweep);
         let is_gone = |entry: &Entry<'_>| entry.state() == State::Live && entry.sweep() != self.sweep;
         let gone = self.file.mapped.used().filter(|(_, entry)| is_gone(entry)).count();
         gone as u64
@@ -246,6 +189,7 @@ impl FlowTable {
             (_, Origin::End) => {
                 self.update(number, sighting, State::Dead);
                 self.live = self.live.saturating_sub(1);
+                self.ended += 1;
             }
             (_, Origin::Dump | Origin::Dying) => {
                 self.update(number, sighting, State::Live);
@@ -329,7 +273,7 @@ impl FlowTable {
             self.baseline.bytes = self.baseline.bytes.saturating_add(bytes).saturating_add(reply_bytes);
             let state = if origin == Origin::End { State::Dead } else { State::Live };
             self.append(sighting, sighting.counters, state);
-        } else if origin != Origin::Dump && self.has_ended_recently(sighting) {
+        } else if origin != Origin::Dump && sighting.has_start && self.recent.has(sighting.hash) {
             self.now.duplicates += 1;
         } else {
             self.now.new_flows += 1;
@@ -358,17 +302,8 @@ impl FlowTable {
         }
         self.index.insert(tag(sighting.hash), number);
         self.live += u64::from(state == State::Live);
+        self.ended += u64::from(state == State::Dead);
         true
-    }
-
-    fn recent_slot(&self, hash: u64) -> Option<&std::sync::atomic::AtomicU64> {
-        // The lower bits: the upper ones place it in the index, and flows of one neighbourhood end together.
-        self.recent.words().get(usize::try_from(hash).unwrap_or(0) & (RECENT - 1))
-    }
-
-    fn has_ended_recently(&self, sighting: &Sighting) -> bool {
-        let slot = self.recent_slot(sighting.hash).map_or(0, |slot| slot.load(std::sync::atomic::Ordering::Relaxed));
-        sighting.has_start && slot == sighting.hash
     }
 
     /// For those who look at the header meanwhile, and for whoever opens the file next.
@@ -393,6 +328,7 @@ impl FlowTable {
     /// # Errors
     /// The file system's.
     pub fn remove(&self) -> Result<(), Error> {
+        self.file.remove_spills();
         self.file.remove()
     }
 }

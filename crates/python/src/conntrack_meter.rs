@@ -35,7 +35,7 @@ pub(crate) struct ConntrackMeter(flow_meter::FlowMeter);
 impl ConntrackMeter {
     #[new]
     #[pyo3(signature = (*, path, key, rows_max, buffer_bytes, families=vec![2, 10], zones=vec![], gather_milliseconds=5,
-                        flows_max=16_777_216))]
+                        flows_max=16_777_216, ended_max=1_048_576))]
     #[allow(clippy::too_many_arguments, reason = "each is a keyword for who calls")]
     fn new(
         path: PathBuf,
@@ -46,10 +46,12 @@ impl ConntrackMeter {
         zones: Vec<u16>,
         gather_milliseconds: u64,
         flows_max: usize,
+        ended_max: u64,
     ) -> Self {
         let source = conntrack::Config { families, zones, buffer_bytes };
         let gather = Duration::from_millis(gather_milliseconds);
-        Self(flow_meter::FlowMeter::new(Config { path, spec: key.0.clone(), rows_max, flows_max, source, gather }))
+        let spec = key.0.clone();
+        Self(flow_meter::FlowMeter::new(Config { path, spec, rows_max, flows_max, ended_max, source, gather }))
     }
 
     fn found(&self, py: Python<'_>) -> PyResult<Option<FlowsFound>> {

@@ -91,6 +91,8 @@ pub(super) struct Worker {
     pub(super) config: Config,
     pub(super) listener: Listener,
     pub(super) nft: NftCounters,
+    /// When so many flows have ended, they are added up.
+    pub(super) spill_at: u64,
     pub(super) failure: Option<Error>,
 }
 
@@ -116,6 +118,12 @@ impl Worker {
 
     fn listen(&mut self) -> Result<(), Error> {
         self.listener.drain()?;
+        if self.listener.table.ended() >= self.spill_at {
+            let spilled = self.listener.table.spill(&self.config.spec, self.config.rows_max);
+            // Without room for it flows go on taking theirs: what finds none at last is counted.
+            let rest = if spilled.is_ok() { 0 } else { self.listener.table.ended() };
+            self.spill_at = rest.saturating_add(self.config.ended_max);
+        }
         if self.listener.resync_in() == Some(Duration::ZERO) {
             self.listener.sweep()?;
         }

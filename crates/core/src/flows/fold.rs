@@ -7,7 +7,6 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::atomic::Ordering::Relaxed;
 
 use crate::error::{Error, Kind, reason};
 use crate::flow::{Posting, Sides};
@@ -26,7 +25,7 @@ use super::{FlowTable, tag};
 /// Postings that are made before they are added.
 const POSTINGS: usize = 256;
 /// The one source of a table of flows. Nothing listens to a group here.
-const SOURCE: GroupSpec = GroupSpec { number: 0, sides: Sides::Both, strict_family: 0, copy_range_bytes: 0 };
+pub(super) const SOURCE: GroupSpec = GroupSpec { number: 0, sides: Sides::Both, strict_family: 0, copy_range_bytes: 0 };
 
 /// How a table is made.
 #[derive(Clone, Debug)]
@@ -66,9 +65,9 @@ impl FlowTable {
         // Of a cut that was not begun: nothing is in it.
         self.remove_table(target.path)?;
         // Before anything is promised: a table that cannot be made leaves everything as it is.
-        let table = TableFile::create(target.path, target.spec, &[SOURCE], target.rows_max, 0)?;
-        header.begin_cut(seq, &facts, named);
-        Ok(self.fold(target, table, false))
+        let table = self.new_table(target)?;
+        self.file.mapped.header().begin_cut(seq, &facts, named);
+        Ok(self.fold(table, false))
     }
 
     /// Does the cut again that a crash or an error has interrupted while it was folding.
@@ -80,11 +79,17 @@ impl FlowTable {
             return Err(self.fail("fold again", "no cut was being folded"));
         }
         self.remove_table(target.path)?;
-        let table = TableFile::create(target.path, target.spec, &[SOURCE], target.rows_max, 0)?;
-        Ok(self.fold(target, table, true))
+        let table = self.new_table(target)?;
+        Ok(self.fold(table, true))
     }
 
-    fn remove_table(&self, path: &Path) -> Result<(), Error> {
+    fn new_table(&self, target: &Target<'_>) -> Result<TableFile, Error> {
+        // An earlier process may have had other columns; what is added up already has no others.
+        let spec = self.spec_of_spill();
+        TableFile::create(target.path, spec.as_ref().unwrap_or(target.spec), &[SOURCE], target.rows_max, 0)
+    }
+
+    pub(super) fn remove_table(&self, path: &Path) -> Result<(), Error> {
         match fs::remove_file(path) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(self.fail("remove a half table", reason(&e))),
             _ => Ok(()),
@@ -104,13 +109,14 @@ impl FlowTable {
         Ok(Some(Cut { closed, seq: self.seq(), facts: header.cut(), named: header.named() }))
     }
 
-    fn fold(&mut self, target: &Target<'_>, mut table: TableFile, recovered: bool) -> Cut {
-        let state = self.file.mapped.fold(target.spec, &mut table.table);
+    fn fold(&mut self, mut table: TableFile, recovered: bool) -> Cut {
+        let mut state = self.take_spill(&mut table.table);
+        state.merge(&self.file.mapped.fold(&table.spec, &mut table.table, |_| true));
         let header = self.file.mapped.header();
         let facts = header.cut();
         let state = GroupState { overruns: facts.overruns, malformed_messages: facts.malformed, ..state };
         table.close_batch(0, &state);
-        header.set_phase(Phase::Advancing, header.cut_sweep());
+        header.set_phase(Phase::Advancing);
         let cut = Cut { closed: Closed::new(table, recovered), seq: header.seq(), facts, named: header.named() };
         self.advance();
         cut
@@ -118,33 +124,41 @@ impl FlowTable {
 
     /// Everything that moved is booked; who has ended leaves. Doing it again changes nothing.
     pub(super) fn advance(&mut self) {
-        let mapped = self.file.mapped.clone();
-        let cut_sweep = mapped.header().cut_sweep();
-        let mut left = Vec::new();
-        for (number, entry) in mapped.used() {
-            if entry.state() == State::Dead || has_vanished(&entry, cut_sweep) {
-                left.push(number);
-            } else if entry.state() == State::Live {
+        let cut_sweep = self.file.mapped.header().cut_sweep();
+        self.leave(|entry| entry.state() == State::Dead || has_vanished(entry, cut_sweep));
+        for (_, entry) in self.file.mapped.used() {
+            if entry.state() == State::Live {
                 entry.advance();
             }
-        }
-        // From the highest on, so that the lowest are used first.
-        for number in left.into_iter().rev() {
-            let Some(entry) = mapped.entry(number) else { continue };
-            self.live -= u64::from(entry.state() == State::Live).min(self.live);
-            if let Some(slot) = self.recent_slot(entry.hash()).filter(|_| entry.has_start()) {
-                slot.store(entry.hash(), Relaxed);
-            }
-            entry.free();
-            self.index.remove(tag(entry.hash()), number);
-            self.free.push(number);
         }
         self.now = Facts::default();
         self.booked.0 = self.booked.0.wrapping_add(self.moved.0);
         self.booked.1 = self.booked.1.wrapping_add(self.moved.1);
         self.moved = (0, 0);
         self.publish();
-        mapped.header().set_phase(Phase::Open, self.sweep);
+        self.file.mapped.header().end_cut(self.sweep);
+        self.forget_spill();
+    }
+
+    /// Entries become nobody's.
+    pub(super) fn leave(&mut self, who: impl Fn(&Entry<'_>) -> bool) {
+        let mapped = self.file.mapped.clone();
+        let left: Vec<u32> = mapped.used().filter(|(_, entry)| who(entry)).map(|(number, _)| number).collect();
+        // From the highest on, so that the lowest are used first.
+        for number in left.into_iter().rev() {
+            let Some(entry) = mapped.entry(number) else { continue };
+            match entry.state() {
+                State::Live => self.live = self.live.saturating_sub(1),
+                State::Dead => self.ended = self.ended.saturating_sub(1),
+                State::Free => continue,
+            }
+            if entry.has_start() {
+                self.recent.note(entry.hash());
+            }
+            entry.free();
+            self.index.remove(tag(entry.hash()), number);
+            self.free.push(number);
+        }
     }
 
     fn fail(&self, operation: &'static str, cause: impl Into<String>) -> Error {
@@ -160,14 +174,15 @@ fn has_vanished(entry: &Entry<'_>, cut_sweep: u32) -> bool {
 impl Mapped {
     /// Adds what is to be booked to a table; returns its sums. Entries may change meanwhile: each number is that of some
     /// moment.
-    pub(crate) fn fold(&self, spec: &KeySpec, table: &mut Table) -> GroupState {
+    pub(crate) fn fold(&self, spec: &KeySpec, table: &mut Table, which: impl Fn(State) -> bool) -> GroupState {
         let poster = Poster::new(spec, false);
         let mut postings: Vec<(Posting, u64)> = Vec::with_capacity(POSTINGS + 4);
         let mut state = GroupState::default();
         for (_, entry) in self.used() {
             #[cfg(test)]
             super::tests::crash::step();
-            if entry.state() == State::Free {
+            let state_now = entry.state();
+            if state_now == State::Free || !which(state_now) {
                 continue;
             }
             let [packets, bytes, reply_packets, reply_bytes] = entry.moved();

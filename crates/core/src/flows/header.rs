@@ -43,8 +43,8 @@ pub(crate) enum Word {
     Capacity = 1,
     /// Entries that have ever been used; those behind them have not.
     Entries = 2,
-    /// How far a cut is, where it is described, and in the upper half the number of the last cut's dump: they change
-    /// together.
+    /// How far a cut is, where it is described, which spill there is, and in the upper half the number of the last cut's
+    /// dump: they change together.
     Phase = 3,
     /// The number of the dump that is running or was the last.
     Sweep = 5,
@@ -69,6 +69,8 @@ pub enum Phase {
     Folding = 1,
     /// The table is complete; entries take over what was booked.
     Advancing = 2,
+    /// A spill is complete; flows that have ended leave.
+    Spilling = 3,
 }
 
 impl Phase {
@@ -78,6 +80,7 @@ impl Phase {
             Self::Open => "open",
             Self::Folding => "folding",
             Self::Advancing => "advancing",
+            Self::Spilling => "spilling",
         }
     }
 }
@@ -179,6 +182,7 @@ impl Header<'_> {
         match self.get(Word::Phase) & 0xff {
             1 => Phase::Folding,
             2 => Phase::Advancing,
+            3 => Phase::Spilling,
             _ => Phase::Open,
         }
     }
@@ -193,8 +197,31 @@ impl Header<'_> {
         self.get(Word::Phase) >> 8 & 1
     }
 
-    pub(crate) fn set_phase(self, phase: Phase, cut_sweep: u32) {
-        self.commit(Word::Phase, phase as u64 | self.slot() << 8 | u64::from(cut_sweep) << 32);
+    /// The number of the spill, 1 or 2; 0: there is none.
+    pub(crate) fn spill(self) -> u64 {
+        self.get(Word::Phase) >> 9 & 3
+    }
+
+    fn set_progress(self, phase: Phase, slot: u64, spill: u64, cut_sweep: u32) {
+        self.commit(Word::Phase, phase as u64 | slot << 8 | spill << 9 | u64::from(cut_sweep) << 32);
+    }
+
+    pub(crate) fn set_phase(self, phase: Phase) {
+        self.set_progress(phase, self.slot(), self.spill(), self.cut_sweep());
+    }
+
+    pub(crate) fn set_spill(self, phase: Phase, spill: u64) {
+        self.set_progress(phase, self.slot(), spill, self.cut_sweep());
+    }
+
+    /// All is booked that was known by dump `cut_sweep`; there is no spill any more.
+    pub(crate) fn end_cut(self, cut_sweep: u32) {
+        self.set_progress(Phase::Open, self.slot(), 0, cut_sweep);
+    }
+
+    /// Who has not been seen by dump `cut_sweep` leaves with the next cut.
+    pub(crate) fn set_cut_sweep(self, cut_sweep: u32) {
+        self.set_progress(self.phase(), self.slot(), self.spill(), cut_sweep);
     }
 
     /// Describes a cut, and begins it.
@@ -204,7 +231,7 @@ impl Header<'_> {
         self.set_at(at + CUT_SEQ, seq);
         self.set_facts_at(at + CUT_FACTS, facts);
         self.set_named_at(at, named);
-        self.commit(Word::Phase, Phase::Folding as u64 | slot << 8 | u64::from(self.cut_sweep()) << 32);
+        self.set_progress(Phase::Folding, slot, self.spill(), self.cut_sweep());
     }
 
     /// Of the last cut that was begun; 0: none.

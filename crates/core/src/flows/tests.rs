@@ -103,6 +103,8 @@ enum Step {
     Cut,
     /// Somebody sets its counters to zero.
     Zero(usize),
+    /// Flows that have ended are added up before the cut.
+    Spill,
     Restart,
 }
 
@@ -115,6 +117,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Dump),
         2 => Just(Step::Cut),
         1 => place.prop_map(Step::Zero),
+        2 => Just(Step::Spill),
         1 => Just(Step::Restart),
     ]
 }
@@ -187,6 +190,10 @@ impl World {
         for (flow, origin) in told {
             let sighting = flow.sighting(table);
             table.see(&[sighting], *origin);
+        }
+        if matches!(step, Step::Spill) {
+            table.spill(&spec(), 100).unwrap();
+            assert_eq!(table.ended(), 0);
         }
     }
 
@@ -286,6 +293,8 @@ impl World {
         let live = self.flows.iter().filter(|flow| flow.alive).count();
         let found = self.table().found();
         assert_eq!((found.phase, found.flows), (Phase::Open, live as u64));
+        let names = fs::read_dir(&self.directory).unwrap().map(|file| file.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["flows"], "no spill is left");
         for place in 0..PLACES {
             let all = self.expected.iter().filter(|((at, _), _)| *at == place).map(|(_, expected)| expected);
             let (least, most) = all.fold((0, 0), |sum, one| (sum.0 + one.least, sum.1 + one.most));
@@ -294,6 +303,29 @@ impl World {
         }
         fs::remove_dir_all(&self.directory).unwrap();
     }
+}
+
+/// A flow that somebody zeroes after 15 packets and that moves 3 more, with a kill at each store of hearing so.
+#[test]
+fn a_kill_while_a_flow_is_found_zeroed_changes_nothing() {
+    let mut kills = 0;
+    for stores in 0..100 {
+        let mut world = World::new();
+        for step in [Step::Begin(0), Step::Move(0, 9), Step::Cut, Step::Move(0, 5), Step::Dump, Step::Zero(0)] {
+            world.does(&step);
+        }
+        let _nothing_is_told = world.happens(&Step::Move(0, 3));
+        let flow = world.flows[0];
+        let mut table = world.table.take().unwrap();
+        let sighting = flow.sighting(&table);
+        kills += u32::from(crash::within(stores, || table.see(&[sighting], Origin::Dump)).is_none());
+        drop(table);
+        world.restarts();
+        world.does(&Step::Cut);
+        assert_eq!(world.booked.get(&address(0)), Some(&18), "killed after {stores} stores");
+        world.ends();
+    }
+    assert!((30..100).contains(&kills), "{kills}");
 }
 
 proptest! {

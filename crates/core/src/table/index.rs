@@ -179,3 +179,39 @@ fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Tags that share few places, among them the last ones: what is behind them is at the beginning.
+        #[test]
+        fn rows_that_are_left_are_found(steps in vec((0..40_u32, any::<bool>()), 1..300)) {
+            let mut index = Index::new(0)?;
+            let mut rows = BTreeMap::new();
+            for (row, add) in steps {
+                let tag = 0xffff_ff00_u32.wrapping_add(row % 7 * 50);
+                if add && !rows.contains_key(&row) {
+                    prop_assert!(index.make_room());
+                    index.insert(tag, row);
+                    rows.insert(row, tag);
+                } else if !add {
+                    index.remove(tag, row);
+                    rows.remove(&row);
+                }
+                for row in 0..40_u32 {
+                    let tag = 0xffff_ff00_u32.wrapping_add(row % 7 * 50);
+                    let expected = if rows.contains_key(&row) { row } else { NONE };
+                    prop_assert_eq!(index.find(tag, |found| found == row), expected);
+                }
+            }
+            prop_assert_eq!(index.used, rows.len());
+        }
+    }
+}
