@@ -187,7 +187,7 @@ class Daemon:
     def _open(self, name: str) -> None:
         wanted = self._wanted[name]
         if wanted.source == "auto":
-            fields = {"meter": name, "source": "nflog", "why": "the one mechanism of this version that can be proven"}
+            fields = {"meter": name, "source": "nflog", "why": "it sees each packet, and can be proven in any traffic"}
             _log.info("source_chosen", extra={"fields": fields})
         source = self._make_source(name, wanted, self._config)
         meter = RunningMeter(name, wanted, source, queue=self._queue, clock=self._clock, problems=self._problems)
