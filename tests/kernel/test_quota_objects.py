@@ -1,5 +1,6 @@
 """Quotas on real objects and packets: reached once, begun anew without loss, put back after others and reboots."""
 
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -7,13 +8,14 @@ import pytest
 
 from netledger import nfacct
 from netledger.errors import QuotaError
+from netledger.intervals import DAY_NS, SECOND_NS
 from netledger.quotas.agree import agree, take_out
 from netledger.quotas.definition import Definition, Every, Kind
 from netledger.quotas.objects import Objects
 from netledger.quotas.state import What
 from netledger.receipt import Count
 from tests.kernel.lab import wait_for
-from tests.kernel.quota_space import PACKET_BYTES, Space, octets, packets, told
+from tests.kernel.quota_space import PACKET_BYTES, PORT, Space, octets, packets, told
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peers("nfacct", "iptables")]
 
@@ -91,6 +93,31 @@ def test_a_boundary_that_passed_while_nobody_looked_is_made_up_for(space: Space,
     assert period.contains(space.clock.wall_ns)
     assert reset.told["ended_end"] == period.start_ns - 2 * 86_400 * 10**9
     assert space.send(14) == 10
+
+
+def test_a_clock_that_was_wrong_and_is_set_right_ends_no_period_for_years(space: Space) -> None:
+    one = packets(10, every=Every.DAY)
+    space.agree(one)
+    keeper = space.keeper()
+    keeper.look("look")
+    right_ns = space.clock.wall_ns
+    space.clock.wall_ns += 3650 * DAY_NS
+    keeper.look("look")
+    space.send(4)
+    space.clock.wall_ns = right_ns
+    keeper.look("look")
+    period = space.state(one.name).period
+    assert period is not None
+    assert period.contains(right_ns)
+    assert space.used(one).packets == 4
+    space.clock.wall_ns = period.end_ns
+    keeper.look("look")
+    # Set back by a second at a boundary it begins nothing once more.
+    space.clock.wall_ns -= SECOND_NS
+    keeper.look("look")
+    space.clock.wall_ns += SECOND_NS
+    keeper.look("look")
+    assert [fact.kind for fact in space.facts(What.RESET, What.CHANGED)] == ["reset", "changed", "reset"]
 
 
 @pytest.mark.parametrize("one", KINDS, ids=NAMES)
@@ -191,6 +218,32 @@ def test_another_object_under_its_name_is_replaced_or_told(space: Space) -> None
     assert nfacct.get("limited").packets == 3
 
 
+def test_an_event_that_could_not_be_written_is_told_later_with_its_packet(
+    space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space.agree(packets(10))
+    keeper = space.keeper()
+    keeper.look("look")
+    monkeypatch.setattr("netledger.ledger.database._BUSY_SECONDS", 0.05)
+    other = sqlite3.connect(space.store / "ledger.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with nfacct.events() as events:
+        space.send(14)
+        event = events.wait(10)
+    assert isinstance(event, nfacct.Counter)
+    keeper.event(event.text, Count(event.packets, event.bytes))
+    assert "locked" in keeper.failures["limited"]
+    keeper.look("look")
+    assert space.facts(What.REACHED) == []
+    other.execute("ROLLBACK")
+    other.close()
+    keeper.look("look")
+    assert keeper.failures == {}
+    (reached,) = space.facts(What.REACHED)
+    assert (reached.told["packets"], reached.told["by"]) == (10, "event")
+    assert space.used(packets(10)).packets == 14
+
+
 @pytest.mark.parametrize("one", KINDS, ids=NAMES)
 def test_a_quota_is_added_once_and_taken_out_with_its_object(space: Space, one: Definition) -> None:
     space.agree(one)
@@ -227,21 +280,25 @@ def test_resets_under_load_lose_no_packet(space: Space, one: Definition) -> None
     space.agree(one)
     keeper = space.keeper()
     code = (
-        "import socket, sys\n"
+        "import pathlib, socket, sys\n"
         "sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-        "sent = 0\n"
-        f"for _ in range(150_000): sent += sender.sendto(bytes(72), ('127.0.0.1', {9001})) > 0\n"
+        "sent, end = 0, pathlib.Path(sys.argv[1])\n"
+        "while not end.exists():\n"
+        f"    for _ in range(100): sent += sender.sendto(bytes(72), ('127.0.0.1', {PORT})) > 0\n"
         "print(sent)\n"
     )
-    sender = space.spawn(space.here, ["python3", "-c", code])
+    end = space.directory / "end"
+    sender = space.spawn(space.here, ["python3", "-c", code, str(end)])
     wait_for(lambda: space.used(one).bytes, 10, "the first packet")
-    while sender.running:
+    for _ in range(20):
         space.tomorrow()
         keeper.look("look")
+    end.touch()
     assert sender.wait() == 0, sender.errors()
     resets = space.facts(What.RESET)
     total = space.used(one)
     for fact in resets:
         total += Count(fact.told["packets"], fact.told["bytes"])  # type: ignore[arg-type]  # numbers
-    assert len(resets) > 10
+    assert len(resets) == 20
+    assert sum(fact.told["bytes"] != 0 for fact in resets) > 10
     assert total.bytes == int(sender.output()) * PACKET_BYTES

@@ -282,6 +282,28 @@ def test_a_reset_runs_it_only_where_that_was_asked_for(place: Place) -> None:
     assert place.begun() == 1
 
 
+def test_a_reset_does_not_overtake_what_it_undoes(place: Place) -> None:
+    gate = place.path / "gate"
+    os.mkfifo(gate)
+    program = place.script(
+        f'[ $NETLEDGER_EVENT = reached ] && read x < {gate}; echo "$NETLEDGER_EVENT" >> {place.trace}'
+    )
+    one = place.agree(program, is_run_at_reset=True)
+    place.reach(one)
+    commands = place.life()
+    commands.turn()
+    wait_until(lambda: place.begun() == 1, "the first command")
+    book = place.book()
+    book.refresh()
+    book.write(one.name, What.RESET, {**counted(Count(1, 1000)), "base": counted(ZERO), **period_told(None)})
+    commands._book.refresh()
+    commands.turn()
+    assert len(commands.descriptors()) == 1
+    gate.write_text("go\n")
+    place.until_ended(commands, 2)
+    assert [line for line in place.trace.read_text().splitlines() if line != "begun"] == ["reached", "reset"]
+
+
 def test_a_quota_that_is_taken_out_has_no_command_any_more(place: Place) -> None:
     one = place.agree(place.script("exit 0"))
     place.reach(one)

@@ -6,13 +6,15 @@ from typing import Final, final
 
 from netledger.durable import Step, no_step
 from netledger.errors import OutdatedError
-from netledger.intervals import Clock
+from netledger.intervals import SECOND_NS, Clock
 from netledger.ledger import database
 from netledger.ledger.quota_facts import Fact, QuotaFacts, Told
 from netledger.quotas.state import ALL, Reading, State, States, What
 
 _Signature = tuple[tuple[int, int, int], ...]
 _LEDGER: Final = (database.NAME, f"{database.NAME}-wal")
+# Times of files are coarse: two changes within some milliseconds may look like one.
+_READ_AGAIN_NS: Final = 10 * SECOND_NS
 
 
 @final
@@ -33,6 +35,7 @@ class Book:
         self.at_step = at_step
         self._states = States()
         self._signature: _Signature | None = None
+        self._read_ns = 0
 
     @property
     def states(self) -> Mapping[str, State]:
@@ -40,13 +43,13 @@ class Book:
         return self._states.by_name
 
     def refresh(self) -> None:
-        """Reads what was added since. Does nothing where the ledger's files have not changed.
+        """Reads what was added since. Mostly does nothing where the ledger's files have not changed.
 
         Raises:
             LedgerError: it cannot be read, or is of another version.
         """
-        signature = self._signed()
-        if signature == self._signature:
+        signature, now_ns = self._signed(), self._clock.now().monotonic_ns
+        if signature == self._signature and now_ns < self._read_ns + _READ_AGAIN_NS:
             return
         news = self._facts.since(self._states.newest_id)
         if news.newest_id < self._states.newest_id:
@@ -55,7 +58,7 @@ class Book:
             news = self._facts.since()
         self._states.add(news.facts)
         self._states.note(news.readings)
-        self._signature = signature
+        self._signature, self._read_ns = signature, now_ns
 
     def write(self, name: str, what: What, told: Told, *, reading: Reading | None = None) -> State:
         """Adds a fact about a quota, durably, and gives the state behind it.

@@ -116,9 +116,9 @@ class Commands:
 
     def _waiting(self) -> Iterator[tuple[State, Job]]:
         for state in list(self._book.states.values()):
-            for number in sorted(state.jobs):
-                if number not in self._running:
-                    yield state, state.jobs[number]
+            # One after the other: what a reset undoes must not overtake what it undoes.
+            if state.jobs and state.definition.name not in {one.quota for one in self._running.values()}:
+                yield state, state.jobs[min(state.jobs)]
 
     def _take_up(self, state: State, job: Job) -> None:
         definition = state.definition

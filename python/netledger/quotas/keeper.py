@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final, final
 
 from netledger.errors import NetledgerError, ObjectBusyError, ObjectExistsError, OutdatedError
-from netledger.intervals import SECOND_NS, Clock
+from netledger.intervals import HOUR_NS, SECOND_NS, Clock
 from netledger.ledger.quota_facts import Told
 from netledger.quotas.book import Book
 from netledger.quotas.definition import Kind
@@ -23,6 +23,9 @@ from netledger.receipt import ZERO, Count, rfc3339
 
 CHECKPOINT_NS: Final = 60 * SECOND_NS
 """How often what is used is written down where it has changed: so much is lost by a power cut."""
+
+# A clock that is set a little back at a boundary must not begin the old period once more.
+_CLOCK_BACK_NS: Final = HOUR_NS
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +53,7 @@ class Keeper:
         self._written_ns: dict[str, int] = {}
         self._failed: dict[str, str] = {}
         self._late: set[int] = set()
+        self._heard: dict[int, Count] = {}
         self._taken_up: set[int] = set()
 
     @property
@@ -106,6 +110,8 @@ class Keeper:
             return
         if state.reached is not None or state.resetting is not None or not state.is_over(state.used(count)):
             return
+        # Kept until it is written down: it tells which packet it was.
+        self._heard[state.newest_id] = count
         try:
             self._reached(state, count, "event")
         except OutdatedError:
@@ -139,27 +145,16 @@ class Keeper:
         _log.error("quota_not_kept", extra={"fields": fields | ({"hint": error.hint} if error.hint else {})})
 
     def _keep(self, state: State, by: str) -> None:
-        seen = self._objects.seen(state.definition)
-        if state.resetting is not None:
-            state = self._finish_reset(state, seen)
-            seen = self._objects.seen(state.definition)
-        if seen is None:
-            state, seen = self._make_again(state)
-        elif self._is_set_back(state, seen):
-            state, seen = self._carry_on(state, seen)
-        if state.definition.kind is Kind.NFACCT and (seen.limit, seen.unit) != (
-            state.definition.limit,
-            state.definition.unit,
-        ):
-            seen = self._replace(state, seen)
+        state, seen = self._settled(state)
         if state.reached is None and state.is_over(state.used(seen.count)):
-            self._listen()
-            state = self._book.states[state.definition.name]
-            if state.reached is None:
-                state = self._reached(state, seen.count, by)
-        if state.period is not None and self._clock.now().wall_ns >= state.period.end_ns:
-            self._reset(state, seen)
-            return
+            state = self._notice(state, seen, by)
+        if state.period is not None:
+            now_ns = self._clock.now().wall_ns
+            if now_ns >= state.period.end_ns:
+                self._reset(state, seen)
+                return
+            if now_ns < state.period.start_ns - _CLOCK_BACK_NS:
+                state = self._turn_back(state, seen)
         if state.definition.kind is Kind.NFT and seen.limit != wanted_limit(state):
             self._objects.set_limit(state.definition, wanted_limit(state))
             self._book.at_step("limit_set")
@@ -169,12 +164,46 @@ class Keeper:
         self._remember(state, seen)
         self._say_taken_up(state, seen)
 
+    def _settled(self, state: State) -> tuple[State, Seen]:
+        """The object that belongs to the quota, after whatever had happened to it."""
+        one = state.definition
+        seen = self._objects.seen(one)
+        if state.resetting is not None:
+            state = self._finish_reset(state, seen)
+            seen = self._objects.seen(one)
+        if seen is None:
+            state, seen = self._make_again(state)
+        elif self._is_set_back(state, seen):
+            state, seen = self._carry_on(state, seen)
+        if one.kind is Kind.NFACCT and (seen.limit, seen.unit) != (one.limit, one.unit):
+            state, seen = self._replace(state, seen)
+        return state, seen
+
+    def _notice(self, state: State, seen: Seen, by: str) -> State:
+        """The limit is reached, by the count. An event that is there already tells which packet it was."""
+        self._listen()
+        state = self._book.states[state.definition.name]
+        if state.reached is None:
+            heard = self._heard.get(state.newest_id)
+            state = self._reached(state, heard or seen.count, by if heard is None else "event")
+        self._heard.clear()
+        return state
+
     def _say_taken_up(self, state: State, seen: Seen) -> None:
         if state.added.id not in self._taken_up:
             self._taken_up.add(state.added.id)
             one, used = state.definition, state.amount(state.used(seen.count))
             fields = {"quota": one.name, "kind": one.kind, "used": used, "limit": one.limit, "unit": one.unit}
             _log.info("quota_taken_up", extra={"fields": fields})
+
+    def _turn_back(self, state: State, seen: Seen) -> State:
+        """The clock was wrong when the period began, and is far behind it: a period that holds now, nothing else."""
+        told = {"why": "the clock is behind the period", **counted(state.used(seen.count))}
+        told |= {"carried": counted(state.carried), "base": counted(state.base)}
+        period = state.definition.period(self._clock.now().wall_ns)
+        state = self._book.write(state.definition.name, What.CHANGED, {**told, **period_told(period)})
+        _log.warning("quota_clock", extra={"fields": {"quota": state.definition.name}})
+        return state
 
     def _last(self, state: State) -> Reading | None:
         """The newest reading of the quota, from memory or from the ledger."""
@@ -241,7 +270,7 @@ class Keeper:
         self._readings[name] = self._reading(state, seen)
         return self._make_again(state)
 
-    def _replace(self, state: State, seen: Seen) -> Seen:
+    def _replace(self, state: State, seen: Seen) -> tuple[State, Seen]:
         """The object of this name has no such quota: somebody made one in its place."""
         try:
             self._objects.delete(state.definition)
@@ -251,7 +280,7 @@ class Keeper:
                 f"quota {state.definition.name}", "keep", "its nfacct object has another limit or none", hint
             ) from error
         self._readings[state.definition.name] = self._reading(state, seen)
-        return self._make_again(state)[1]
+        return self._make_again(state)
 
     def _reached(self, state: State, count: Count, by: str) -> State:
         used = state.used(count)

@@ -22,7 +22,7 @@ class What(StrEnum):
     MADE = "made"
     """The kernel's object was not there; it is made with what was used."""
     CHANGED = "changed"
-    """Somebody set the kernel's object back, or made it anew; what was used until then goes on to count."""
+    """Somebody set the kernel's object back or made it anew, or the clock; what was used goes on to count."""
     REACHED = "reached"
     """The limit was reached."""
     RESETTING = "resetting"
@@ -194,7 +194,9 @@ def _after(state: State, fact: Fact) -> State:
     told = fact.told
     match What(fact.kind):
         case What.MADE | What.CHANGED:
-            return replace(state, carried=count_of(mapping(told, "carried")), base=count_of(mapping(told, "base")))
+            period = period_of(told) if "period_start" in told else state.period
+            carried, base = count_of(mapping(told, "carried")), count_of(mapping(told, "base"))
+            return replace(state, carried=carried, base=base, period=period)
         case What.REACHED:
             return _with_job(replace(state, reached=fact), fact)
         case What.RESETTING:
