@@ -216,7 +216,7 @@ def test_a_file_that_somebody_added_is_named(tmp_path: Path, originals: dict[str
 
 def test_rows_that_are_there_and_are_said_to_be_gone_are_named(tmp_path: Path, originals: dict[str, Path]) -> None:
     store = shutil.copytree(originals[RAW], tmp_path / "store")
-    sql("INSERT INTO days_dropped SELECT tab, day, max(committed_at) FROM files GROUP BY tab, day")(store)
+    sql("INSERT INTO days_dropped SELECT tab, day, max(committed_at) + 1 FROM files GROUP BY tab, day")(store)
     assert any(
         "are marked as removed because of their age, and these are still there" in one for one in problems(store)
     )

@@ -40,9 +40,9 @@ def _is_settled(path: Path) -> bool:
 
 def _told(connection: sqlite3.Connection) -> tuple[set[str], list[tuple[str, str]]]:
     named = {path for (path,) in connection.execute("SELECT path FROM files")}
-    # What came late for such a day was committed after the mark, and stays.
+    # What came late for such a day was committed after the mark, by a coarse clock at the same moment, and stays.
     contradictions = connection.execute(
         "SELECT files.path, files.day FROM files JOIN days_dropped USING (tab, day) "
-        "WHERE files.dropped_at IS NULL AND files.committed_at <= days_dropped.dropped_at ORDER BY files.path"
+        "WHERE files.dropped_at IS NULL AND files.committed_at < days_dropped.dropped_at ORDER BY files.path"
     ).fetchall()
     return named, contradictions
