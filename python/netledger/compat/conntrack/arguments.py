@@ -220,12 +220,13 @@ class _Arguments:
         parse_number(text, "-c")
 
     def _label_names(self) -> LabelNames:
+        """The names to look labels up in. Flows show their labels once these are read."""
         if self._found.label_names is None:
             try:
                 self._found.label_names = LabelNames.read()
             except OSError as error:
                 self._warn(f"nfct_labelmap_new: {error.strerror}")
-                self._found.label_names = LabelNames({})
+                return LabelNames({})
         return self._found.label_names
 
     def _label(self, name: str, text: str | None) -> None:

@@ -77,10 +77,8 @@ def _room(descriptor: int) -> int:
 
 def _cause(event: Event, request: Request) -> str:
     """Which program made the event, if one did; within XML it would be in the way."""
-    if not event.portid:
+    if not event.portid or (Output.XML in request.output and not request.strict):
         return ""
-    if Output.XML in request.output:
-        return f" [USERSPACE] portid={event.portid}" if request.strict else ""
     program = program_of(event.portid)
     name = "" if program is None else f" progname={program}"
     return f" [USERSPACE] portid={event.portid}{name}"

@@ -30,7 +30,7 @@ class LabelNames:
             OSError: it cannot be read, or holds no label (then without an errno).
         """
         names: dict[int, str] = {}
-        for line in path.read_text(encoding="ascii", errors="replace").split("\n"):
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
             found = _LINE.fullmatch(line)
             if found is None or line.startswith("#"):
                 continue

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from netledger.compat.conntrack.addresses import Endpoint
+from netledger.compat.conntrack.protocols import written_tag
 from netledger.compat.conntrack.request import Request
 from netledger.compat.conntrack.translation import (
     is_destination_port_translated,
@@ -32,6 +33,8 @@ _PORTS: Final[dict[str, Callable[[Flow], int | None]]] = {
     "dstkey": lambda flow: flow.original.destination_port,
     "reply-key-src": lambda flow: flow.reply.source_port,
     "reply-key-dst": lambda flow: flow.reply.destination_port,
+    "orig-vtag": lambda flow: None if flow.vtags is None else written_tag(flow.vtags[0]),
+    "reply-vtag": lambda flow: None if flow.vtags is None else written_tag(flow.vtags[1]),
     **{f"{name}-type": lambda flow: flow.original.icmp_type for name in ("icmp", "icmpv6")},
     **{f"{name}-code": lambda flow: flow.original.icmp_code for name in ("icmp", "icmpv6")},
     **{f"{name}-id": lambda flow: flow.original.icmp_id for name in ("icmp", "icmpv6")},

@@ -31,7 +31,7 @@ def program_of(portid: int) -> str | None:
 
 def _inode_of(portid: int) -> str | None:
     try:
-        lines = _SOCKETS.read_text(encoding="ascii", errors="replace").splitlines()
+        lines = _SOCKETS.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
     for line in lines[1:]:

@@ -1,6 +1,7 @@
 """The transport protocols that have options of their own, and what those are called."""
 
 import socket
+import sys
 from dataclasses import dataclass
 from typing import Final, Literal, final
 
@@ -19,6 +20,7 @@ __all__ = [
     "parse_role",
     "parse_state",
     "states_of",
+    "written_tag",
 ]
 
 Kind = Literal["port", "key", "byte", "id", "state", "role", "tag"]
@@ -193,6 +195,14 @@ def states_of(number: int) -> tuple[str, ...]:
     """The states that a protocol has, by their numbers."""
     protocol = _BY_NUMBER.get(number)
     return () if protocol is None else protocol.states
+
+
+def written_tag(tag: int) -> int:
+    """A verification tag of SCTP as it is written and read here: in the byte order of the machine, not of the network.
+
+    The old program turns it round once too often, in both directions; what it saves it can load.
+    """
+    return int.from_bytes(tag.to_bytes(4, "big"), sys.byteorder)
 
 
 def find_protocol(text: str) -> Protocol:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -17,7 +17,7 @@ from netledger.compat.conntrack.request import Request
 from netledger.compat.conntrack.show import Show
 from netledger.compat.conntrack.streams import Streams
 from netledger.compat.conntrack.usage import protocol_help, usage_text
-from netledger.conntrack import CpuStats, Flow
+from netledger.conntrack import CpuStats, Family, Flow
 from netledger.errors import ObjectNotFoundError, PermissionDeniedError
 from netledger.intervals import Clock
 
@@ -102,7 +102,15 @@ def _listed(request: Request) -> Iterator[Flow]:
             yield from filter(matches, conntrack.unconfirmed(family_of(request)))
         case _:
             flows = filter(matches, conntrack.dump(filter_of(request)))
-            yield from map(conntrack.reset, flows) if "zero" in request.given else flows
+            yield from _zeroed(flows) if "zero" in request.given else flows
+
+
+def _zeroed(flows: Iterator[Flow]) -> Iterator[Flow]:
+    """One by one: the kernel's list that zeroes loses what does not fit into a part of its answer any more."""
+    for flow in flows:
+        with suppress(ObjectNotFoundError):
+            # To ask for it was a use by itself.
+            yield replace(conntrack.reset(flow), use=flow.use)
 
 
 def _got(request: Request) -> Iterator[Flow]:
@@ -119,21 +127,26 @@ def _deleted(request: Request) -> Iterator[Flow]:
 
 def _list_expectations(request: Request, streams: Streams, clock: Clock) -> int:
     show = ExpectationShow(request, streams, clock)
-    for expectation in conntrack.expectations(family_of(request)):
+    for expectation in conntrack.expectations(_expected_family(request)):
         show.expectation(expectation)
     show.end()
     streams.tell(f"{prefix()}{show.shown} expectations have been shown.")
     return 0
 
 
+def _expected_family(request: Request) -> Family:
+    """Of expectations only those of one version of IP are listed."""
+    return family_of(request) or Family.IPV4
+
+
 def _count(request: Request) -> int:
     if request.expectations:
-        return sum(1 for _ in conntrack.expectations(family_of(request)))
+        return len(conntrack.expectations(_expected_family(request)))
     try:
         return conntrack.count()
     except PermissionDeniedError:
         # The number is not secret, only the way to it is guarded.
-        return int(_COUNT_FILE.read_text(encoding="ascii"))
+        return int(_COUNT_FILE.read_text(encoding="utf-8"))
 
 
 def _statistics(request: Request) -> Iterator[str]:
@@ -153,7 +166,7 @@ def _statistics(request: Request) -> Iterator[str]:
 def _lines_of_file(names: tuple[str, ...] | None) -> Iterator[str]:
     """What /proc has, a line for each processor, in hexadecimal."""
     try:
-        first, *rest = _STATS_FILE.read_text(encoding="ascii").splitlines()
+        first, *rest = _STATS_FILE.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise Refusal("Can't open /proc interface") from error
     for cpu, line in enumerate(rest):

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from netledger.compat.conntrack.protocols import name_of
+from netledger.compat.conntrack.protocols import name_of, written_tag
 from netledger.compat.conntrack.translation import is_destination_translated, is_source_translated
 from netledger.conntrack import Direction, EventKind, Flow, Status
 
@@ -42,6 +42,9 @@ def flow_command(flow: Flow, kind: EventKind) -> str:
     ]
     if flow.state is not None:
         words.append(f"--state {flow.state}")
+    if flow.vtags is not None:
+        original_tag, reply_tag = map(written_tag, flow.vtags)
+        words.append(f"--orig-vtag {original_tag} --reply-vtag {reply_tag}")
     return " ".join(words)
 
 

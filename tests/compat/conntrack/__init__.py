@@ -1,0 +1,1 @@
+"""conntrack: ours beside the real one."""

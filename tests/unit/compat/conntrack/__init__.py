@@ -1,0 +1,1 @@
+"""Parts of the drop-in for conntrack, without a kernel."""
