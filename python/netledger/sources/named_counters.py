@@ -24,7 +24,7 @@ from netledger.sources import restored, tally_file
 from netledger.sources.base import NO_PAST, Closed, Gathered, Glance, LiveRows, Past, Step, no_step
 from netledger.sources.bookkeeping import Bookkeeping, MeterConfig
 from netledger.sources.lost import NoRows, no_totals
-from netledger.sources.named import Choice, name_of, read
+from netledger.sources.named import Choice, Sights, name_of
 from netledger.sources.observing import MEANING
 from netledger.sources.state import Facts, boot_id
 from netledger.sources.tally import Identity, Sight, Tally
@@ -96,6 +96,7 @@ class NamedCountersSource:
         self._clock = clock or SystemClock()
         self._at_step = at_step
         self._books = _Books(config)
+        self._sights_of = Sights(config.choice)
         # Held while a look is taken and booked: looks come from two threads, and belong into one order.
         self._lock = threading.Lock()
         self._live: Facts | None = None
@@ -286,7 +287,7 @@ class NamedCountersSource:
         return bool(missing)
 
     def _sights(self) -> dict[Identity, Sight]:
-        return {(one.kind, one.name): one.sight for one in read(self._config.choice)}
+        return self._sights_of.look()
 
     def _now_ns(self) -> int:
         return self._clock.now().wall_ns

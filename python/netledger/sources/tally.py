@@ -9,7 +9,7 @@ than it had before.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, final
+from typing import Final, NamedTuple, TypeAlias, final
 
 from netledger.receipt import COUNT_MAX, Count, rfc3339
 from netledger.schema import Change, Kind
@@ -28,8 +28,7 @@ _WHAT_HAPPENED: Final = {
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(NamedTuple):
     """A counter, as it was when the kernel was asked.
 
     Attributes:
@@ -137,7 +136,7 @@ class Tally:
                 self._note(identity, entry, Change.APPEARED, f"appeared with {_had(sight)}, which are booked")
             elif not entry.is_there or (identity in moved and not entry.is_ours) or sight.handle != entry.sight.handle:
                 self._begun_anew(identity, entry, sight, Change.REMADE, at_ns)
-            elif not sight.follows(entry.sight):
+            elif sight != entry.sight and not sight.follows(entry.sight):
                 self._begun_anew(identity, entry, sight, Change.RESET, at_ns)
             else:
                 entry.book(sight, sight.packets - entry.sight.packets, sight.bytes - entry.sight.bytes)
@@ -214,6 +213,8 @@ class Tally:
         The kernel lists them as they were made. So behind the first one that is new, or that stood in front of one
         that it now stands behind, all are younger than the last look.
         """
+        if [*sights] == [*self.entries]:  # as nearly always
+            return frozenset()
         places = {identity: place for place, identity in enumerate(self.entries)}
         moved, highest, is_young = set(), -1, False
         for identity in (one for one in sights if one[0] is Kind.NFACCT):

@@ -6,7 +6,6 @@ is counted after it was written is in the kernel, and the next look finds it: to
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -38,7 +37,7 @@ def save(tally: Tally, path: Path) -> None:
             entry.change,
             entry.is_there,
             entry.is_ours,
-            [*asdict(entry.sight).values()],
+            entry.sight,
         ]
         for identity, entry in tally.entries.items()
     ]
