@@ -56,6 +56,7 @@ def _build_steps() -> Iterator[tuple[Path, list[Path], list[str]]]:
         ("mapping", ["-lpthread"]),
         ("capture", []),
         ("conntrack_floor", []),
+        ("counters_floor", []),
     ):
         source, target = SOURCES / f"{name}.c", BIN / name
         needs = [source, shared, skeleton] if name == "generator" else [source]

@@ -18,6 +18,8 @@ const LIST: &str = "list";
 #[derive(Debug)]
 pub struct Nfacct {
     conversation: Conversation,
+    /// How many objects the last list had: the next one will have as many.
+    expected: usize,
 }
 
 impl Nfacct {
@@ -25,7 +27,7 @@ impl Nfacct {
     /// [`Kind::NotSupported`]: a kernel without netfilter's netlink.
     pub fn open() -> Result<Self, Error> {
         let conversation = Conversation::open().map_err(|error| failed(TABLE, "open", Failure::Socket(error)))?;
-        Ok(Self { conversation })
+        Ok(Self { conversation, expected: 0 })
     }
 
     /// The objects that pass the filter, in the order in which they were made.
@@ -37,13 +39,14 @@ impl Nfacct {
     }
 
     fn dump(&mut self, filter: Filter) -> Result<(Vec<Object>, Ending), Failure> {
-        let mut objects = Vec::new();
+        let mut objects = Vec::with_capacity(self.expected);
         let ending = self.conversation.ask(nfacct::dump(filter), &mut |kind, attributes| {
             if nfacct::is_object(kind) {
                 objects.push(Object::read(attributes)?);
             }
             Ok(())
         })?;
+        self.expected = objects.len();
         Ok((objects, ending))
     }
 
@@ -126,8 +129,11 @@ fn whole(mut dump: impl FnMut() -> Result<(Vec<Object>, Ending), Failure>) -> Re
         };
         // A list stops, and the kernel does not say so, when the object it was to go on with is deleted between two
         // parts (`nfnl_acct_dump`). Its last part was full then. Twice the same is not by chance.
+        if ending.room_bytes >= OBJECT_BYTES_MAX {
+            return Ok(objects);
+        }
         let names: Vec<_> = objects.iter().map(|object| object.name.clone()).collect();
-        if ending.room_bytes >= OBJECT_BYTES_MAX || before.as_ref() == Some(&names) {
+        if before.as_ref() == Some(&names) {
             return Ok(objects);
         }
         before = Some(names);
