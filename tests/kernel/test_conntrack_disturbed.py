@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -21,6 +22,12 @@ FLOOD = Udp(source="10.77.1.2", destination="10.77.2.2", sources=199, ports=20, 
 def gateway(lab: Lab) -> Iterator[Lab]:
     with lab.inside(lab.gw):
         yield lab
+
+
+def await_packets(bench: FlowBench, number: int) -> None:
+    """Until so many more have passed."""
+    goal = bench.witnessed().packets + number
+    wait_for(lambda: bench.witnessed().packets > goal, 10, "traffic")
 
 
 def switch(name: str, value: str) -> None:
@@ -213,3 +220,29 @@ def test_in_traffic_nothing_is_claimed_and_the_quiet_end_has_it_all(gateway: Lab
     assert bench.sum("accounted") == bench.witnessed()
     assert bench.sum("lost") == ZERO
     bench.check_chain()
+
+
+@pytest.mark.parametrize("rate", [50, 300, 20_000])
+def test_a_start_in_traffic_claims_nothing_that_is_not_so(gateway: Lab, rate: int) -> None:
+    gateway.nft(gateway.gw, "table inet other { chain c { ct state new accept; }\n }")
+    for name in ("nf_conntrack_acct", "nf_conntrack_events"):
+        switch(name, "1")
+    bench = FlowBench.on(gateway)
+    for _ in range(4):
+        load = senders.start_udp(gateway, gateway.left, replace(FLOOD, rate=rate, sources=7, ports=3))
+        await_packets(bench, 20)
+        before = bench.witnessed()
+        bench.open()
+        opened = bench.witnessed()
+        await_packets(bench, 10)
+        bench.cut()
+        senders.stop_udp(load)
+        bench.cut()
+        bench.close()
+        *early, last = bench.intervals[-3:]
+        assert all(str(one.observed.status) in ("exact", "unproven") for one in early), early
+        assert last.observed.status == "exact"
+        # What was booked is what passed since some moment of the start.
+        booked = early[0].observed.accounted + early[1].observed.accounted
+        assert booked.covers(bench.witnessed() - opened)
+        assert (bench.witnessed() - before).covers(booked)

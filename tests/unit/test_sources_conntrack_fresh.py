@@ -30,21 +30,19 @@ def test_what_takes_long_rests_a_hundred_times_as_long() -> None:
     assert read == ["first", "later"]
 
 
-def test_flows_that_cannot_be_listed_now_keep_nobody_from_looking() -> None:
-    def unsteady() -> None:
-        raise UnsteadyError("conntrack", "dump", "flows cannot be listed")
+@pytest.mark.parametrize("error", [UnsteadyError, SourceError])
+def test_flows_that_cannot_be_listed_now_keep_nobody_from_looking(error: type[SourceError]) -> None:
+    times = 0
 
-    Fresh().make(unsteady)
+    def fails() -> None:
+        nonlocal times
+        times += 1
+        raise error("conntrack", "dump", "flows cannot be listed")
 
-
-def test_a_meter_that_is_closed_is_told() -> None:
-    def closed() -> None:
-        raise SourceError("meter flows", "listen", "not open")
-
-    fresh = Fresh()
-    for _ in range(2):
-        with pytest.raises(SourceError):
-            fresh.make(closed)
+    fresh = Fresh(clock(10.0, 10.001, 10.2, 20.0, 20.1))
+    for _ in range(3):
+        fresh.make(fails)
+    assert times == 2, "it rests after a failure too"
 
 
 def test_who_looks_while_another_reads_does_not_wait() -> None:

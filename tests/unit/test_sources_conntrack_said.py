@@ -22,6 +22,8 @@ class Seen:
     resets: int = 0
     uncounted: int = 0
     refused: int = 0
+    duplicates: int = 0
+    malformed: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def test_books_that_meet_the_kernels_count_need_no_words() -> None:
 
 
 def test_what_is_missing_is_put_down_to_what_was_seen() -> None:
-    cut = Seen(vanished=2, uncounted=1, resets=3, refused=4, overruns=5)
+    cut = Seen(vanished=2, uncounted=1, resets=3, refused=4, overruns=5, duplicates=6, malformed=7)
     observed = observe(FACTS, ROWS, verdict=Verdict(kernel=SEVEN, base=None), cut=cut, gap=None)
     assert (str(observed.status), observed.lost) == ("lossy", SEVEN)
     assert observed.why_lost == (
@@ -46,6 +48,7 @@ def test_what_is_missing_is_put_down_to_what_was_seen() -> None:
     )
     assert observed.errors == {
         "overruns": 5, "flows_vanished": 2, "flow_counters_reset": 3, "flows_uncounted": 1, "flows_refused": 4,
+        "ends_told_again": 6, "malformed_messages": 7,
     }  # fmt: skip
 
 

@@ -190,7 +190,8 @@ impl FlowMeter {
     ) -> Result<(Running, Opened), Error> {
         let nft = NftCounters::open()?;
         let mut worker_nft = nft;
-        let named = around(counters, &mut worker_nft, &mut listener)?;
+        // Once: what is there before us is what the first reading says, and the counters' readings must be around that one.
+        let named = around(counters, 1, &mut worker_nft, &mut listener)?;
         let vanished = listener.table.end_opening();
         let facts = *listener.table.facts();
         let table = &listener.table;

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final, final
 
-from netledger.errors import UnsteadyError
+from netledger.errors import SourceError
 
 _REST_SECONDS: Final = 1.0
 _REST_FACTOR: Final = 100  # so a hundredth of the time, at most
@@ -37,8 +37,8 @@ class Fresh:
             began = self._clock()
             if began < self._again_at:
                 return
-            # Flows that cannot be listed at this moment: the next cut will say so, if it is still so.
-            with contextlib.suppress(UnsteadyError):
+            # Flows that cannot be listed now: the next cut says so, if it is still so. Older numbers have to do.
+            with contextlib.suppress(SourceError):
                 refresh()
             ended = self._clock()
             self._again_at = ended + max(_REST_SECONDS, _REST_FACTOR * (ended - began))

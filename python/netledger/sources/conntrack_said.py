@@ -37,6 +37,14 @@ class Cut(Protocol):
     def refused(self) -> int:
         """Flows that found no room in the table."""
 
+    @property
+    def duplicates(self) -> int:
+        """Ends that were told again; they count once."""
+
+    @property
+    def malformed(self) -> int:
+        """Messages that could not be read."""
+
 
 class Baseline(Protocol):
     """The part of a start that its receipt tells of."""
@@ -141,6 +149,8 @@ def _errors(cut: Cut) -> Mapping[str, int]:
         "flow_counters_reset": cut.resets,
         "flows_uncounted": cut.uncounted,
         "flows_refused": cut.refused,
+        "ends_told_again": cut.duplicates,
+        "malformed_messages": cut.malformed,
     }
     return {name: number for name, number in every.items() if number}
 

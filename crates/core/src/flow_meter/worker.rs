@@ -45,6 +45,7 @@ pub(super) struct CutRequest {
 /// way while flows were read, all counters are of the same packets.
 pub(super) fn around(
     counters: Option<&Counters>,
+    attempts_max: usize,
     nft: &mut NftCounters,
     listener: &mut Listener,
 ) -> Result<Option<Vec<Named>>, Error> {
@@ -62,7 +63,7 @@ pub(super) fn around(
         wait_for_packets_under_way();
         let after = read(counters, nft)?;
         let passed: u64 = before.iter().zip(&after).map(|(first, last)| last.0.saturating_sub(first.0)).sum();
-        if before == after || passed > BUSY_PACKETS || took > QUICK || attempts == ATTEMPTS_MAX {
+        if before == after || passed > BUSY_PACKETS || took > QUICK || attempts >= attempts_max {
             let named = counters.names.iter().zip(before.into_iter().zip(after));
             return Ok(Some(
                 named.map(|(name, (before, after))| Named { name: name.clone(), before, after }).collect(),
@@ -125,7 +126,8 @@ impl Worker {
             self.spill_at = rest.saturating_add(self.config.ended_max);
         }
         if self.listener.resync_in() == Some(Duration::ZERO) {
-            self.listener.sweep()?;
+            // One that fails is made again later, and the next cut says why if it fails then too. Events go on meanwhile.
+            let _again_later = self.listener.sweep();
         }
         Ok(())
     }
@@ -152,7 +154,7 @@ impl Worker {
     fn cut(&mut self, request: &CutRequest) -> Result<Cut, Error> {
         self.alive()?;
         self.listener.drain()?;
-        let named = around(request.counters.as_ref(), &mut self.nft, &mut self.listener)?;
+        let named = around(request.counters.as_ref(), ATTEMPTS_MAX, &mut self.nft, &mut self.listener)?;
         let target = Target { path: &request.path, spec: &self.config.spec, rows_max: self.config.rows_max };
         self.listener.table.cut(&target, request.seq, named.as_deref())
     }

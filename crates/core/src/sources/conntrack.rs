@@ -37,6 +37,8 @@ const EVENTS: usize = 512;
 const EVENT_BYTES: usize = 1_600;
 /// A dump that mends an overrun is not made again before so many times its own duration.
 const RESYNC_REST: u32 = 10;
+/// What one that failed counts for at least.
+const FAILED_REST: Duration = Duration::from_millis(100);
 
 /// What is listened to.
 #[derive(Clone, Debug)]
@@ -155,7 +157,19 @@ impl Listener {
     /// The kernel's; [`Kind::Unsteady`] when a dump does not hold together again and again.
     pub fn sweep(&mut self) -> Result<(), Error> {
         let started = Instant::now();
-        self.overrun = false;
+        let is_due = std::mem::take(&mut self.overrun);
+        let done = self.sweep_through();
+        let took = started.elapsed();
+        if done.is_err() {
+            self.overrun |= is_due;
+            // The kernel may still be writing the rest of it, and would refuse another on the same socket.
+            self.dumps = NetlinkSocket::open().map_err(fail("open"))?;
+        }
+        self.swept = Some((Instant::now(), if done.is_ok() { took } else { took.max(FAILED_REST) }));
+        done
+    }
+
+    fn sweep_through(&mut self) -> Result<(), Error> {
         for _ in 0..ATTEMPTS_MAX {
             self.table.begin_sweep();
             self.reader.uncounted = 0;
@@ -164,7 +178,6 @@ impl Listener {
             let whole = self.dump(1, Origin::Dying)? && whole;
             self.drain()?;
             if whole {
-                self.swept = Some((Instant::now(), started.elapsed()));
                 return Ok(());
             }
         }
