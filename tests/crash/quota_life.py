@@ -17,7 +17,7 @@ from tests.unit.memory_source import TestClock
 
 def live(store: Path, directory: Path, clock: TestClock, die_at: str = "") -> None:
     book = Book(store, "gw1", clock, at_step=dying_at(die_at or "never:1"))
-    keeper = Keeper(book, Objects(), clock)
+    keeper = Keeper(book, Objects(), clock, traces=directory.with_name("quota.resets"))
     commands = Commands(book, directory, clock, node="gw1")
     book.refresh()
     commands.sweep()

@@ -218,6 +218,60 @@ def test_another_object_under_its_name_is_replaced_or_told(space: Space) -> None
     assert nfacct.get("limited").packets == 3
 
 
+def test_a_count_that_was_taken_and_never_written_is_not_taken_twice(space: Space) -> None:
+    """Without any trace of it: the runtime directory is gone as well."""
+    one = packets(10**6, every=Every.DAY)
+    space.agree(one)
+
+    class Died(BaseException):
+        pass
+
+    def die(step: str) -> None:
+        if step == "taken":
+            raise Died
+
+    keeper = space.keeper()
+    keeper.look("look")
+    space.send(100)
+    space.tomorrow()
+    with pytest.raises(Died):
+        space.keeper(die).look("look")
+    space.send(150)
+    space.keeper().look("start")
+    (reset,) = space.facts(What.RESET)
+    assert (reset.told["packets"], reset.told["is_exact"]) == (100, False)
+    assert reset.told["at_most"] == {"packets": 150, "bytes": 15_000}
+    assert space.used(one).packets == nfacct.get("limited").packets == 150
+
+
+def test_an_object_that_is_gone_at_the_end_of_a_period_is_made_for_the_next_one(space: Space) -> None:
+    one = packets(10**6, every=Every.DAY)
+    space.agree(one)
+
+    class Died(BaseException):
+        pass
+
+    def die(step: str) -> None:
+        if step == "resetting":
+            raise Died
+
+    space.keeper().look("look")
+    space.send(100)
+    space.tomorrow()
+    with pytest.raises(Died):
+        space.keeper(die).look("look")
+    space.unload(one)
+    nfacct.delete("limited")
+    assert space.keeper().restore() == ["limited"]
+    (reset,) = space.facts(What.RESET)
+    assert (reset.told["packets"], reset.told["is_exact"], reset.told["at_most"]) == (100, False, None)
+    assert nfacct.get("limited").packets == 0
+    space.load(one)
+    space.send(7)
+    space.keeper().look("start")
+    assert space.used(one).packets == 7
+
+
 def test_an_event_that_could_not_be_written_is_told_later_with_its_packet(
     space: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,8 @@ from netledger.sources.nft_changes import NftChanges
 
 COMMANDS_DIRECTORY: Final = "quota.commands"
 """Below the runtime directory; with a dot in it, so that no meter can have this name."""
+TRACES_DIRECTORY: Final = "quota.resets"
+"""The same, for counts that are being taken."""
 STOP_NS: Final = 5 * SECOND_NS
 """How long commands may go on when the daemon is told to stop, before they are told, too."""
 
@@ -56,7 +58,8 @@ class Quotas:
         self._clock = clock
         self._problems = problems
         self._book = Book(Path(config.store), config.node, clock, at_step=at_step)
-        self._keeper = Keeper(self._book, Objects(), clock, listen=self._hear_events)
+        traces = Path(config.runtime) / TRACES_DIRECTORY
+        self._keeper = Keeper(self._book, Objects(), clock, listen=self._hear_events, traces=traces)
         directory = Path(config.runtime) / COMMANDS_DIRECTORY
         self._commands = Commands(self._book, directory, clock, node=config.node)
         self._ears: _Ears | None = None

@@ -2,14 +2,15 @@
 
 Each change of the kernel stands in the ledger first, and can be done again: killed between the two, the next look
 finds the difference and mends it. The one exception is the count of an nfacct object, which is taken and set to 0 in
-one step: that a period is about to end stands in the ledger with what was used so far, so that a count which was taken
-and never written is told as *at least* so much.
+one step: that leaves a trace (:mod:`netledger.quotas.taking`), and that it is about to happen stands in the ledger with
+what was used so far. A count that was taken and never written is told as *at least* so much.
 """
 
 import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Final, final
 
 from netledger.errors import NetledgerError, ObjectBusyError, ObjectExistsError, OutdatedError
@@ -18,7 +19,8 @@ from netledger.ledger.quota_facts import Told
 from netledger.quotas.book import Book
 from netledger.quotas.definition import Kind
 from netledger.quotas.objects import Objects, Seen, wanted_limit
-from netledger.quotas.state import Reading, State, What, count_of, counted, period_told
+from netledger.quotas.resets import Resets
+from netledger.quotas.state import Reading, State, What, counted, period_told
 from netledger.receipt import ZERO, Count, rfc3339
 
 CHECKPOINT_NS: Final = 60 * SECOND_NS
@@ -40,12 +42,20 @@ class Keeper:
         clock: tells when a period is over.
         listen: takes in events that the kernel has sent, by :meth:`event`; asked before a quota is called reached
             because of its count alone, for an event tells which packet it was.
+        traces: where it is noted that a count is being taken; in memory, and kept over a restart.
     """
 
     def __init__(
-        self, book: Book, objects: Objects, clock: Clock, *, listen: Callable[[], None] = lambda: None
+        self,
+        book: Book,
+        objects: Objects,
+        clock: Clock,
+        *,
+        listen: Callable[[], None] = lambda: None,
+        traces: Path | None = None,
     ) -> None:
         self._listen = listen
+        self._resets = Resets(book, objects, clock, traces)
         self._book = book
         self._objects = objects
         self._clock = clock
@@ -95,7 +105,8 @@ class Keeper:
         for name, state in list(self._book.states.items()):
             try:
                 if self._objects.seen(state.definition) is None:
-                    self._make_again(state)
+                    # A period whose end was begun is over: the object is for the next one.
+                    self._make_again(state if state.resetting is None else self._resets.finish(state, None))
                     made.append(name)
             except NetledgerError as error:
                 self._fail(name, error)
@@ -151,7 +162,8 @@ class Keeper:
         if state.period is not None:
             now_ns = self._clock.now().wall_ns
             if now_ns >= state.period.end_ns:
-                self._reset(state, seen)
+                self._resets.end(state, seen)
+                self._readings.pop(state.definition.name, None)
                 return
             if now_ns < state.period.start_ns - _CLOCK_BACK_NS:
                 state = self._turn_back(state, seen)
@@ -169,7 +181,8 @@ class Keeper:
         one = state.definition
         seen = self._objects.seen(one)
         if state.resetting is not None:
-            state = self._finish_reset(state, seen)
+            state = self._resets.finish(state, seen)
+            self._readings.pop(one.name, None)
             seen = self._objects.seen(one)
         if seen is None:
             state, seen = self._make_again(state)
@@ -296,55 +309,6 @@ class Keeper:
         state = self._book.write(state.definition.name, What.REACHED, told, reading=reading)
         fields = {"quota": state.definition.name, "used": state.amount(used), "limit": limit}
         _log.warning("quota_reached", extra={"fields": {**fields, "unit": state.definition.unit, "by": by}})
-        return state
-
-    def _reset(self, state: State, seen: Seen) -> None:
-        """A period is over."""
-        if state.definition.kind is Kind.NFT:
-            count = self._objects.count_of_all(state.definition)
-            self._book.at_step("limit_lifted")
-            self._readings.pop(state.definition.name, None)
-            # Its count goes on: killed here, nothing was taken, and the next look sets the limit.
-            state = self._write_reset(state, state.used(count), base=count, is_exact=True, identity=seen.identity)
-            self._objects.set_limit(state.definition, wanted_limit(state))
-            return
-        told = {**counted(seen.count), **period_told(state.period)}
-        self._book.write(state.definition.name, What.RESETTING, told, reading=self._reading(state, seen))
-        taken = self._objects.take(state.definition)
-        self._book.at_step("taken")
-        self._write_reset(state, state.used(taken), base=ZERO, is_exact=True)
-
-    def _finish_reset(self, state: State, seen: Seen | None) -> State:
-        """A process has died between the two steps of a reset: the count was taken, or was not."""
-        if state.resetting is None:
-            return state
-        before = count_of(state.resetting.told)
-        # Where it was taken and nobody wrote it, it was at least so much. Since then it counts for the next period.
-        is_there = seen is not None and seen.count.covers(before)
-        taken = self._objects.take(state.definition) if is_there else before
-        return self._write_reset(state, state.used(taken), base=ZERO, is_exact=False)
-
-    def _write_reset(self, state: State, used: Count, *, base: Count, is_exact: bool, identity: str = "") -> State:
-        now_ns = self._clock.now().wall_ns
-        period = state.definition.period(now_ns)
-        ended = state.period
-        told: Told = {
-            **counted(used),
-            "is_exact": is_exact,
-            "was_reached": state.reached is not None,
-            "ended_start": None if ended is None else ended.start_ns,
-            "ended_end": None if ended is None else ended.end_ns,
-            "base": counted(base),
-            **period_told(period),
-        }
-        reading = Reading(base, now_ns, identity, state.added.id)
-        name = state.definition.name
-        self._readings.pop(name, None)
-        state = self._book.write(name, What.RESET, told, reading=reading)
-        fields = {"quota": name, "used": state.amount(used), "is_exact": is_exact}
-        if ended is not None:
-            fields |= {"late_seconds": max(0, now_ns - ended.end_ns) // SECOND_NS}
-        _log.info("quota_reset", extra={"fields": fields})
         return state
 
     def _reading(self, state: State, seen: Seen) -> Reading:

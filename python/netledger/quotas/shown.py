@@ -121,7 +121,9 @@ def event_line(fact: Fact, zone: Zone) -> str:
     keys = ("by", "result", "code", "signal", "why", "known_until", "events", "output")
     parts += [f"{key}={_one_line(told[key])}" for key in keys if told.get(key) not in {None, ""}]
     if told.get("is_exact") is False:
-        parts.append("at least, for the process was killed while it took the count")
+        parts.append("at least: a process was killed while it took the count")
+    if isinstance(most := told.get("at_most"), Mapping):
+        parts.append(f"at most {most.get('packets'):,} packets, {most.get('bytes'):,} bytes")
     return " ".join(parts)
 
 
