@@ -11,9 +11,11 @@ from netledger.errors import QuotaError
 from netledger.intervals import DAY_NS, SECOND_NS
 from netledger.quotas.agree import agree, take_out
 from netledger.quotas.definition import Definition, Every, Kind
+from netledger.quotas.keeper import Keeper
 from netledger.quotas.objects import Objects
 from netledger.quotas.state import What
 from netledger.receipt import Count
+from netledger.sources.nft import Nft
 from tests.kernel.lab import wait_for
 from tests.kernel.quota_space import PACKET_BYTES, PORT, Space, octets, packets, told
 
@@ -270,6 +272,21 @@ def test_an_object_that_is_gone_at_the_end_of_a_period_is_made_for_the_next_one(
     space.send(7)
     space.keeper().look("start")
     assert space.used(one).packets == 7
+
+
+def test_an_object_that_cannot_be_made_is_written_down_once(space: Space) -> None:
+    one = octets(1000)
+    space.agree(one)
+    space.send(6)
+    space.keeper().look("look")
+    space.unload(one)
+    keeper = Keeper(space.book(), Objects(Nft("no-such-nft")), space.clock)
+    for _ in range(5):
+        keeper.look("look")
+        assert "program not found" in keeper.failures["limited"]
+    assert told(space.facts(What.MADE), "bytes") == [600]
+    space.keeper().look("start")
+    assert space.used(one).bytes == 600
 
 
 def test_an_event_that_could_not_be_written_is_told_later_with_its_packet(

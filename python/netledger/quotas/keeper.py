@@ -65,6 +65,7 @@ class Keeper:
         self._late: set[int] = set()
         self._heard: dict[int, Count] = {}
         self._taken_up: set[int] = set()
+        self._made: frozenset[int] = frozenset()
 
     @property
     def failures(self) -> Mapping[str, str]:
@@ -237,11 +238,14 @@ class Keeper:
         # The reading goes with it: killed here, the object is missing still, and made with the same.
         reading = self._reading(state, Seen(count=used, limit=None, unit=state.definition.unit))
         fresh = {"carried": counted(ZERO), "base": counted(ZERO)}
-        state = self._book.write(state.definition.name, What.MADE, {**told, **fresh}, reading=reading)
+        if state.newest_id not in self._made:  # else it is written, and the kernel has refused to make it
+            state = self._book.write(state.definition.name, What.MADE, {**told, **fresh}, reading=reading)
+            self._made |= {state.newest_id}
         self._readings[state.definition.name] = reading
         with suppress(ObjectExistsError):  # somebody was quicker; the next look judges what it is
             self._objects.make(state.definition, used)
             self._book.at_step("object_made")
+        self._made -= {state.newest_id}
         fields = {"quota": state.definition.name, "used": state.amount(used), **_since(last)}
         _log.warning("quota_made", extra={"fields": fields})
         seen = self._objects.seen(state.definition)
