@@ -131,7 +131,7 @@ def events_once(bench: Bench, reader: Reader, flows: int, *, steady_rate: int) -
             else:
                 flush(bench)
             other = (resource.getrusage(resource.RUSAGE_CHILDREN).ru_stime - started) * 1e9 / there
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 180
             while count(bench):
                 if time.monotonic() > deadline:
                     raise BenchError("flows do not end")

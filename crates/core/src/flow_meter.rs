@@ -110,7 +110,7 @@ impl FlowMeter {
 
     fn take_over(&self, state: &mut State) -> Result<(), Error> {
         if state.running.is_none() && state.table.is_none() && self.config.path.exists() {
-            state.table = Some(FlowTable::open(&self.config.path)?);
+            state.table = FlowTable::open(&self.config.path)?;
         }
         Ok(())
     }

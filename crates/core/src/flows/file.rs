@@ -138,19 +138,27 @@ impl FlowFile {
         Ok(made)
     }
 
-    /// Opens the file of a process that ended.
+    /// Opens the file of a process that ended; None if that had not come to use it, then it is removed.
     ///
     /// # Errors
     /// No flow table, of another layout, damaged, or held by a living process.
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Option<Self>, Error> {
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(|e| fail(path, "open", reason(&e)))?;
         lock(&file, path)?;
         let size = file.metadata().map_err(|e| fail(path, "open", reason(&e)))?.len();
+        if size == 0 {
+            return remove(path).map(|()| None);
+        }
         if size < HEADER_BYTES as u64 {
             return Err(fail(path, "open", "too short to be a flow table"));
         }
         let peek = Mapping::shared(&file, 0, HEADER_BYTES, false).map_err(|e| fail(path, "map", reason(&e)))?;
         let header = Header(peek.words());
+        // The magic is written when the rest of the header is there, and the end of the first dump when that is done:
+        // without it nobody knows what is older than the table, and nothing was booked.
+        if header.get(Word::Magic) == 0 || (header.get(Word::Magic) == MAGIC && header.cut_sweep() == 0) {
+            return remove(path).map(|()| None);
+        }
         if header.get(Word::Magic) != MAGIC {
             return Err(fail(path, "open", "not a flow table of this version"));
         }
@@ -160,7 +168,7 @@ impl FlowFile {
         if capacity > CAPACITY_MAX || used > capacity || needed.is_none_or(|needed| needed as u64 > size) {
             return Err(fail(path, "open", "damaged header"));
         }
-        Self::map(file, path, capacity, used)
+        Self::map(file, path, capacity, used).map(Some)
     }
 
     fn map(file: File, path: &Path, capacity: usize, used: usize) -> Result<Self, Error> {
@@ -199,10 +207,14 @@ impl FlowFile {
 
     /// Removes the file; it can be written until it is dropped, and nobody will find that again.
     pub(crate) fn remove(&self) -> Result<(), Error> {
-        match fs::remove_file(&self.path) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(fail(&self.path, "remove", reason(&e))),
-            _ => Ok(()),
-        }
+        remove(&self.path)
+    }
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(fail(path, "remove", reason(&e))),
+        _ => Ok(()),
     }
 }
 

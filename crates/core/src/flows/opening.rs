@@ -23,12 +23,15 @@ impl FlowTable {
     }
 
     /// Opens the table of a process that ended. What it had begun to write is completed; a cut that it had begun to fold
-    /// is left to [`Self::fold_into`].
+    /// is left to [`Self::fold_again`].
+    ///
+    /// None if that process had not come to the end of its first dump: nobody knows then what is older than the table, and
+    /// nothing was booked. The file is removed.
     ///
     /// # Errors
     /// No flow table, damaged, or in use.
-    pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = FlowFile::open(path)?;
+    pub fn open(path: &Path) -> Result<Option<Self>, Error> {
+        let Some(file) = FlowFile::open(path)? else { return Ok(None) };
         if let Some((number, base, current)) = file.mapped.header().noted_reset()
             && let Some(entry) = file.mapped.entry(number)
         {
@@ -43,7 +46,7 @@ impl FlowTable {
             Phase::Open | Phase::Folding => {}
         }
         table.publish();
-        Ok(table)
+        Ok(Some(table))
     }
 
     fn with(file: FlowFile) -> Result<Self, Error> {

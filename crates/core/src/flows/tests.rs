@@ -239,7 +239,7 @@ impl World {
     /// Another process takes over.
     fn restarts(&mut self) {
         self.table = None;
-        let table = FlowTable::open(&self.directory.join("flows")).unwrap();
+        let table = FlowTable::open(&self.directory.join("flows")).unwrap().unwrap();
         let (phase, seq) = (table.phase(), table.seq());
         self.table = Some(table);
         if seq > self.seq {
@@ -326,6 +326,46 @@ fn a_kill_while_a_flow_is_found_zeroed_changes_nothing() {
         world.ends();
     }
     assert!((30..100).contains(&kills), "{kills}");
+}
+
+/// Whatever a process that died before the end of its first dump has left, the next one begins anew.
+#[test]
+fn a_kill_before_the_first_dump_is_done_leaves_no_table() {
+    let flow = Flow { start_ns: 1, counters: [5, 200, 0, 0], ..Flow::default() };
+    let mut outcomes = [0, 0];
+    for stores in 0..80 {
+        let path = scratch();
+        let opened = crash::within(stores, || {
+            let mut table = FlowTable::create(&path, 1000).unwrap();
+            table.begin_sweep();
+            let sighting = flow.sighting(&table);
+            table.see(&[sighting], Origin::Dump);
+            assert_eq!(table.baseline(), Baseline { flows: 1, packets: 5, bytes: 200 });
+            table.end_opening()
+        });
+        let found = if path.exists() { FlowTable::open(&path).unwrap() } else { None };
+        assert_eq!(found.is_some(), opened.is_some(), "after {stores} stores");
+        assert_eq!(found.is_some(), path.exists());
+        outcomes[usize::from(found.is_some())] += 1;
+        if let Some(table) = found {
+            assert_eq!(table.found().flows, 1);
+            table.remove().unwrap();
+        }
+    }
+    assert!(outcomes[0] > 20 && outcomes[1] > 5, "{outcomes:?}");
+}
+
+#[test]
+fn a_table_that_was_never_written_is_none_and_what_is_no_table_is_an_error() {
+    let path = scratch();
+    fs::write(&path, b"").unwrap();
+    assert!(FlowTable::open(&path).unwrap().is_none());
+    assert!(!path.exists());
+    for content in [b"NLFLOWS".to_vec(), vec![7; 20_000]] {
+        fs::write(&path, content).unwrap();
+        assert!(FlowTable::open(&path).is_err());
+        fs::remove_file(&path).unwrap();
+    }
 }
 
 proptest! {

@@ -4,6 +4,9 @@ use crate::conntrack::{Flow, IPPROTO_TCP, IPPROTO_UDP, Occasion, Transport, Tupl
 use crate::flows::{Identity, Sighting};
 use crate::nfnetlink::{Content, Replies};
 
+#[cfg(test)]
+mod tests;
+
 /// Protocols whose numbers above the addresses are ports. Those of GRE are keys, which no packet shows as ports.
 const WITH_PORTS: [u8; 5] = [IPPROTO_TCP, IPPROTO_UDP, 33, 132, 136];
 
