@@ -3,6 +3,7 @@
 import ipaddress
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from tests.kernel.lab import Network, wait_for
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peers("conntrack")]
 
+NETLINK_NETFILTER, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_BROADCAST_ERROR, DESTROY_GROUP = 12, 270, 1, 4, 3
+ROOM_MIN = 8192  # flows of the first mebibyte, which a table has at least
 PORT = 9001
 PAYLOAD = bytes(100)
 PACKET_BYTES = len(PAYLOAD) + 28
@@ -182,6 +185,65 @@ def test_flows_that_ended_are_added_up_before_the_cut(space: Flows, tmp_path: Pa
     assert booking.meets(cut)
     assert booking.packets == 240
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.table", "flows"]
+
+
+@contextmanager
+def deaf() -> Iterator[None]:
+    """A listener who asked to be told of every end, and never reads."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as listener:
+        listener.bind((0, 0))
+        listener.setsockopt(SOL_NETLINK, NETLINK_BROADCAST_ERROR, 1)
+        listener.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, DESTROY_GROUP)
+        yield
+
+
+def test_an_end_that_is_told_again_and_again_is_booked_once(space: Flows, tmp_path: Path) -> None:
+    booking = Booking(tmp_path, buffer_bytes=64 << 20)
+    booking.meter.open()
+    with deaf():
+        space.send(3_000)
+        space.conntrack("-F")
+        wait_for(lambda: booking.cut().duplicates, 20, "an end that is told again")
+        assert booking.packets == 3_000
+        booking.meter.close()
+        booking.meter = booking.new()
+        opened = booking.meter.open(counters=("seen", ["every"]))
+        assert (opened.found, opened.flows, opened.after) == (True, 0, {"every": (booking.packets, booking.octets)})
+        wait_for(lambda: booking.cut().duplicates, 20, "an end that is told again")
+    space.send(10)
+    last = booking.cut()
+    assert (booking.packets, last.flows, last.vanished) == (3_010, 10, 0)
+    assert booking.meets(last)
+
+
+def test_two_meters_of_which_one_has_no_room_book_the_same(space: Flows, tmp_path: Path) -> None:
+    (tmp_path / "narrow").mkdir()
+    (tmp_path / "wide").mkdir()
+    narrow, wide = Booking(tmp_path / "narrow", buffer_bytes=4096), Booking(tmp_path / "wide")
+    for booking in (narrow, wide):
+        booking.meter.open()
+    for _ in range(3):
+        space.send(2_000)
+        space.conntrack("-F")
+        for _ in range(5):
+            wide.cut()
+        narrow.cut()
+    wait_for(lambda: narrow.meets(narrow.cut()), 20, "all ends")
+    assert wide.meets(wide.cut())
+    assert narrow.packets == wide.packets == 6_000
+
+
+def test_a_start_needs_room_for_all_that_is_there(space: Flows, tmp_path: Path) -> None:
+    for port in (PORT, PORT + 1, PORT + 2):  # the kernel gives some port of a sender twice
+        space.send(ROOM_MIN // 2, port=port)
+    path = tmp_path / "flows"
+    meter = ConntrackMeter(
+        path=str(path), key=KeySpec(columns=("host",)), rows_max=10, buffer_bytes=1 << 20, flows_max=ROOM_MIN
+    )
+    with pytest.raises(TableError, match="there is no room for all flows"):
+        meter.open()
+    assert meter.found() is None
+    assert not path.exists()
 
 
 def test_a_restart_books_what_moved_meanwhile(space: Flows, tmp_path: Path) -> None:

@@ -190,9 +190,9 @@ impl FlowMeter {
     ) -> Result<(Running, Opened), Error> {
         let nft = NftCounters::open()?;
         let mut worker_nft = nft;
-        // Once: what is there before us is what the first reading says, and the counters' readings must be around that one.
+        // Once: the counters' readings must be around the one that the baseline is taken from.
         let named = around(counters, 1, &mut worker_nft, &mut listener)?;
-        let vanished = listener.table.end_opening();
+        let vanished = listener.table.end_opening()?;
         let facts = *listener.table.facts();
         let table = &listener.table;
         let opened = Opened {

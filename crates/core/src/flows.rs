@@ -10,14 +10,13 @@ pub mod fold;
 mod header;
 mod identity;
 mod opening;
-mod recent;
 pub mod spill;
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::sys::mapping::prefetch;
 use crate::table::file::TableFile;
 use crate::table::index::{Index, NONE, Tag};
@@ -31,7 +30,6 @@ use entry::{Entry, State};
 use file::FlowFile;
 pub(crate) use file::Mapped;
 use header::{SEEDS, Word};
-use recent::Recent;
 
 /// Flows whose look-ups are in flight together.
 const FLIGHT: usize = 32;
@@ -56,9 +54,12 @@ pub struct FlowTable {
     free: Vec<u32>,
     count: usize,
     sweep: u32,
-    /// Until the first dump is done, what is not known is older than us.
+    /// Until the first dump is done, what there is is older than us.
     opening: bool,
-    recent: Recent,
+    /// The last list of those that are dying was complete.
+    dying_is_whole: bool,
+    /// Flows of the running dump that found no room: the next one says it again.
+    refused_in_sweep: u64,
     spill: Option<TableFile>,
     shared: spill::Shared,
     now: Facts,
@@ -136,19 +137,56 @@ impl FlowTable {
     /// A dump begins: who is not in it has ended.
     pub fn begin_sweep(&mut self) {
         self.sweep = self.sweep.wrapping_add(1);
+        self.dying_is_whole = false;
+        self.now.refused = self.now.refused.saturating_sub(std::mem::take(&mut self.refused_in_sweep));
         self.file.mapped.header().set(Word::Sweep, u64::from(self.sweep));
+    }
+
+    /// All that are dying have been told of since the dump began.
+    pub fn dying_are_known(&mut self) {
+        self.dying_is_whole = true;
     }
 
     /// The first dump is done: who is not known from now on is new.
     ///
+    /// The baseline is what was told last: flows may have been read several times until they could be compared.
     /// Of a table that was taken over, returns how many flows have ended while nobody listened. They leave with the next
     /// cut.
-    pub fn end_opening(&mut self) -> u64 {
+    ///
+    /// # Errors
+    /// A flow that is older than a new table found no room in it: later it would be taken for a new one.
+    pub fn end_opening(&mut self) -> Result<u64, Error> {
+        if self.opening {
+            if self.now.refused > 0 {
+                let subject = format!("flow table {}", self.path().display());
+                return Err(Error::new(Kind::Table, subject, "open", "there is no room for all flows")
+                    .with_hint("make room on its disk, or raise flows_max above the kernel's nf_conntrack_max"));
+            }
+            self.take_baseline();
+        }
         self.opening = false;
         self.file.mapped.header().set_cut_sweep(self.sweep);
         let is_gone = |entry: &Entry<'_>| entry.state() == State::Live && entry.sweep() != self.sweep;
         let gone = self.file.mapped.used().filter(|(_, entry)| is_gone(entry)).count();
-        gone as u64
+        Ok(gone as u64)
+    }
+
+    /// What flows have counted so far is booked by nobody.
+    fn take_baseline(&mut self) {
+        self.baseline = Baseline::default();
+        for (_, entry) in self.file.mapped.used() {
+            if entry.state() != State::Free {
+                let [packets, bytes, reply_packets, reply_bytes] = entry.current();
+                self.baseline.flows += 1;
+                self.baseline.packets = self.baseline.packets.saturating_add(packets).saturating_add(reply_packets);
+                self.baseline.bytes = self.baseline.bytes.saturating_add(bytes).saturating_add(reply_bytes);
+                entry.advance();
+            }
+        }
+        self.moved = (0, 0);
+        self.ended = 0;
+        self.now = Facts { uncounted: self.now.uncounted, ..Facts::default() };
+        self.publish();
     }
 
     /// Takes over what messages say. Look-ups of many flows are in flight at once.
@@ -185,18 +223,23 @@ impl FlowTable {
         };
         match (entry.state(), origin) {
             (State::Dead, Origin::End) => self.ended_again(number, sighting),
-            (State::Dead, _) => self.shown_after_its_end(number, sighting),
+            (State::Dead, _) => self.shown_after_its_end(number, sighting, origin),
             (_, Origin::End) => {
                 self.update(number, sighting, State::Dead);
                 self.live = self.live.saturating_sub(1);
                 self.ended += 1;
+                self.told_now(number);
             }
             (_, Origin::Dump | Origin::Dying) => {
                 self.update(number, sighting, State::Live);
-                if let Some(entry) = self.file.mapped.entry(number) {
-                    entry.set_sweep(self.sweep);
-                }
+                self.told_now(number);
             }
+        }
+    }
+
+    fn told_now(&self, number: u32) {
+        if let Some(entry) = self.file.mapped.entry(number) {
+            entry.set_sweep(self.sweep);
         }
     }
 
@@ -246,45 +289,49 @@ impl FlowTable {
     /// start another flow may have had the same ends and id.
     #[cold]
     fn ended_again(&mut self, number: u32, sighting: &Sighting) {
-        let Some(entry) = self.file.mapped.entry(number) else { return };
-        if sighting.has_start || entry.current() == sighting.counters {
-            self.now.duplicates += 1;
-        } else {
-            self.append(sighting, [0; 4], State::Dead);
+        let entries = self.file.mapped.all();
+        let is_it = |number: u32| {
+            entries
+                .get(number as usize)
+                .map(Entry)
+                .is_some_and(|entry| entry.is(sighting) && (sighting.has_start || entry.current() == sighting.counters))
+        };
+        let same = if sighting.has_start { number } else { self.index.find(tag(sighting.hash), is_it) };
+        if same == NONE {
+            self.begin(sighting, State::Dead);
+            return;
         }
+        self.now.duplicates += 1;
+        self.shown_after_its_end(same, sighting, Origin::Dying);
     }
 
     /// The kernel sends DESTROY just before it takes the flow out of its table, so that a dump may still show it. Without
     /// a start it may be another flow, which the next cut's dump will tell.
     #[cold]
-    fn shown_after_its_end(&mut self, number: u32, sighting: &Sighting) {
+    fn shown_after_its_end(&mut self, number: u32, sighting: &Sighting, origin: Origin) {
         let Some(entry) = self.file.mapped.entry(number) else { return };
         let is_more = entry.current().iter().zip(&sighting.counters).all(|(before, now)| now >= before);
         if sighting.has_start && is_more {
             self.update(number, sighting, State::Dead);
         }
-    }
-
-    fn unknown(&mut self, sighting: &Sighting, origin: Origin) {
-        if self.opening {
-            self.baseline.flows += 1;
-            let [packets, bytes, reply_packets, reply_bytes] = sighting.counters;
-            self.baseline.packets = self.baseline.packets.saturating_add(packets).saturating_add(reply_packets);
-            self.baseline.bytes = self.baseline.bytes.saturating_add(bytes).saturating_add(reply_bytes);
-            let state = if origin == Origin::End { State::Dead } else { State::Live };
-            self.append(sighting, sighting.counters, state);
-        } else if origin != Origin::Dump && sighting.has_start && self.recent.has(sighting.hash) {
-            self.now.duplicates += 1;
-        } else {
-            self.now.new_flows += 1;
-            let state = if origin == Origin::End { State::Dead } else { State::Live };
-            if self.append(sighting, [0; 4], state) {
-                self.add_moved(sighting.counters);
-            }
+        if origin == Origin::Dying {
+            self.told_now(number);
         }
     }
 
-    fn append(&mut self, sighting: &Sighting, base: Counters, state: State) -> bool {
+    fn unknown(&mut self, sighting: &Sighting, origin: Origin) {
+        self.begin(sighting, if origin == Origin::End { State::Dead } else { State::Live });
+    }
+
+    /// A flow that is to be booked whole.
+    fn begin(&mut self, sighting: &Sighting, state: State) {
+        self.now.new_flows += 1;
+        if self.append(sighting, state) {
+            self.add_moved(sighting.counters);
+        }
+    }
+
+    fn append(&mut self, sighting: &Sighting, state: State) -> bool {
         let number = match self.free.pop() {
             Some(number) => number,
             None if self.file.has_room(self.count) => u32::try_from(self.count).unwrap_or(NONE),
@@ -293,9 +340,11 @@ impl FlowTable {
         let mapped = &self.file.mapped;
         let Some(entry) = mapped.entry(number).filter(|_| self.index.make_room()) else {
             self.now.refused += 1;
+            // One that lives is told of by the next dump again; its end is told once.
+            self.refused_in_sweep += u64::from(state == State::Live);
             return false;
         };
-        entry.begin(sighting, self.sweep, base, state);
+        entry.begin(sighting, self.sweep, state);
         if number as usize == self.count {
             self.count += 1;
             mapped.header().commit(Word::Entries, self.count as u64);

@@ -120,7 +120,7 @@ impl Worker {
     fn listen(&mut self) -> Result<(), Error> {
         self.listener.drain()?;
         if self.listener.table.ended() >= self.spill_at {
-            let spilled = self.listener.table.spill(&self.config.spec, self.config.rows_max);
+            let spilled = self.listener.spill(&self.config.spec, self.config.rows_max);
             // Without room for it flows go on taking theirs: what finds none at last is counted.
             let rest = if spilled.is_ok() { 0 } else { self.listener.table.ended() };
             self.spill_at = rest.saturating_add(self.config.ended_max);

@@ -23,8 +23,7 @@ const ENDS: usize = 4;
 const BASE: usize = 8;
 const CURRENT: usize = 12;
 
-const STATE_MASK: u64 = 0x7f;
-const HAS_START: u64 = 0x80;
+const STATE_MASK: u64 = 0xff;
 
 /// Packets and bytes of the original direction, then of the reply direction.
 pub type Counters = [u64; 4];
@@ -77,12 +76,6 @@ impl Entry<'_> {
             2 => State::Dead,
             _ => State::Free,
         }
-    }
-
-    /// Without a start a flow cannot be told from a later one of the same ends that got the same id.
-    #[inline]
-    pub(crate) fn has_start(self) -> bool {
-        self.get(STATE) & HAS_START != 0
     }
 
     #[inline]
@@ -142,14 +135,14 @@ impl Entry<'_> {
     }
 
     /// Makes a free entry this flow. Only its last store makes it one: a crash before leaves it free.
-    pub(crate) fn begin(self, sighting: &Sighting, sweep: u32, base: Counters, state: State) {
+    pub(crate) fn begin(self, sighting: &Sighting, sweep: u32, state: State) {
         self.set(HASH, sighting.hash);
         self.set(ID, u64::from(sighting.id) | u64::from(sweep) << 32);
         let [a, b, c, d] = sighting.ports.map(u64::from);
         self.set(PORTS, a | b << 16 | c << 32 | d << 48);
         let [Address(first), Address(second)] = sighting.ends;
         self.set_four(ENDS, [(first >> 64) as u64, first as u64, (second >> 64) as u64, second as u64]);
-        self.set_four(BASE, base);
+        self.set_four(BASE, [0; 4]);
         self.set_four(CURRENT, sighting.counters);
         self.set_state(state, sighting);
     }
@@ -163,9 +156,7 @@ impl Entry<'_> {
 
     #[inline]
     fn set_state(self, state: State, sighting: &Sighting) {
-        let start = if sighting.has_start { HAS_START } else { 0 };
         let word = state as u64
-            | start
             | u64::from(sighting.protocol) << 8
             | u64::from(sighting.zone) << 16
             | u64::from(sighting.mark) << 32;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind, reason};
 use crate::sys::mapping::{Mapping, reserve};
+use crate::sys::netlink_socket::NetlinkSocket;
 
 use super::entry::{ENTRY_BYTES, ENTRY_WORDS, Entry};
 use super::header::{Facts, HEADER_BYTES, Header, MAGIC, Phase, SEEDS, Word};
@@ -85,7 +86,7 @@ pub struct Found {
     pub phase: Phase,
     /// Of the last cut that was begun; 0: none.
     pub seq: u64,
-    /// Entries that are a flow.
+    /// Those that have not ended, as far as is known.
     pub flows: u64,
     /// It was written since the machine started, in this network namespace.
     pub same_boot: bool,
@@ -197,7 +198,7 @@ impl FlowFile {
     pub(crate) fn found(&self) -> Found {
         let header = self.mapped.header();
         let origin = [header.get(Word::Boot), header.get(Word::BootLow), header.get(Word::Namespace)];
-        let flows = self.mapped.used().filter(|(_, entry)| entry.state() != super::entry::State::Free).count();
+        let flows = self.mapped.used().filter(|(_, entry)| entry.state() == super::entry::State::Live).count();
         Found { phase: header.phase(), seq: header.seq(), flows: flows as u64, same_boot: origin == self::origin() }
     }
 
@@ -218,12 +219,14 @@ fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Since which start of the machine, and in which network namespace: flows of another are not ours. Zeros where /proc does
-/// not say.
+/// Since which start of the machine, and in which network namespace: flows of another are not ours. Zeros where the
+/// machine does not say.
 fn origin() -> [u64; 3] {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let number = u128::from_str_radix(&text.trim().replace('-', ""), 16).unwrap_or(0);
-    let namespace = fs::metadata("/proc/thread-self/ns/net").map_or(0, |file| file.ino());
+    // The number of its file is handed out again when a namespace is gone.
+    let namespace = NetlinkSocket::open().and_then(|socket| socket.namespace_cookie());
+    let namespace = namespace.or_else(|_| fs::metadata("/proc/thread-self/ns/net").map(|file| file.ino())).unwrap_or(0);
     #[allow(clippy::cast_possible_truncation, reason = "the two halves")]
     [(number >> 64) as u64, number as u64, namespace]
 }

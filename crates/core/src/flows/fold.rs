@@ -3,6 +3,10 @@
 //! First the facts of the cut are written down and the phase becomes *folding*: from then on no entry changes, so that a
 //! half table of a crash is thrown away and made again. When the table is complete the phase becomes *advancing*: every
 //! entry takes over what was booked, which may be done twice. Then the table is open for what comes next.
+//!
+//! A flow that has ended stays until nobody can be told of its end any more: as long as any listener that asked for it
+//! had no room, the kernel keeps the flow on a list and tells its end again, to all. So it leaves with a cut if from the
+//! dump of the cut before on it has neither ended nor been on that list.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -58,15 +62,16 @@ impl FlowTable {
         if seq <= header.seq() {
             return Err(self.fail("cut", format!("number {seq} does not follow {}", header.seq())));
         }
-        let cut_sweep = header.cut_sweep();
-        let vanished = self.file.mapped.used().filter(|(_, entry)| has_vanished(entry, cut_sweep)).count() as u64;
+        // A list of those that are dying with an end missing tells of nobody that he is not on it.
+        let leave_before = if self.dying_is_whole { header.cut_sweep() } else { 0 };
+        let vanished = self.file.mapped.used().filter(|(_, entry)| has_vanished(entry, leave_before)).count() as u64;
         let facts =
             Facts { vanished: self.now.vanished + vanished, flows: self.live.saturating_sub(vanished), ..self.now };
         // Of a cut that was not begun: nothing is in it.
         self.remove_table(target.path)?;
         // Before anything is promised: a table that cannot be made leaves everything as it is.
         let table = self.new_table(target)?;
-        self.file.mapped.header().begin_cut(seq, &facts, named);
+        self.file.mapped.header().begin_cut(seq, leave_before, &facts, named);
         Ok(self.fold(table, false))
     }
 
@@ -124,13 +129,14 @@ impl FlowTable {
 
     /// Everything that moved is booked; who has ended leaves. Doing it again changes nothing.
     pub(super) fn advance(&mut self) {
-        let cut_sweep = self.file.mapped.header().cut_sweep();
-        self.leave(|entry| entry.state() == State::Dead || has_vanished(entry, cut_sweep));
+        let leave_before = self.file.mapped.header().leave_before();
+        self.leave(|entry| entry.sweep() < leave_before);
         for (_, entry) in self.file.mapped.used() {
-            if entry.state() == State::Live {
+            if entry.state() != State::Free {
                 entry.advance();
             }
         }
+        self.ended = 0;
         self.now = Facts::default();
         self.booked.0 = self.booked.0.wrapping_add(self.moved.0);
         self.booked.1 = self.booked.1.wrapping_add(self.moved.1);
@@ -149,11 +155,8 @@ impl FlowTable {
             let Some(entry) = mapped.entry(number) else { continue };
             match entry.state() {
                 State::Live => self.live = self.live.saturating_sub(1),
-                State::Dead => self.ended = self.ended.saturating_sub(1),
+                State::Dead => {}
                 State::Free => continue,
-            }
-            if entry.has_start() {
-                self.recent.note(entry.hash());
             }
             entry.free();
             self.index.remove(tag(entry.hash()), number);
@@ -167,8 +170,8 @@ impl FlowTable {
 }
 
 /// Neither the last cut's dump nor any since has shown it, and its DESTROY has not come.
-fn has_vanished(entry: &Entry<'_>, cut_sweep: u32) -> bool {
-    entry.state() == State::Live && entry.sweep() < cut_sweep
+fn has_vanished(entry: &Entry<'_>, leave_before: u32) -> bool {
+    entry.state() == State::Live && entry.sweep() < leave_before
 }
 
 impl Mapped {

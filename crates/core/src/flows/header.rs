@@ -28,7 +28,8 @@ const RESET_AT: usize = 64;
 const CUTS_AT: usize = 96;
 const CUT_SEQ: usize = 0;
 const CUT_NAMED: usize = 1;
-const CUT_FACTS: usize = 2;
+const CUT_LEAVE: usize = 2;
+const CUT_FACTS: usize = 3;
 const CUT_COUNTERS: usize = CUT_FACTS + FACTS;
 const CUT_WORDS: usize = CUT_COUNTERS + NAMED_MAX * NAMED_WORDS;
 
@@ -55,6 +56,10 @@ pub(crate) enum Word {
     MovedPackets = 11,
     MovedBytes = 12,
     Flows = 13,
+    /// The number of the dump that the last spill looked at.
+    SpillSweep = 4,
+    /// Flows of a spill that have ended leave if they were told of by no dump from this one on.
+    SpillLeave = 6,
     /// Packets and bytes that this process has booked or will book: these never go back.
     SeenPackets = 14,
     SeenBytes = 15,
@@ -224,14 +229,20 @@ impl Header<'_> {
         self.set_progress(self.phase(), self.slot(), self.spill(), cut_sweep);
     }
 
-    /// Describes a cut, and begins it.
-    pub(crate) fn begin_cut(self, seq: u64, facts: &Facts, named: Option<&[Named]>) {
+    /// Describes a cut, and begins it. Who has been told of by no dump from `leave_before` on leaves with it.
+    pub(crate) fn begin_cut(self, seq: u64, leave_before: u32, facts: &Facts, named: Option<&[Named]>) {
         let slot = 1 - self.slot();
         let at = cut_at(slot);
         self.set_at(at + CUT_SEQ, seq);
+        self.set_at(at + CUT_LEAVE, leave_before.into());
         self.set_facts_at(at + CUT_FACTS, facts);
         self.set_named_at(at, named);
         self.set_progress(Phase::Folding, slot, self.spill(), self.cut_sweep());
+    }
+
+    /// Of the last cut that was begun; 0: nobody leaves with it.
+    pub(crate) fn leave_before(self) -> u32 {
+        u32::try_from(self.get_at(cut_at(self.slot()) + CUT_LEAVE)).unwrap_or(0)
     }
 
     /// Of the last cut that was begun; 0: none.

@@ -30,6 +30,7 @@ pub struct Identity {
 pub struct Sighting {
     pub(crate) hash: u64,
     pub(crate) id: u32,
+    /// Without one a flow cannot be told from a later one of the same ends that got the same id.
     pub(crate) has_start: bool,
     /// Who began it, and who answers: before source NAT, behind destination NAT.
     pub(crate) ends: [Address; 2],

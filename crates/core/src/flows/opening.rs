@@ -8,7 +8,6 @@ use crate::table::index::Index;
 use super::entry::State;
 use super::file::FlowFile;
 use super::header::{Phase, Word};
-use super::recent::Recent;
 use super::{Baseline, FlowTable, spill, tag};
 
 impl FlowTable {
@@ -58,7 +57,8 @@ impl FlowTable {
             count,
             sweep: u32::try_from(header.get(Word::Sweep)).unwrap_or(0),
             opening: false,
-            recent: Recent::new()?,
+            dying_is_whole: false,
+            refused_in_sweep: 0,
             spill: None,
             shared: spill::Shared::default(),
             now: header.now(),
@@ -79,8 +79,8 @@ impl FlowTable {
             }
             table.index.insert(tag(entry.hash()), number);
             table.live += u64::from(entry.state() == State::Live);
-            table.ended += u64::from(entry.state() == State::Dead);
             let [packets, bytes, reply_packets, reply_bytes] = entry.moved();
+            table.ended += u64::from(entry.state() == State::Dead && entry.moved() != [0; 4]);
             table.moved.0 = table.moved.0.wrapping_add(packets).wrapping_add(reply_packets);
             table.moved.1 = table.moved.1.wrapping_add(bytes).wrapping_add(reply_bytes);
         }

@@ -19,7 +19,7 @@ use crate::table::live::LiveTable;
 
 use super::entry::State;
 use super::fold::SOURCE;
-use super::header::Phase;
+use super::header::{Phase, Word};
 use super::{FlowFile, FlowTable};
 
 /// Rows that are read before they are added.
@@ -52,7 +52,8 @@ impl FlowTable {
         Ok(())
     }
 
-    /// Adds up the flows that have ended, by the columns of `spec` or of the spill that there is; they leave.
+    /// Adds up the flows that have ended, by the columns of `spec` or of the spill that there is. Those whose end cannot be
+    /// told again leave.
     ///
     /// # Errors
     /// The spill cannot be made; then everything is as before.
@@ -72,8 +73,12 @@ impl FlowTable {
         let old = {
             let shared = Arc::clone(&self.shared);
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            self.file.mapped.header().set_spill(Phase::Spilling, number);
+            let header = self.file.mapped.header();
+            let known = header.cut_sweep().max(u32::try_from(header.get(Word::SpillSweep)).unwrap_or(0));
+            header.set(Word::SpillLeave, if self.dying_is_whole { known.into() } else { 0 });
+            header.set_spill(Phase::Spilling, number);
             self.leave_ended();
+            self.file.mapped.header().set(Word::SpillSweep, self.sweep.into());
             *shared = Some((table.spec.clone(), table.live()));
             self.spill.replace(table)
         };
@@ -82,9 +87,16 @@ impl FlowTable {
         Ok(())
     }
 
-    /// Those that have ended leave; doing it again changes nothing.
+    /// Those that have ended are booked, and leave; doing it again changes nothing.
     pub(super) fn leave_ended(&mut self) {
-        self.leave(|entry| entry.state() == State::Dead);
+        let before = u32::try_from(self.file.mapped.header().get(Word::SpillLeave)).unwrap_or(0);
+        self.leave(|entry| entry.state() == State::Dead && entry.sweep() < before);
+        for (_, entry) in self.file.mapped.used() {
+            if entry.state() == State::Dead {
+                entry.advance();
+            }
+        }
+        self.ended = 0;
         let header = self.file.mapped.header();
         header.set_spill(Phase::Open, header.spill());
         self.publish();

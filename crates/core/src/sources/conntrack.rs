@@ -17,6 +17,7 @@ use crate::conntrack::{IPV4, IPV6, NFNLGRP_CONNTRACK_DESTROY};
 use crate::error::{Error, Kind};
 use crate::flows::{FlowTable, Origin};
 use crate::nfnetlink::Request;
+use crate::posting::KeySpec;
 use crate::sys::datagrams::Datagrams;
 use crate::sys::netlink_socket::{NetlinkSocket, Received, attach_filter};
 use crate::sys::poll;
@@ -32,6 +33,12 @@ const PART_BYTES: usize = 65_536;
 const PARTS: usize = 64;
 /// How often a dump that did not hold together is begun anew.
 const ATTEMPTS_MAX: usize = 8;
+/// How often the list of those that are dying is asked for until it is surely whole.
+const DYING_ATTEMPTS_MAX: usize = 4;
+/// The room of parts, rounded up, and what one flow needs of it, likewise.
+const SIZES_BYTES: [usize; 2] = [4_096, 32_768];
+const FLOW_BYTES_MAX: usize = 1_536;
+const FLOW_BYTES_MIN: usize = 64;
 /// Events of one call. A flow's fits, with a long security context as well.
 const EVENTS: usize = 512;
 const EVENT_BYTES: usize = 1_600;
@@ -57,11 +64,36 @@ pub struct Listener {
     dumps: NetlinkSocket,
     inbox: Datagrams,
     part: Vec<u8>,
+    parts: PartSizes,
     reader: Reader,
     requests: [Request; 2],
     sequence: u32,
     overrun: bool,
     swept: Option<(Instant, Duration)>,
+}
+
+/// How large the parts of an answer were.
+///
+/// The list of those that are dying goes on with the flow at which a part was full; if that one has left the list meanwhile,
+/// the answer ends there and says nothing of it (`ctnetlink_dump_dying`). So an answer is surely whole when its last part
+/// had room for more.
+#[derive(Clone, Copy, Debug, Default)]
+struct PartSizes {
+    last_bytes: usize,
+}
+
+impl PartSizes {
+    fn note(&mut self, bytes: usize) {
+        // The end of an answer comes by itself.
+        if bytes > FLOW_BYTES_MIN {
+            self.last_bytes = bytes;
+        }
+    }
+
+    /// A part has a page less its bookkeeping, or where there is memory for it 32 KiB less the same.
+    fn had_room(self) -> bool {
+        !SIZES_BYTES.iter().any(|&size| (size - FLOW_BYTES_MAX..=size).contains(&self.last_bytes))
+    }
 }
 
 fn fail(operation: &'static str) -> impl Fn(io::Error) -> Error {
@@ -108,6 +140,7 @@ impl Listener {
             dumps,
             inbox: Datagrams::new(EVENTS, EVENT_BYTES),
             part: vec![0; PART_BYTES],
+            parts: PartSizes::default(),
             requests: [requests::dump(&filter, Prefilter::Marks), requests::dying(family)],
             sequence: 0,
             overrun: false,
@@ -175,7 +208,7 @@ impl Listener {
             self.reader.uncounted = 0;
             let whole = self.dump(0, Origin::Dump)?;
             self.table.facts().uncounted = self.reader.uncounted;
-            let whole = self.dump(1, Origin::Dying)? && whole;
+            self.dump_dying()?;
             self.drain()?;
             if whole {
                 return Ok(());
@@ -189,12 +222,36 @@ impl Listener {
         ))
     }
 
+    /// Asks for those whose end could not be told to everybody. Without an answer that is surely whole nobody who has ended
+    /// is forgotten, and that is all.
+    fn dump_dying(&mut self) -> Result<(), Error> {
+        for _ in 0..DYING_ATTEMPTS_MAX {
+            if self.dump(1, Origin::Dying)? && self.parts.had_room() {
+                self.table.dying_are_known();
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds up flows that have ended, before the cut; see [`FlowTable::spill`].
+    ///
+    /// # Errors
+    /// The kernel's; the spill cannot be made.
+    pub fn spill(&mut self, spec: &KeySpec, rows_max: usize) -> Result<(), Error> {
+        self.table.begin_sweep();
+        self.dump_dying()?;
+        self.drain()?;
+        self.table.spill(spec, rows_max)
+    }
+
     /// Whether it holds together.
     fn dump(&mut self, request: usize, origin: Origin) -> Result<bool, Error> {
         let Some(request) = self.requests.get_mut(request) else { return Ok(false) };
         self.sequence = self.sequence.wrapping_add(1);
         self.dumps.send(request.numbered(self.sequence)).map_err(fail("dump"))?;
         self.reader.interrupted = false;
+        self.parts = PartSizes::default();
         let mut parts = 0;
         loop {
             match self.dumps.receive(&mut self.part).map_err(fail("dump"))? {
@@ -204,6 +261,7 @@ impl Listener {
                     self.reader.interrupted |= truncated;
                     let part = self.part.get(..bytes).unwrap_or_default();
                     let end = self.reader.part(part, self.sequence);
+                    self.parts.note(bytes);
                     self.table.facts().malformed += std::mem::take(&mut self.reader.malformed);
                     self.give(origin);
                     match end {

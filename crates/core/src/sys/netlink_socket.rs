@@ -71,6 +71,27 @@ impl NetlinkSocket {
         Ok(socket)
     }
 
+    /// A number that the network namespace of the socket shares with no other since the machine started.
+    ///
+    /// # Errors
+    /// The kernel's; those before 5.14 have none.
+    pub fn namespace_cookie(&self) -> io::Result<u64> {
+        const SO_NETNS_COOKIE: libc::c_int = 71;
+        let mut cookie = 0_u64;
+        let mut length = length_of::<u64>();
+        // SAFETY: the number lives across the call and no more than its length is written.
+        let result = unsafe {
+            libc::getsockopt(
+                self.as_raw_fd(),
+                libc::SOL_SOCKET,
+                SO_NETNS_COOKIE,
+                (&raw mut cookie).cast(),
+                &raw mut length,
+            )
+        };
+        if result == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
+    }
+
     /// Sets the receive buffer beyond the system's limit; the kernel doubles the number for its own needs.
     ///
     /// # Errors
