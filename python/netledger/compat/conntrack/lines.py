@@ -13,6 +13,10 @@ __all__ = ["FAMILY_NAMES", "TAGS", "delta_seconds", "flow_line", "ports_of"]
 FAMILY_NAMES: Final = {Family.IPV4: "ipv4", Family.IPV6: "ipv6"}
 TAGS: Final = {EventKind.NEW: "    [NEW] ", EventKind.UPDATE: " [UPDATE] ", EventKind.DESTROY: "[DESTROY] "}
 _NANOSECONDS = 10**9
+# As numbers: to compare flags as such takes more time than the rest of a line.
+_SEEN_REPLY, _ASSURED = int(Status.SEEN_REPLY), int(Status.ASSURED)
+_OFFLOAD, _HW_OFFLOAD = int(Status.OFFLOAD), int(Status.HW_OFFLOAD)
+_EXTENDED, _TIMES, _ID = Output.EXTENDED.value, Output.KERNEL_TIMESTAMP.value, Output.ID.value
 _WITH_PORTS: Final = frozenset((6, 17, 136, 132, 33))
 _GRE = 47
 _ICMP: Final = frozenset((1, 58))
@@ -20,9 +24,9 @@ _ICMP: Final = frozenset((1, 58))
 
 def flow_line(flow: Flow, output: Output, names: LabelNames | None, now_seconds: int) -> str:
     """The line without its end. ``now_seconds`` is for flows that have not stopped."""
-    original, reply, status = flow.original, flow.reply, flow.status
+    original, reply, status, wanted = flow.original, flow.reply, flow.status, output.value
     parts = []
-    if Output.EXTENDED in output:
+    if wanted & _EXTENDED:
         parts.append(f"{FAMILY_NAMES[flow.family]:<8} {flow.family.value}")
     parts.append(f"{name_of(original.protocol):<8} {original.protocol}")
     if flow.timeout_seconds is not None:
@@ -30,10 +34,10 @@ def flow_line(flow: Flow, output: Output, names: LabelNames | None, now_seconds:
     if flow.state is not None:
         parts.append(flow.state)
     parts.append(_direction(original, "orig"))
-    if status is not None and not status & Status.SEEN_REPLY:
+    if status is not None and not int(status) & _SEEN_REPLY:
         parts.append("[UNREPLIED]")
     parts.append(_direction(reply, "reply"))
-    parts += _behind(flow, output, names, now_seconds)
+    parts += _behind(flow, wanted, names, now_seconds)
     return " ".join(parts)
 
 
@@ -59,17 +63,17 @@ def ports_of(direction: Direction) -> str:
     return ""
 
 
-def _behind(flow: Flow, output: Output, names: LabelNames | None, now_seconds: int) -> list[str]:
+def _behind(flow: Flow, wanted: int, names: LabelNames | None, now_seconds: int) -> list[str]:
     parts = []
-    if flow.status is not None and (badge := _badge(flow.status)):
+    if flow.status is not None and (badge := _badge(int(flow.status))):
         parts.append(badge)
     parts += _named((("mark", flow.mark), ("secctx", flow.secctx), ("zone", flow.zone)))
     if flow.start_ns is not None:
         parts.append(f"delta-time={delta_seconds(flow, now_seconds)}")
-    if Output.KERNEL_TIMESTAMP in output:
+    if wanted & _TIMES:
         times = (("start", flow.start_ns), ("stop", flow.stop_ns))
         parts += [f"[{name}={_moment(time_ns)}]" for name, time_ns in times if time_ns is not None]
-    parts += _named((("helper", flow.helper), ("use", flow.use), ("id", flow.id if Output.ID in output else None)))
+    parts += _named((("helper", flow.helper), ("use", flow.use), ("id", flow.id if wanted & _ID else None)))
     if names is not None and flow.labels is not None:
         # Where no label has a name the old program cut off the sign instead of a comma.
         parts.append("".join(("labels=", *(f"{name}," for name in names.shown(flow.labels))))[:-1])
@@ -80,12 +84,12 @@ def _named(pairs: tuple[tuple[str, str | int | None], ...]) -> list[str]:
     return [f"{name}={value}" for name, value in pairs if value is not None]
 
 
-def _badge(status: Status) -> str:
-    if status & Status.HW_OFFLOAD:
+def _badge(status: int) -> str:
+    if status & _HW_OFFLOAD:
         return "[HW_OFFLOAD]"
-    if status & Status.OFFLOAD:
+    if status & _OFFLOAD:
         return "[OFFLOAD]"
-    return "[ASSURED]" if status & Status.ASSURED else ""
+    return "[ASSURED]" if status & _ASSURED else ""
 
 
 def delta_seconds(flow: Flow, now_seconds: int) -> int:

@@ -33,6 +33,8 @@ class Show:
             # What is deleted is shown without them.
             self._output &= ~Output.KERNEL_TIMESTAMP
             self._names = None
+        self._is_save = Output.SAVE in self._output
+        self._is_xml = Output.XML in self._output
         self._started = False
         self.shown = 0
 
@@ -86,10 +88,10 @@ class Show:
             self._streams.out(XML_START)
 
     def _text(self, flow: Flow, event: EventKind | None, kind: EventKind) -> str:
-        if Output.SAVE in self._output:
+        if self._is_save:
             return flow_command(flow, kind)
         now_seconds = self._clock.now().wall_ns // SECOND_NS
-        if Output.XML in self._output:
+        if self._is_xml:
             return flow_element(flow, self._output, self._names, now_seconds, event, strict=self._strict)
         return flow_line(flow, self._output, self._names, now_seconds)
 
