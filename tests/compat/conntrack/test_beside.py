@@ -1,6 +1,8 @@
 """What no two runs on the same flows can show: zeroed counters, and an output that takes no more."""
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from netledger.conntrack import Flow
 from tests.compat.conntrack.both import Program, run
 from tests.compat.conntrack.tables import Traffic
 
+OURS = Path(sys.executable).with_name("conntrack")
 pytestmark = [pytest.mark.kernel, pytest.mark.peers("conntrack")]
 
 
@@ -62,5 +65,8 @@ def test_an_output_that_takes_no_more_is_told(traffic: Traffic) -> None:
         full.errors == b"conntrack v1.4.7 (conntrack-tools): Can't write to standard output: No space left on device\n"
     )
     assert full.status == 1
+    closed = f"{OURS} -L >&-"
+    with pytest.raises(RuntimeError, match="Can't write to standard output: Bad file descriptor"):
+        traffic.run(traffic.gw, ["sh", "-c", closed])
     real = run(Program.REAL, ["-L"], output="/dev/full")
     assert (real.errors.endswith(b"have been shown.\n"), real.status) == (True, 0)

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from netledger.compat.conntrack.arguments import parse_arguments
 from netledger.compat.conntrack.failures import words_for
@@ -14,6 +15,8 @@ from netledger.errors import NetledgerError
 from netledger.intervals import SystemClock
 
 __all__ = ["main"]
+
+_STANDARD_FILES: Final = (0, 1, 2)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,6 +54,15 @@ def _obey(words: Sequence[str], streams: Streams, program: str) -> int:
 
 
 def _live_as_a_program_of_c() -> None:
-    """SIGINT and SIGPIPE end the process as they come; ``-E`` has its own way with the first."""
+    """SIGINT and SIGPIPE end the process as they come; ``-E`` has its own way with the first.
+
+    A standard file that is closed is no place for a socket: what is written there would be asked of the kernel.
+    """
     for number in (signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
+    for descriptor in _STANDARD_FILES:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # Read-only: writing there fails, as it does when nothing is open.
+            os.open(os.devnull, os.O_RDONLY)
