@@ -207,7 +207,10 @@ class FlowsCut:
         """Flows that are left."""
     @property
     def duplicates(self) -> int:
-        """Ends that were told twice; they count once."""
+        """Ends that were told again; they are booked once.
+
+        Without ``nf_conntrack_timestamp`` also the end of another flow of the same ends, id and counters.
+        """
     @property
     def malformed(self) -> int:
         """Messages that could not be read."""

@@ -300,3 +300,26 @@ impl AsRawFd for Listener {
         self.events.as_raw_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_whose_last_part_may_have_been_full_is_not_surely_whole() {
+        let had_room = |sizes: &[usize]| {
+            let mut parts = PartSizes::default();
+            for &bytes in sizes {
+                parts.note(bytes);
+            }
+            parts.had_room()
+        };
+        assert!(had_room(&[]));
+        assert!(had_room(&[20]), "nobody is on it");
+        assert!(had_room(&[1_000, 20]));
+        assert!(had_room(&[3_700, 32_400, 9_000, 20]));
+        assert!(!had_room(&[3_700]));
+        assert!(!had_room(&[3_700, 32_400, 20]));
+        assert!(!had_room(&[3_700, 32_400, 31_500]));
+    }
+}
