@@ -81,7 +81,7 @@ def measured(namespace: str, reader: Reader, count: int) -> float:
     if reader.argv[0] == str(CORE):
         return float(json.loads(done.stdout)["cpu_ns"]) / reader.repeats / count
     if "counters_floor" in reader.argv[0]:
-        return sum(json.loads(line)["cpu_ns"] for line in done.stdout.splitlines()) / reader.repeats / count
+        return sum(float(json.loads(line)["cpu_ns"]) for line in done.stdout.splitlines()) / reader.repeats / count
     used = (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
     return used * 1e9 / count
 

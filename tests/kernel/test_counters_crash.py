@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from netledger import nfacct
+from netledger.receipt import Count as Booked
 from netledger.sources import restored
 from tests.kernel.counter_space import CONFIG, TOLD, Rules, Space
 from tests.kernel.lab import Count, wait_for
@@ -191,7 +192,7 @@ def test_an_object_made_by_restore_beside_a_dead_meter_is_not_booked_twice(space
     child.kill()
     space.no_rules()
     nfacct.delete("web")
-    restored.note(rules.config.runtime, {"web": _count(10)})
+    restored.note(rules.config.runtime, {"web": Booked(10, 10 * 128)})
     nfacct.add("web", packets=10, octets=10 * 128)
     space.rules("web")
     space.send("web", 4)
@@ -200,7 +201,3 @@ def test_an_object_made_by_restore_beside_a_dead_meter_is_not_booked_twice(space
     rules.close()
     assert rules.booked("web") == Count(14, 14 * 128)
     assert restored.noted(rules.config.runtime) == {}
-
-
-def _count(packets: int) -> "restored.Count":
-    return restored.Count(packets, packets * 128)

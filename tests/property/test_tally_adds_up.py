@@ -104,6 +104,8 @@ def test_what_somebody_touched_is_never_booked_twice_and_is_told_if_it_went_down
                     kernel.objects.setdefault(name, (0, 0))
                 case "look" | "cut" | "die":
                     meter.do(what)
+                case _:
+                    pass  # a reset of what is not there
         meter.do("cut")
     for name in NAMES:
         # Lost in between may be some, invented must be none.

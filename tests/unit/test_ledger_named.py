@@ -25,7 +25,7 @@ ALL = ("--period", "2020..2030")
 THEN = ("--period", "2025-11-20T10:05Z..2025-11-20T10:20Z")
 
 
-def printed(*words: object) -> str:
+def printed(*words: str | Path) -> str:
     done = netledger(*words)
     assert done.returncode in {0, 3}, done.stderr
     return done.stdout
