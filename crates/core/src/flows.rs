@@ -2,7 +2,7 @@
 //!
 //! Between two cuts nothing is posted: a dump and the events at a flow's end only say what its counters are now, and saying
 //! it twice changes nothing. A cut posts the differences to what was booked before ([`fold`]). Everything lies in a file
-//! mapping ([`file`]), so that after a crash the next dump is all that is needed to go on.
+//! mapping ([`mod@file`]), so that after a crash the next dump is all that is needed to go on.
 
 mod entry;
 mod file;
