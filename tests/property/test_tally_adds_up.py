@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from netledger.receipt import Count
 from netledger.schema import Change, Kind
 from netledger.sources import tally_file
-from netledger.sources.named import name_of, text_of
+from netledger.sources.named import EVERY, name_of, text_of
 from netledger.sources.tally import Sight, Tally
 
 NAMES = ("a", "b", "c")
@@ -47,20 +47,20 @@ class Meter:
         self.file = directory / "tally"
         self.tally = Tally.begun(kernel.sights(), 0)
         self.closed: list[Tally] = []
-        tally_file.save(self.tally, self.file)
+        tally_file.save(self.tally, self.file, EVERY)
 
     def do(self, what: str) -> None:
         match what:
             case "look":
                 if self.tally.look(self.kernel.sights(), 1):
-                    tally_file.save(self.tally, self.file)
+                    tally_file.save(self.tally, self.file, EVERY)
             case "cut":
                 self.tally.look(self.kernel.sights(), 1)
                 self.closed.append(self.tally)
                 self.tally = self.tally.next()
-                tally_file.save(self.tally, self.file)
+                tally_file.save(self.tally, self.file, EVERY)
             case _:
-                self.tally = tally_file.load(self.file)
+                self.tally, _ = tally_file.load(self.file)
 
     def booked(self, name: str) -> int:
         entries = [one.entries.get((Kind.NFACCT, name)) for one in (*self.closed, self.tally)]

@@ -10,6 +10,7 @@ from netledger.intervals import DAY_NS
 from netledger.ledger import Committed, Known, Ledger
 from netledger.receipt import Count, Receipt
 from netledger.schema import Change, Kind, Table
+from netledger.sources.named import EVERY
 from netledger.sources.tally import Entry, Sight, Tally
 from netledger.sources.tally_file import TallyRows
 from tests.unit.rows import RECEIPT, SECOND_NS, START_NS
@@ -46,7 +47,7 @@ def named_receipt(seq: int, entries: Named = WEB, *, meter: str = "rules", inter
 
 def named_rows(entries: Named = WEB) -> pa.RecordBatch:
     """What the source gives."""
-    return TallyRows(Tally(START_NS, dict(entries)), Path("/nowhere"), recovered=False).batch({})
+    return TallyRows(Tally(START_NS, dict(entries)), Path("/nowhere"), EVERY, recovered=False).batch({})
 
 
 def add_named(

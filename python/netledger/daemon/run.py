@@ -332,8 +332,7 @@ def _share_rules(before: Meter, after: Meter | None) -> bool:
     if after is None or before.mechanism != after.mechanism or before.nflog.groups or after.nflog.groups:
         return False
     if before.mechanism == "nfacct":
-        # What was seen last is kept for the next one; it would take counters that it does not want for deleted ones.
-        return before.nfacct == after.nfacct
+        return True  # the tally says which counters it is of, and the next one closes it as such
     if before.mechanism == "conntrack":
         kept = ("prove", "zones")
         return all(getattr(before.conntrack, name) == getattr(after.conntrack, name) for name in kept)

@@ -75,6 +75,16 @@ class Choice:
         nfacct_too = {Kind.NFACCT} if self.objects or self.ensure else set()
         return frozenset(nfacct_too | ({Kind.NFT} if self.nft else set()))
 
+    @property
+    def wishes(self) -> tuple[tuple[str, ...], ...]:
+        """The same as plain texts, to compare and to write down: objects, nft, ensure."""
+        return tuple(self.objects), tuple(self.nft), tuple(self.ensure)
+
+    def joined(self, other: "Choice") -> "Choice":
+        """What this one takes or the other."""
+        objects, nft, ensure = (one + two for one, two in zip(self.wishes, other.wishes, strict=True))
+        return Choice(objects=objects, nft=nft, ensure=ensure)
+
 
 EVERY: Final = Choice(nft=("*",))
 """All that there are."""

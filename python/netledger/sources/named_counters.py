@@ -70,7 +70,8 @@ class _Books(Bookkeeping):
             return NoRows("its rows are lost")
         path = self.state.table(facts.seq)
         try:
-            return TallyRows(tally_file.load(path), path, recovered=True)
+            tally, choice = tally_file.load(path)
+            return TallyRows(tally, path, choice, recovered=True)
         except TableError as error:
             self.state.set_aside(path)
             return NoRows(f"its rows are lost: {error}")
@@ -97,6 +98,8 @@ class NamedCountersSource:
         self._at_step = at_step
         self._books = _Books(config)
         self._sights_of = Sights(config.choice)
+        # Which counters the open tally is of: until a start has closed what it found, those that were wanted before.
+        self._choice = config.choice
         # Held while a look is taken and booked: looks come from two threads, and belong into one order.
         self._lock = threading.Lock()
         self._live: Facts | None = None
@@ -133,7 +136,7 @@ class NamedCountersSource:
         with self._lock:
             if self._left is None:
                 self._look()
-                self._roll(Moment(label_end_ns, now.monotonic_ns))
+                self._roll(Moment(label_end_ns, now.monotonic_ns), self._required()[1].next())
             return self._finish()
 
     def close(self, *, now: Moment, keep_rules: bool) -> list[Closed]:
@@ -144,10 +147,10 @@ class NamedCountersSource:
                 self._look()
                 live, tally = self._required()
                 path = self._books.state.table(live.seq)
-                tally_file.save(tally, path)
+                tally_file.save(tally, path, self._choice)
                 self._at_step("tallied")
                 if not keep_rules:
-                    rows = TallyRows(tally, path, recovered=False)
+                    rows = TallyRows(tally, path, self._choice, recovered=False)
                     closed.append(self._books.freeze(live, now, rows, _observed(live, rows, None)))
                     self._books.state.end()
                 return closed
@@ -213,12 +216,31 @@ class NamedCountersSource:
             closed.append(self._books.abandon(live, now, _RESTARTED))
             self._begin(now, self._first_tally())
         else:
-            self._live, self._tally = live, rows.tally
+            self._live, self._tally, self._choice = live, rows.tally, rows.choice
             rows.tally.restored(restored.noted(self._config.runtime), self._now_ns())
-            self._look()
-            self._roll(now)
+            if rows.choice.wishes == self._config.choice.wishes:
+                self._look()
+                self._roll(now, rows.tally.next())
+            else:
+                self._roll(now, self._look_anew(rows.tally, rows.choice))
             closed.append(self._finish())
         return closed
+
+    def _look_anew(self, tally: Tally, before: Choice) -> Tally:
+        """Books what other counters than are wanted now have come to, and gives the tally to go on with.
+
+        One look is for both, so that a counter that is in both misses nothing.
+        """
+        after = self._config.choice
+        sights = Sights(before.joined(after)).look()
+        tally.look({one: sight for one, sight in sights.items() if before.takes(*one)}, self._now_ns())
+        known = restored.noted(self._config.runtime)
+        made = self._make_missing(sights, tally)
+        following = tally.next_of(sights, lambda identity: after.takes(*identity), known)
+        for identity, had in made.items():
+            if identity not in following.entries:
+                following.made_again(identity, had)
+        return following
 
     def _first_tally(self) -> Tally:
         self._make_missing(self._sights(), None)
@@ -231,24 +253,24 @@ class NamedCountersSource:
         try:
             self._books.state.save(facts)
             self._at_step("noted")
-            tally_file.save(tally, self._books.state.table(facts.seq))
+            tally_file.save(tally, self._books.state.table(facts.seq), self._config.choice)
             self._at_step("begun")
             facts = replace(facts, begun=True)
             self._books.state.save(facts)
         except BaseException:
             self._books.state.discard(facts.seq)
             raise
-        self._live, self._tally = facts, tally
+        self._live, self._tally, self._choice = facts, tally, self._config.choice
         self._books.mark(facts)
 
-    def _roll(self, end: Moment) -> None:
+    def _roll(self, end: Moment, following: Tally) -> None:
         live, tally = self._required()
         path = self._books.state.table(live.seq)
         # Before the next one is there: from then on this one is as it stands in its file.
-        tally_file.save(tally, path)
+        tally_file.save(tally, path, self._choice)
         self._at_step("tallied")
-        rows = TallyRows(tally, path, recovered=False)
-        self._begin(end, tally.next())
+        rows = TallyRows(tally, path, self._choice, recovered=False)
+        self._begin(end, following)
         self._left = _Left(live, end, rows)
 
     def _finish(self) -> Closed:
@@ -267,24 +289,30 @@ class NamedCountersSource:
         began = time.monotonic()
         sights = self._sights()
         is_disturbed = tally.look(sights, self._now_ns())
-        is_disturbed |= self._make_missing(sights, tally)
+        is_disturbed |= bool(self._make_missing(sights, tally))
         if is_disturbed:
-            tally_file.save(tally, self._books.state.table(live.seq))
+            tally_file.save(tally, self._books.state.table(live.seq), self._choice)
             self._at_step("disturbed")
         ended = time.monotonic()
         self._next_look = ended + max(_LOOK_SECONDS, (ended - began) * _LOOK_SHARE)
 
-    def _make_missing(self, sights: Mapping[Identity, Sight], tally: Tally | None) -> bool:
-        """Makes the objects that are to be there and are not, with what they had; says whether there were some."""
-        missing = [name for name in self._config.choice.ensure if (Kind.NFACCT, name) not in sights]
-        for name in missing:
-            before = None if tally is None else tally.entries.get((Kind.NFACCT, name))
+    def _make_missing(self, sights: Mapping[Identity, Sight], tally: Tally | None) -> dict[Identity, Sight]:
+        """Makes the objects that are to be there and are not, and gives them: with what they had, as the tally says.
+
+        It is noted in the tally if that is of them.
+        """
+        made: dict[Identity, Sight] = {}
+        for identity in ((Kind.NFACCT, name) for name in self._config.choice.ensure):
+            if identity in sights:
+                continue
+            before = None if tally is None else tally.entries.get(identity)
             had = Sight(0, 0) if before is None else Sight(before.sight.packets, before.sight.bytes)
             with suppress(ObjectExistsError):  # somebody came first: the next look finds what it is
-                nfacct.add(name_of(name), packets=had.packets, octets=had.bytes)
-                if tally is not None:
-                    tally.made_again((Kind.NFACCT, name), had)
-        return bool(missing)
+                nfacct.add(name_of(identity[1]), packets=had.packets, octets=had.bytes)
+                made[identity] = had
+                if tally is not None and self._choice.takes(*identity):
+                    tally.made_again(identity, had)
+        return made
 
     def _sights(self) -> dict[Identity, Sight]:
         return self._sights_of.look()

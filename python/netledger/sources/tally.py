@@ -7,7 +7,7 @@ written down. A tally tells neither for sure where it cannot be told: a counter 
 than it had before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias, final
 
@@ -108,21 +108,27 @@ class Tally:
     def begun(cls, sights: Sights, at_ns: int, known: Mapping[Identity, Count] | None = None) -> "Tally":
         """The first one of a meter: what the counters have by now is not booked, but for what is ``known`` of it."""
         tally = cls(at_ns)
+        tally._begin(sights, known or {})
+        return tally
+
+    def _begin(self, sights: Sights, known: Mapping[Identity, Count]) -> None:
         before = []
         for identity, sight in sights.items():
-            base = (known or {}).get(identity)
+            if identity in self.entries:  # it goes on; but in this place
+                self.entries[identity] = self.entries.pop(identity)
+                continue
+            base = known.get(identity)
             if base is not None and sight.packets >= base.packets and sight.bytes >= base.bytes:
                 packets, octets = sight.packets - base.packets, sight.bytes - base.bytes
-                tally.entries[identity] = Entry(sight, packets, octets)
+                self.entries[identity] = Entry(sight, packets, octets)
                 continue
             has_counted = bool(sight.packets or sight.bytes)
-            tally.entries[identity] = Entry(sight, change=Change.BASELINE if has_counted else None)
+            self.entries[identity] = Entry(sight, change=Change.BASELINE if has_counted else None)
             before += [sight] if has_counted else []
         if before:
             packets, octets = sum(one.packets for one in before), sum(one.bytes for one in before)
             text = f"{_counters(len(before))} had {_amount(packets, octets)} before, which are not booked"
-            tally.told[Change.BASELINE], tally.happened[Change.BASELINE] = [text], len(before)
-        return tally
+            self.told[Change.BASELINE], self.happened[Change.BASELINE] = [text], len(before)
 
     def look(self, sights: Sights, at_ns: int) -> bool:
         """Books what the counters have come to since the last look, and says whether somebody had touched them."""
@@ -185,6 +191,21 @@ class Tally:
             if entry.is_there
         }
         return Tally(self.looked_ns, there)
+
+    def next_of(self, sights: Sights, takes: Callable[[Identity], bool], known: Mapping[Identity, Count]) -> "Tally":
+        """As :meth:`next`, of other counters: of those that ``takes`` says, which stood at ``sights`` at the last look.
+
+        Those that this one has as well go on from there. Of the others the past is not booked, as in the first tally of
+        a meter.
+        """
+        tally = self.next()
+        tally.entries = {identity: entry for identity, entry in tally.entries.items() if takes(identity)}
+        tally._begin({identity: sight for identity, sight in sights.items() if takes(identity)}, known)
+        # What we have made since that look stands behind all that was there.
+        made = [identity for identity in tally.entries if identity not in sights]
+        for identity in made:
+            tally.entries[identity] = tally.entries.pop(identity)
+        return tally
 
     @property
     def booked(self) -> Count:

@@ -1,7 +1,8 @@
 """A tally in the runtime directory, so that another process can go on with it; and its rows.
 
-The file of an open generation says what was seen of each counter and what is booked; it is replaced as a whole. What
-is counted after it was written is in the kernel, and the next look finds it: to lose a process loses nothing.
+The file of an open generation says which counters were wanted, what was seen of each and what is booked; it is replaced
+as a whole. What is counted after it was written is in the kernel, and the next look finds it: to lose a process loses
+nothing.
 """
 
 import json
@@ -15,16 +16,17 @@ from netledger.receipt import COUNT_MAX
 from netledger.schema import NAMED_BATCH_COLUMNS, Change, Kind
 from netledger.sources.lasting import replace_file
 from netledger.sources.lost import no_totals
+from netledger.sources.named import Choice
 from netledger.sources.tally import Entry, Sight, Tally
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
-def save(tally: Tally, path: Path) -> None:
-    """Writes a tally, replacing an older one at once.
+def save(tally: Tally, path: Path, choice: Choice) -> None:
+    """Writes a tally of the counters that ``choice`` takes, replacing an older one at once.
 
     Raises:
         OSError: the runtime directory is full or gone.
@@ -43,6 +45,7 @@ def save(tally: Tally, path: Path) -> None:
     ]
     whole = {
         "format": _FORMAT,
+        "choice": choice.wishes,
         "looked_ns": tally.looked_ns,
         "told": tally.told,
         "happened": tally.happened,
@@ -51,8 +54,8 @@ def save(tally: Tally, path: Path) -> None:
     replace_file(path, json.dumps(whole, ensure_ascii=False, separators=(",", ":")), lasting=False)
 
 
-def load(path: Path) -> Tally:
-    """Reads it.
+def load(path: Path) -> tuple[Tally, Choice]:
+    """Reads it, and of which counters it is.
 
     Raises:
         TableError: it is not there, is damaged, or of another version.
@@ -61,7 +64,8 @@ def load(path: Path) -> Tally:
         whole = json.loads(path.read_bytes())
         if whole["format"] != _FORMAT:
             raise TableError(str(path), "read", f"it has version {whole['format']}, and this program knows {_FORMAT}")
-        return Tally(
+        objects, nft, ensure = (tuple(str(one) for one in wishes) for wishes in whole["choice"])
+        tally = Tally(
             whole["looked_ns"],
             {
                 (Kind(kind), name): Entry(
@@ -72,6 +76,7 @@ def load(path: Path) -> Tally:
             {Change(change): list(told) for change, told in whole["told"].items()},
             {Change(change): number for change, number in whole["happened"].items()},
         )
+        return tally, Choice(objects=objects, nft=nft, ensure=ensure)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TableError(str(path), "read", str(error).lower()) from error
 
@@ -82,11 +87,13 @@ class TallyRows:
     Args:
         tally: frozen from now on.
         path: of its file.
+        choice: of which counters it is.
         recovered: whether it was found after a crash.
     """
 
-    def __init__(self, tally: Tally, path: Path, *, recovered: bool) -> None:
+    def __init__(self, tally: Tally, path: Path, choice: Choice, *, recovered: bool) -> None:
         self.tally = tally
+        self.choice = choice
         self.recovered = recovered
         self.last_received_ns: int | None = None
         self._path = path
