@@ -36,7 +36,7 @@ class Case:
         """Whether it may leave other flows behind than it found."""
         return (
             not self.as_nobody
-            and re.search(r"(?:^| )(?:-D|-F|-\w*z\w*|--flush|--ze\S*)(?: |$)", self.words) is not None
+            and re.search(r"(?:^| )(?:-D\w*|-F\w*|-\w*z\w*|--flush|--ze\S*)(?: |$)", self.words) is not None
         )
 
 
@@ -56,6 +56,8 @@ def all_groups() -> dict[str, list[Case]]:
         ]
         if strict:
             cases[f"{group}-strict"] = strict
+    cases["attached"] = [Case("made", words) for words in filters.ATTACHED]
+    cases["attached-strict"] = [Case("made", words, strict=True) for words in filters.ATTACHED]
     return cases
 
 

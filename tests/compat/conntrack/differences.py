@@ -24,10 +24,9 @@ _OF_WORDS = {
     "secmark": ("-L -c 5",),
     "timeout": ("-D -t 5", "-D -p tcp -t 5"),
     "attached": (
-        "-L(?:expect|z)",
-        "-Cexpect",
+        r"-[LCDF](?!conntrack)[a-z]\S*",
         r"--dump=\w+",
-        "-n10.0.0.98",
+        r"-[ngj]10\S*",
         r"-L --(?:src|dst|any)-nat=\S+.*",
         r"-D --(?:src|dst)-nat=\S+.*",
     ),
@@ -44,6 +43,8 @@ def names(case: Case, real: Printed) -> set[str]:
     """The names of all differences that the real program's output leads one to expect; none where both do the same."""
     words, output = case.words, real.output
     found = {name for name, patterns in _OF_WORDS.items() if has(words, *patterns)}
+    if case.strict:
+        found.discard("attached")
     found = found or set(_of_filters(case.space, words)) or set(_of_answers(words, real.errors))
     if case.as_nobody and has(words, "-C", "-F", "-S"):
         found.add("unprivileged")

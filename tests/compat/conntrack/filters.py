@@ -113,6 +113,10 @@ OF_PROTOCOLS = {
     """),
     "esp": ("", *_words("--sport 1")),
 }
+ATTACHED = _words("""
+    -Lexpect; --dump=expect; --dump=nosuch; -Cexpect; -Lp tcp; -Lf ipv6; -Lz -p udp; -Lo bogus; -Lz; -Dp tcp; -Fz; -Vx;
+    -L -n10.0.0.98; -L --src-nat=10.0.0.98; -L --dst-nat=10.0.0.99; -L --any-nat=10.0.0.1; -L -j10.0.0.98; -L -g10.0.0.9
+""")
 ENDS = _words("""
     -s 10.0.0.1; -s 10.0.0.1 -d 10.0.0.2; -r 10.0.0.1 -q 10.0.0.2
 """)

@@ -103,6 +103,8 @@ def _changing(case: Case, spaces: Spaces) -> list[Seen]:
             printed = _run(program, case)
             seen[program] = printed.evened(), run(Program.REAL, ["-L"]).evened()
         both.append(seen)
+    # For the next one, which may only look.
+    spaces.space.make()
     return both
 
 

@@ -26,6 +26,7 @@ __all__ = ["parse_arguments"]
 
 _STRICT = "strict-output"
 _COMMANDS: Final = {command.value: command for command in Command if command is not Command.NONE}
+_TABLES: Final = frozenset(table.value for table in Table)
 _NOT_HERE: Final = {"I": "--create", "A": "--add", "U": "--update", "R": "--load-file"}
 _ADDRESSES: Final = {
     "s": ("src", "orig-src"),
@@ -117,13 +118,21 @@ class _Arguments:
             self._protocol_option(key, text)
 
     def _command(self, command: Command, attached: str | None) -> None:
-        text = self._reader.following() if attached is None else attached
+        text = self._reader.following() if attached is None else self._attached_table(attached)
         table = Table.CONNTRACK if text is None else table_named(text)
         if command is not Command.LIST and table in (Table.DYING, Table.UNCONFIRMED):
             raise bad_parameter("Can't do that command with tables `dying' and `unconfirmed'")
         if self._found.command is not Command.NONE:
             raise bad_parameter("Invalid commands combination")
         self._found.command, self._found.table = command, table
+
+    def _attached_table(self, text: str) -> str | None:
+        """What the word of a command says of a table. The old program passed over it: ``-Dp tcp`` deleted all flows."""
+        if self._found.strict:
+            return None
+        if text not in _TABLES:
+            raise bad_parameter(f"`{text}' is in the same word as the command and names no table: write options apart")
+        return text
 
     def _set_family(self, family: int) -> None:
         if self._found.family not in (None, family):
@@ -149,6 +158,8 @@ class _Arguments:
     def _translated(self, name: str, attached: str | None) -> None:
         self._found.given.add(name)
         text = self._reader.following() if attached is None else attached
+        if attached is not None and self._found.strict:
+            text = None
         endpoint = None if text is None else parse_endpoint(text, name)
         if endpoint is not None:
             self._set_family(endpoint.address.family)
