@@ -230,7 +230,8 @@ def test_on_a_terminal_the_picture_is_drawn_again_in_its_place() -> None:
 
 def test_following_tells_what_begins_changes_and_ends_with_its_counters(lab: Lab) -> None:
     child = lab.spawn(lab.gw, [*NETLEDGER, "flows", "--follow", "--json", "--where", "proto=icmp"])
-    wait_for(lambda: "NETLINK_NETFILTER" in _netlink(lab, child), 20, "a listener")
+    wait_for(lambda: "netledger: listening\n" in child.errors(), 20, "its word that it listens")
+    assert "NETLINK_NETFILTER" in _netlink(lab, child)
 
     def types() -> list[str | int | None]:
         return [json.loads(line)["type"] for line in child.output().splitlines()]

@@ -1,5 +1,6 @@
 """``netledger status``: what it prints for whom, and with which exit code."""
 
+import io
 import json
 import os
 import pty
@@ -12,11 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from netledger.daemon.answers import Answers
 from netledger.daemon.status_server import StatusServer
 from netledger.pipeline.problems import Trouble
 from netledger.receipt import Count
+from netledger.reports.status import shown
 from tests.unit.house import House, built
 from tests.unit.memory_source import STILL
 from tests.unit.rows import RECEIPT, SECOND_NS, wait_until
@@ -158,3 +161,18 @@ def test_watching_on_a_terminal_draws_in_one_place(house: House, config: Path) -
     # The cursor goes up to the first line, and no picture is cleared away before the next one.
     assert b"\x1b[1A" in seen
     assert b"\x1b[2J" not in seen
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_in_a_narrow_terminal_no_number_is_broken(house: House, width: int) -> None:
+    house.source.seen = replace(STILL, rows=123_456, received=Count(864_000, 691_200_000))
+    house.board.committed(RECEIPT)
+    status = house.board.status()
+    narrow = Console(file=io.StringIO(), width=width)
+    with narrow.capture() as captured:
+        narrow.print(shown(status, width))
+    told = captured.get().splitlines()
+    (row,) = (line for line in told if line.startswith("lan "))
+    assert "123,456" in row
+    assert max(map(len, told)) <= width
+    assert "12 exact, " in (row if width == 100 else told[told.index(row) + 1])

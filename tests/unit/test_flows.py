@@ -183,6 +183,45 @@ def test_a_table_says_what_it_leaves_out_and_shows_names() -> None:
     assert lines[-1] == "shown: 1 of 5 flows (--limit N shows more); the total is of all"
 
 
+LONG = flow(
+    "[2001:db8:1111:2222:3333:4444:5555:6666]:50000",
+    "[2001:db8:9999:8888:7777:aaaa:bbbb:cccc]:443",
+    sent=(123_456_789, 1000),
+    received=(5, 1),
+    state="ESTABLISHED",
+    number=9,
+    start_ns=NOW_NS - 90_000_000_000,
+)
+
+
+@pytest.mark.parametrize("names", [None, {told.source(LONG).raw: "a-name-as-long-as-they-are.customers.example.org"}])
+@pytest.mark.parametrize("width", range(60, 130, 5))
+def test_in_a_narrow_terminal_no_address_is_broken(width: int, names: dict[bytes, str | None] | None) -> None:
+    for flows in ([WEB, HOME, NAME, PING, TUNNEL], [LONG, WEB]):
+        lines = list(written.table(look(flows), ["one of the notes " * 9], Unit.AUTO, names=names, width=width))
+        assert max(map(len, lines)) <= width or (LONG in flows and width < 75)
+        words = [word for line in lines for word in line.split()]
+        for one in flows:
+            assert words.index(told.source(one).text) < words.index(told.destination(one).text)
+        full = written.table(look(flows), [], Unit.AUTO, names=names)
+        missing = [title for title in ("nat", "service", "age", "state") if title in next(full).split()]
+        assert [title for title in missing if title not in lines[0].split()] == [
+            title for title in missing if any(line.startswith("no room for") and title in line for line in lines)
+        ]
+
+
+def test_a_flow_has_two_lines_where_its_ends_have_no_room_beside_each_other() -> None:
+    assert list(written.table(look([LONG]), [], Unit.AUTO, width=80)) == [
+        "proto  source / destination                                sent  received",
+        "tcp    [2001:db8:1111:2222:3333:4444:5555:6666]:50000  123.5 MB       5 B",
+        "       [2001:db8:9999:8888:7777:aaaa:bbbb:cccc]:443",
+        "total                                                  123.5 MB       5 B",
+        "",
+        "1 flow",
+        "no room for service, state, age, packets (a pipe has all)",
+    ]
+
+
 def test_json_always_has_the_same_keys_and_integers() -> None:
     text = io.StringIO()
     written.write_json(look(ALL), ["note"], text)

@@ -209,7 +209,8 @@ def test_a_terminal_that_is_too_narrow_folds_and_cuts_nothing_off(config: Path) 
         os.close(terminal)
         os.close(controller)
     assert done.returncode == 0
-    table = shown.split("\r\n\r\n")[0]
-    assert max(map(len, table.splitlines())) <= 40
+    table, beneath = shown.split("\r\n\r\n")
+    assert max(map(len, shown.splitlines())) <= 40
+    assert "balance: 1 interval, exact; kernel\r\n         4,001,021 packets,\r\n" in beneath
     whole = netledger(*arguments[3:]).stdout.split("\n\n")[0]
     assert Counter("".join(table.split())) == Counter("".join(whole.split()))

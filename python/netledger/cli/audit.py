@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
 
 import json as json_text
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -61,6 +62,7 @@ def audit(
     from netledger.intervals import SystemClock
     from netledger.ledger.reader import Reader
     from netledger.reports import audited, zones
+    from netledger.reports.aligned import width_of, wrapped
     from netledger.reports.books import books
     from netledger.reports.periods import Calendar
 
@@ -83,7 +85,8 @@ def audit(
             shape["problems"] = [{"what": problem.what, "why": problem.why} for problem in problems]
         typer.echo(json_text.dumps(shape, ensure_ascii=False, indent=2))
     else:
-        typer.echo("\n".join([*audited.lines(found, calendar.zone), *_outcome(problems or (), ends)]))
+        told = [*audited.lines(found, calendar.zone), *_outcome(problems or (), ends)]
+        typer.echo("\n".join(wrapped(told, width_of(sys.stdout))))
     if problems:
         raise typer.Exit(_EXIT_TAMPERED)
     if not found.is_sound(is_gap_allowed=not complete):

@@ -13,8 +13,12 @@ from netledger.cli.options import Json, one_of, standard_output
 from netledger.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from netledger.conntrack import Event, Events, Lost
     from netledger.reports.flows.chosen import Listing, Order
     from netledger.reports.flows.rates import Rates
+    from netledger.reports.flows.stream import Seen
     from netledger.reports.flows.where import Wanted
     from netledger.reports.flows.written import HostNames
     from netledger.reports.units import Unit
@@ -161,18 +165,28 @@ def _host_names(found: "Listing") -> "HostNames":
 
 def _follow(wanted: "Wanted", limit: int | None, unit: "Unit", *, json: bool) -> None:
     from netledger import conntrack
+
+    # Listens before it loads what it needs to print: what happens meanwhile waits in the kernel's queue.
+    with conntrack.events(filter=wanted.asked) as events:
+        typer.echo("netledger: listening", err=True)
+        seen = _tell_events(events, wanted, limit, unit, json=json)
+    typer.echo(f"netledger: {seen.text}", err=True)
+    if seen.overruns:
+        raise typer.Exit(_EXIT_INCOMPLETE)
+
+
+def _tell_events(events: "Events", wanted: "Wanted", limit: int | None, unit: "Unit", *, json: bool) -> "Seen":
+    from netledger import conntrack
     from netledger.intervals import SystemClock
     from netledger.reports import zones
     from netledger.reports.flows import stream, switches
 
-    clock, zone, seen = SystemClock(), zones.find(None), stream.Seen()
-    with conntrack.events(filter=wanted.asked) as events, standard_output():
-        # Asked to end it has something to say yet.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        for note in switches.of_stream(switches.switch):
-            typer.echo(f"netledger: {note}", err=True)
+    clock, zone, seen, ending = SystemClock(), zones.find(None), stream.Seen(), _Ending()
+    for note in switches.of_stream(switches.switch):
+        typer.echo(f"netledger: {note}", err=True)
+    with standard_output():
         try:
-            for one in events:
+            for one in ending.until_asked(events):
                 if isinstance(one, conntrack.Event) and not wanted.takes(one.flow):
                     continue
                 seen.add(one)
@@ -183,9 +197,30 @@ def _follow(wanted: "Wanted", limit: int | None, unit: "Unit", *, json: bool) ->
                     break
         except KeyboardInterrupt:
             typer.echo("", err=True)  # what the terminal shows of it stands in a line of its own
-    typer.echo(f"netledger: {seen.text}", err=True)
-    if seen.overruns:
-        raise typer.Exit(_EXIT_INCOMPLETE)
+    return seen
+
+
+class _Ending:
+    """Ends an iteration at SIGINT and SIGTERM, between two items: what was counted has been printed as well."""
+
+    def __init__(self) -> None:
+        self._is_asked = self._is_waiting = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as of a job in the background
+                signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: object) -> None:
+        self._is_asked = True
+        if self._is_waiting:
+            raise KeyboardInterrupt
+
+    def until_asked(self, events: "Events") -> "Iterator[Event | Lost]":
+        while not self._is_asked:
+            self._is_waiting = True
+            one = next(events)
+            self._is_waiting = False
+            yield one
+        raise KeyboardInterrupt
 
 
 def _watch(order: "Order", seconds: float, unit: "Unit", *, names: bool, json: bool) -> None:
@@ -209,6 +244,7 @@ def _redraw(order: "Order", rates: "Rates", seconds: float, unit: "Unit", *, nam
     from rich.live import Live
     from rich.text import Text
 
+    from netledger.reports.aligned import width_of
     from netledger.reports.flows import written
     from netledger.reports.status import console
 
@@ -216,6 +252,7 @@ def _redraw(order: "Order", rates: "Rates", seconds: float, unit: "Unit", *, nam
         while True:
             found = _look(order, rates)
             host_names = _host_names(found) if names else None
-            lines = written.table(found, _notes(found, order), unit, names=host_names, has_rates=True)
+            notes, width = _notes(found, order), width_of(sys.stdout)
+            lines = written.table(found, notes, unit, names=host_names, has_rates=True, width=width)
             picture.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
             time.sleep(seconds)

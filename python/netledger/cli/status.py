@@ -138,12 +138,13 @@ def _redraw(client: "Client", seconds: float) -> None:
     from rich.text import Text
 
     from netledger.errors import LiveError
+    from netledger.reports.aligned import width_of
     from netledger.reports.status import console, shown
 
     with Live(console=console(sys.stdout), auto_refresh=False, transient=False, vertical_overflow="crop") as picture:
         while True:
             try:
-                picture.update(shown(client.status()), refresh=True)
+                picture.update(shown(client.status(), width_of(sys.stdout)), refresh=True)
             except LiveError as error:
                 picture.update(Text(str(error)), refresh=True)
             time.sleep(seconds)

@@ -2,21 +2,24 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TextIO
 
 from netledger.live.shape import DaemonStatus, LastCommit, MeterStatus, ProblemStatus
 from netledger.receipt import parse_rfc3339
+from netledger.reports.aligned import Column, fits, lines, width_of
 from netledger.reports.remarks import counted, duration
 from netledger.reports.units import Unit, shown_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
-    from rich.table import Table
 
 _SECOND_NS: Final = 1_000_000_000
 _PIPE_COLUMNS: Final = 1000
 _COLUMNS: Final = ("meter", "open", "rows", "packets/s", "bytes/s", "lost", "waiting", "last commit")
 _RIGHT: Final = frozenset({"rows", "packets/s", "bytes/s", "lost", "waiting"})
+_LIMITED: Final = frozenset({"open", "rows"})
+_LIMIT: Final = " of "
 _UNKNOWN: Final = "-"
 
 
@@ -31,7 +34,7 @@ def console(file: TextIO) -> "Console":
 def print_status(status: DaemonStatus, file: TextIO) -> None:
     """Prints all of it; in a pipe without blanks at the ends of lines."""
     if file.isatty():
-        console(file).print(shown(status))
+        console(file).print(shown(status, width_of(file)))
         return
     plain = console(io.StringIO())
     with plain.capture() as captured:
@@ -39,14 +42,15 @@ def print_status(status: DaemonStatus, file: TextIO) -> None:
     file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
-def shown(status: DaemonStatus) -> "Group":
-    """All of it, to be printed."""
+def shown(status: DaemonStatus, width: int | None = None) -> "Group":
+    """All of it, to be printed on a terminal so wide; without a width in lines as long as they are."""
     from rich.console import Group  # noqa: PLC0415  # as above
     from rich.text import Text  # noqa: PLC0415  # as above
 
-    parts: list[Text | Table] = [Text(line) for line in _head(status)]
+    parts = [Text(line) for line in _head(status)]
     if status.meters:
-        parts += [Text(), _table(status)]
+        title, *rows = _table(_columns(status), width)
+        parts += [Text(), Text(title, style="bold", no_wrap=True), *(Text(row, no_wrap=True) for row in rows)]
     parts.append(Text())
     if not status.problems:
         parts.append(Text("all is well", style="green"))
@@ -63,15 +67,28 @@ def _head(status: DaemonStatus) -> Iterator[str]:
     yield f"store {status.store}, runtime {status.runtime}"
 
 
-def _table(status: DaemonStatus) -> "Table":
-    from rich.table import Table  # noqa: PLC0415  # as above
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in _COLUMNS:
-        table.add_column(name, justify="right" if name in _RIGHT else "left")
+def _columns(status: DaemonStatus) -> list[Column]:
+    columns = [Column(name, [], "", name in _RIGHT) for name in _COLUMNS]
     for meter in status.meters:
-        table.add_row(*_cells(meter, status))
-    return table
+        for column, cell in zip(columns, _cells(meter, status), strict=True):
+            column.cells.append(cell)
+    return columns
+
+
+def _table(columns: list[Column], width: int | None) -> list[str]:
+    """The lines of the table; without limits where they have no room, then with each last commit beneath its meter."""
+    if width is None or fits(columns, width):
+        return lines(columns)
+    short = [
+        replace(one, cells=[cell.split(_LIMIT)[0] for cell in one.cells]) if one.title in _LIMITED else one
+        for one in columns
+    ]
+    if fits(short, width):
+        return lines(short)
+    *numbers, last = short
+    title, *rows = lines(numbers)
+    both = zip(rows, last.cells, strict=True)
+    return [title, *(line for row, commit in both for line in (row, f"  {last.title}: {commit}"))]
 
 
 def _cells(meter: MeterStatus, status: DaemonStatus) -> list[str]:

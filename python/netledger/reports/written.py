@@ -11,7 +11,7 @@ from typing import Final, TextIO, final
 from netledger.errors import ExportError
 from netledger.exports.files import write_atomically
 from netledger.receipt import rfc3339
-from netledger.reports.aligned import Column, print_aligned
+from netledger.reports.aligned import Column, print_aligned, width_of, wrapped
 from netledger.reports.counters import COUNTED
 from netledger.reports.protocols import name_of
 from netledger.reports.remarks import balance_line, counted, doubts, notes
@@ -126,7 +126,7 @@ def print_table(answer: Answer, prefixes: Prefixes, zone: Zone, unit: Unit, file
         shown, all_rows = len(answer.totals), len(answer.totals) + answer.totals.left_out
         lines.insert(0, f"shown: {shown:,} of {counted(all_rows, 'row')} (--top N shows more); the total is of all")
     file.write("\n")
-    file.writelines(f"{line}\n" for line in lines)
+    file.writelines(f"{line}\n" for line in wrapped(lines, width_of(file)))
 
 
 def _columns(answer: Answer, prefixes: Prefixes, zone: Zone, unit: Unit) -> list[Column]:
