@@ -215,6 +215,32 @@ def test_no_command_is_begun_while_the_ledger_cannot_be_written(guests: Guests) 
     assert reached["told"]["bytes"] == LIMIT
 
 
+def test_an_object_that_the_old_tool_has_reset_is_a_problem_until_it_cuts_again(guests: Guests) -> None:
+    guests.gateway.start_counting()
+    rules = guests.add("guest", "1MB", "--verdict", "drop", "--address", GUEST, "--print-rule")
+    senders.udp(guests.lab, guests.lab.left, FLOOD)
+    guests.await_events(What.REACHED)
+    guests.lab.run(guests.lab.gw, ["nfacct", "get", "guest", "reset"])
+    client = Client(guests.gateway.runtime)
+    (problem,) = wait_for(lambda: client.status().problems, SECONDS, "the problem")
+    assert problem.what == "quota_late"
+    assert problem.why == "quota guest: its object was set back, and cuts only after 1,000,000 bytes more"
+    assert problem.hint is not None
+    assert "take its rules out" in problem.hint
+    one = guests.listed("guest")
+    assert one["is_cut_late"] is True
+    assert str(one["state"]).startswith("reached, not cut: ")
+    assert "reached, not cut: its object was set back" in guests.quota("list")
+    guests.lab.run(guests.lab.gw, ["sh", "-c", "iptables -w -F; iptables -w -X"])
+    wait_for(lambda: not client.status().problems, SECONDS, "the end of the problem")
+    guests.load(rules)
+    before = guests.passed
+    senders.udp(guests.lab, guests.lab.left, FLOOD)
+    assert guests.passed == before
+    assert guests.listed("guest")["state"] == "reached"
+    assert guests.gateway.stop() == 0
+
+
 def test_a_quota_that_cannot_be_kept_is_told_by_the_status(guests: Guests) -> None:
     guests.gateway.start_counting()
     guests.add("guest", "1MB", "--address", GUEST, "--print-rule")

@@ -13,6 +13,7 @@ from netledger.quotas.agree import agree, take_out
 from netledger.quotas.definition import Definition, Every, Kind
 from netledger.quotas.keeper import Keeper
 from netledger.quotas.objects import Objects
+from netledger.quotas.shown import as_json, standing_of
 from netledger.quotas.state import What
 from netledger.receipt import Count
 from netledger.sources.nft import Nft
@@ -192,9 +193,15 @@ def test_an_nfacct_object_that_somebody_resets_is_judged_by_its_sum_until_it_can
     assert len(space.facts(What.REACHED)) == 1
     assert space.send(1) == 1
     assert [record.message for record in caplog.records].count("quota_late") == 1
+    keeper.look("look")
+    assert keeper.late == {"limited": "its object was set back, and cuts only after 5 packets more"}
+    standing = standing_of(space.state("limited"), Objects().seen(one), 0, None)
+    assert standing.text == "reached, not cut: its object was set back, and cuts only after 5 packets more"
+    assert as_json(standing)["is_cut_late"] is True
     space.unload(one)
     keeper.look("look")
     assert nfacct.get("limited").packets == 11
+    assert keeper.late == {}
     space.load(one)
     assert space.send(3) == 0
 

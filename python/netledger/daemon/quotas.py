@@ -21,7 +21,7 @@ from netledger.quotas.book import Book
 from netledger.quotas.commands import Commands
 from netledger.quotas.definition import Kind
 from netledger.quotas.keeper import Keeper
-from netledger.quotas.objects import Objects
+from netledger.quotas.objects import LATE_HINT, Objects
 from netledger.quotas.state import What
 from netledger.receipt import Count
 from netledger.sources.nft_changes import NftChanges
@@ -200,6 +200,8 @@ class Quotas:
         if error is not None and self._book.states:
             failures.insert(0, str(error))
         self._problems.set(Trouble.QUOTA, "; ".join(failures) or None, hint="the log says more")
+        late = [f"quota {name}: {why}" for name, why in self._keeper.late.items()]
+        self._problems.set(Trouble.QUOTA_LATE, "; ".join(late) or None, hint=LATE_HINT)
 
     def _now_ns(self) -> int:
         return self._clock.now().monotonic_ns

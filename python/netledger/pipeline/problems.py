@@ -32,6 +32,8 @@ class Trouble(StrEnum):
     """The store is not kept in order."""
     QUOTA = "quota_not_kept"
     """A quota cannot be looked after: what it limits may pass."""
+    QUOTA_LATE = "quota_late"
+    """Somebody has set the object of a quota back: the kernel cuts later than agreed."""
     RELOAD = "reload_refused"
     """The configuration was changed, and the changed one is wrong."""
 

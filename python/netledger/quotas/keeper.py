@@ -18,7 +18,7 @@ from netledger.intervals import HOUR_NS, SECOND_NS, Clock
 from netledger.ledger.quota_facts import Told
 from netledger.quotas.book import Book
 from netledger.quotas.definition import Kind
-from netledger.quotas.objects import Objects, Seen, wanted_limit
+from netledger.quotas.objects import LATE_HINT, Objects, Seen, late_cut, wanted_limit
 from netledger.quotas.resets import Resets
 from netledger.quotas.state import Reading, State, What, counted, period_told
 from netledger.receipt import ZERO, Count, rfc3339
@@ -63,6 +63,7 @@ class Keeper:
         self._written_ns: dict[str, int] = {}
         self._failed: dict[str, str] = {}
         self._late: set[int] = set()
+        self._not_cut: dict[str, str] = {}
         self._heard: dict[int, Count] = {}
         self._taken_up: set[int] = set()
         self._made: frozenset[int] = frozenset()
@@ -71,6 +72,11 @@ class Keeper:
     def failures(self) -> Mapping[str, str]:
         """The quotas that could not be looked after the last time, and why."""
         return self._failed
+
+    @property
+    def late(self) -> Mapping[str, str]:
+        """The quotas that the kernel cuts too late, and why: somebody has set their objects back."""
+        return self._not_cut
 
     def next_end_ns(self) -> int | None:
         """When the first period ends, by the wall clock."""
@@ -89,6 +95,7 @@ class Keeper:
         self._book.refresh()
         self._objects.look_anew()
         self._failed = {name: why for name, why in self._failed.items() if name in self._book.states}
+        self._not_cut = {name: why for name, why in self._not_cut.items() if name in self._book.states}
         self._readings = {name: one for name, one in self._readings.items() if name in self._book.states}
         for name, state in list(self._book.states.items()):
             if state.definition.kind in kinds:
@@ -157,6 +164,7 @@ class Keeper:
         _log.error("quota_not_kept", extra={"fields": fields | ({"hint": error.hint} if error.hint else {})})
 
     def _keep(self, state: State, by: str) -> None:
+        self._not_cut.pop(state.definition.name, None)
         state, seen = self._settled(state)
         if state.reached is None and state.is_over(state.used(seen.count)):
             state = self._notice(state, seen, by)
@@ -273,10 +281,11 @@ class Keeper:
         """An nfacct object gets what was used before it, as soon as no rule uses it: its count cannot be written."""
         name = state.definition.name
         if seen.is_used:
+            if (why := late_cut(state, seen)) is not None:
+                self._not_cut[name] = why
             if state.added.id not in self._late:
                 self._late.add(state.added.id)
-                hint = "take its rules out and put them in again: in between it is made anew"
-                fields = {"quota": name, "carried": state.amount(state.carried), "hint": hint}
+                fields = {"quota": name, "carried": state.amount(state.carried), "hint": LATE_HINT}
                 _log.warning("quota_late", extra={"fields": fields})
             return state, seen
         try:
@@ -311,6 +320,9 @@ class Keeper:
         }
         reading = replace(self._reading(state, Seen(count=count, limit=None, unit=state.definition.unit)), identity="")
         state = self._book.write(state.definition.name, What.REACHED, told, reading=reading)
+        if state.definition.kind is Kind.NFACCT:
+            # Newer than what the last look has seen: set back right behind the event, it has less than this.
+            self._readings[state.definition.name] = reading
         fields = {"quota": state.definition.name, "used": state.amount(used), "limit": limit}
         _log.warning("quota_reached", extra={"fields": {**fields, "unit": state.definition.unit, "by": by}})
         return state

@@ -9,10 +9,12 @@ from netledger import nfacct
 from netledger.errors import ObjectNotFoundError, QuotaError, RulesetError
 from netledger.quotas.definition import LIMIT_MAX, Definition, Kind, Unit
 from netledger.quotas.state import State
-from netledger.receipt import Count
+from netledger.receipt import ZERO, Count
 from netledger.sources import nft_quotas
 from netledger.sources.nft import Json, Nft
 from netledger.sources.nft_quotas import NftQuota
+
+LATE_HINT: Final = "take its rules out and put them in again: in between it is made anew, with what was used"
 
 _UNITS: Final = {Unit.BYTES: nfacct.Unit.BYTES, Unit.PACKETS: nfacct.Unit.PACKETS}
 
@@ -139,6 +141,17 @@ def wanted_limit(state: State) -> int:
         return one.limit
     # Its own count goes on for ever, and what earlier objects have counted is used as well.
     return min(LIMIT_MAX, state.base.bytes + max(0, one.limit - state.carried.bytes))
+
+
+def late_cut(state: State, seen: Seen) -> str | None:
+    """Why the kernel cuts a quota later than agreed; None where it cuts in time, or has cut by now.
+
+    It compares an nfacct object's own count with the limit, and what earlier objects have counted is not in that.
+    """
+    one, own = state.definition, state.amount(seen.count)
+    if one.kind is Kind.NFT or state.carried == ZERO or own >= one.limit:
+        return None
+    return f"its object was set back, and cuts only after {one.limit - own:,} {one.unit} more"
 
 
 def of_nfacct(found: nfacct.Counter) -> Seen:

@@ -7,7 +7,7 @@ from typing import Final, TextIO, final
 
 from netledger.ledger.quota_facts import Fact, Told
 from netledger.quotas.definition import Definition, Every, Unit
-from netledger.quotas.objects import Seen
+from netledger.quotas.objects import LATE_HINT, Seen, late_cut
 from netledger.quotas.state import State, What
 from netledger.receipt import Count, rfc3339
 from netledger.reports import units
@@ -42,6 +42,18 @@ class Standing:
         """Whether the limit is reached, written down or not."""
         return self.state.reached is not None or self.state.is_over(self.used)
 
+    @property
+    def late(self) -> str | None:
+        """Why the kernel cuts later than agreed, or None."""
+        return None if self.seen is None else late_cut(self.state, self.seen)
+
+    @property
+    def text(self) -> str:
+        """How it stands, in words."""
+        if self.late is not None:
+            return f"reached, not cut: {self.late}" if self.is_reached else f"below; {self.late}"
+        return "reached" if self.is_reached else "below"
+
 
 def as_json(one: Standing) -> Mapping[str, object]:
     """A quota for programs. Times are RFC 3339 UTC."""
@@ -57,6 +69,8 @@ def as_json(one: Standing) -> Mapping[str, object]:
         "used_bytes": one.used.bytes,
         "used_at": rfc3339(one.at_ns),
         "is_reached": one.is_reached,
+        "is_cut_late": None if one.seen is None else one.late is not None,
+        "state": one.text,
         "reached_at": None if state.reached is None else rfc3339(state.reached.happened_ns),
         "every": str(definition.every),
         "billing_day": definition.billing_day if definition.every is Every.MONTH else None,
@@ -142,7 +156,7 @@ def _cells(one: Standing) -> list[str]:
         amount(definition.limit, definition.unit),
         str(used * 100 // definition.limit),
         _anew(one.state),
-        "reached" if one.is_reached else "below",
+        one.text,
     ]
 
 
@@ -160,6 +174,8 @@ def _notes(one: Standing) -> list[str]:
         notes.append(one.why)
     elif one.seen is None:
         notes.append("the kernel has no object of this name; netledger run, or netledger quota restore, makes it")
+    if one.late is not None:
+        notes.append(LATE_HINT)
     if state.period is not None and state.period.end_ns <= one.at_ns:
         notes.append("its period is over and was not closed: that is the daemon's, netledger run")
     if one.is_reached and state.reached is None:
