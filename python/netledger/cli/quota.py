@@ -200,12 +200,51 @@ def events(
 
 
 @quota.command()
-def rule(name: _Name, *, config: ConfigFile = None, store: Store = None) -> None:
-    """Print the rules that lead packets to a quota's object: for iptables, or for nft -f. They are never loaded."""
-    from netledger.quotas.agree import the
-    from netledger.quotas.rules import rules
+def reset(name: _Name, *, json: Json = False, config: ConfigFile = None, store: Store = None) -> None:
+    """Begin a quota's period anew, now: what was used goes to the ledger, as at a boundary. Needs CAP_NET_ADMIN.
 
-    typer.echo("\n".join(rules(the(_book(load_config(config, store)), name).definition)))
+    The next boundary stays where it was. Works with and without the daemon. Each packet is in the old period or in the
+    new one; rules stay as they are, and let the whole limit pass again.
+    """
+    from netledger.daemon.quotas import TRACES_DIRECTORY
+    from netledger.intervals import SystemClock
+    from netledger.quotas.book import the
+    from netledger.quotas.keeper import Keeper
+    from netledger.quotas.objects import Objects
+    from netledger.quotas.shown import event_json
+    from netledger.quotas.state import count_of
+
+    settings = load_config(config, store)
+    runtime = Path(settings.runtime)
+    # Without the directory no daemon has run since boot; a kill in the very moment makes the sum one of at least.
+    traces = runtime / TRACES_DIRECTORY if runtime.is_dir() else None
+    _quiet()
+    book = _book(settings)
+    the(book, name)
+    with _written(settings):
+        done = Keeper(book, Objects(), SystemClock(), traces=traces).reset(name).begun
+    if json:
+        typer.echo(json_text.dumps(event_json(done), ensure_ascii=False, indent=2))
+        return
+    used = count_of(done.told)
+    least = "" if done.told.get("is_exact") else "at least "
+    typer.echo(f"quota {name} begins anew; used were {least}{used.packets:,} packets, {used.bytes:,} bytes")
+
+
+@quota.command()
+def rule(
+    name: _Name,
+    *,
+    remove: Annotated[bool, typer.Option("--remove", help="Print what takes the printed rules out again.")] = False,
+    config: ConfigFile = None,
+    store: Store = None,
+) -> None:
+    """Print the rules that lead packets to a quota's object: for iptables, or for nft -f. They are never loaded."""
+    from netledger.quotas.book import the
+    from netledger.quotas.rules import removal, rules
+
+    one = the(_book(load_config(config, store)), name).definition
+    typer.echo("\n".join(removal(one) if remove else rules(one)))
 
 
 @quota.command()
@@ -296,6 +335,13 @@ def _written(settings: "Config") -> Iterator[None]:
         ledger.close()
 
 
+def _quiet() -> None:
+    """What the daemon would log the command says in its own words."""
+    import logging
+
+    logging.getLogger("netledger").addHandler(logging.NullHandler())
+
+
 def _book(settings: "Config") -> "Book":
     from netledger.intervals import SystemClock
     from netledger.quotas.book import Book
@@ -306,7 +352,7 @@ def _book(settings: "Config") -> "Book":
 def _standings(book: "Book", name: str | None) -> "list[Standing]":
     from netledger.errors import PermissionDeniedError
     from netledger.intervals import SystemClock
-    from netledger.quotas.agree import the
+    from netledger.quotas.book import the
     from netledger.quotas.objects import Objects
     from netledger.quotas.shown import standing_of
 

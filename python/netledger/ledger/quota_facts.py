@@ -106,10 +106,7 @@ class QuotaFacts:
             connection = self._opened()
             try:
                 with database.transaction(connection):
-                    (newest,) = connection.execute(
-                        "SELECT coalesce(max(id), 0) FROM quota_facts WHERE node = ? AND quota = ?", (self._node, quota)
-                    ).fetchone()
-                    if newest != after_id:
+                    if self._newest(connection, quota) != after_id:
                         raise OutdatedError(
                             f"quota {quota}", "write", "another process has changed it meanwhile", "try again"
                         )
@@ -120,8 +117,11 @@ class QuotaFacts:
                 connection.close()
         return added
 
-    def note(self, readings: Mapping[str, Told]) -> None:
+    def note(self, readings: Mapping[str, Told], *, after_ids: Mapping[str, int]) -> None:
         """Puts readings in the place of older ones, durably.
+
+        ``after_ids`` has the newest fact of each quota as far as the caller knows. Where there is a newer one the
+        reading is left out: it may be of the time before a reset.
 
         Raises:
             LedgerError: the disk is full, broken or refuses.
@@ -131,7 +131,8 @@ class QuotaFacts:
             try:
                 with database.transaction(connection):
                     for quota, reading in readings.items():
-                        self._note(connection, quota, reading)
+                        if self._newest(connection, quota) == after_ids.get(quota, 0):
+                            self._note(connection, quota, reading)
             finally:
                 connection.close()
 
@@ -147,6 +148,12 @@ class QuotaFacts:
             readings={quota: self._read(text, quota) for quota, text in readings},
             newest_id=newest,
         )
+
+    def _newest(self, connection: sqlite3.Connection, quota: str) -> int:
+        (newest,) = connection.execute(
+            "SELECT coalesce(max(id), 0) FROM quota_facts WHERE node = ? AND quota = ?", (self._node, quota)
+        ).fetchone()
+        return int(newest)
 
     def _add(self, connection: sqlite3.Connection, quota: str, kind: str, happened_ns: int, told: Told) -> Fact:
         done = connection.execute(

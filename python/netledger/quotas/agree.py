@@ -5,10 +5,10 @@ from typing import final
 
 from netledger.errors import ObjectBusyError, QuotaError, RulesetError
 from netledger.intervals import Clock
-from netledger.quotas.book import Book
+from netledger.quotas.book import Book, the
 from netledger.quotas.definition import Definition, Kind
 from netledger.quotas.objects import Objects, Seen
-from netledger.quotas.state import Reading, State, What, counted, period_told
+from netledger.quotas.state import Reading, What, counted, period_told
 from netledger.receipt import ZERO, Count
 
 
@@ -38,7 +38,11 @@ def agree(book: Book, objects: Objects, clock: Clock, one: Definition) -> Count:
     book.refresh()
     if one.name in book.states:
         raise QuotaError(
-            f"quota {one.name}", "add", "there is one of this name", "netledger quota remove, or another name"
+            f"quota {one.name}",
+            "add",
+            "there is one of this name",
+            f"another name; to begin it anew: netledger quota reset {one.name}; for another limit: take its rules out "
+            f"(netledger quota rule {one.name} --remove), netledger quota remove {one.name}, then add",
         )
     seen = objects.seen(one)
     if seen is not None:
@@ -77,24 +81,13 @@ def take_out(book: Book, objects: Objects, name: str, *, keep_object: bool = Fal
     return Removed(used, is_object_left=False)
 
 
-def the(book: Book, name: str) -> State:
-    """The quota of a name.
-
-    Raises:
-        QuotaError: there is none.
-        LedgerError: the ledger cannot be read.
-    """
-    book.refresh()
-    state = book.states.get(name)
-    if state is None:
-        there = ", ".join(sorted(book.states)) or "none"
-        raise QuotaError(f"quota {name}", "", "there is no quota of this name", f"there are: {there}")
-    return state
-
-
 def _require_same(one: Definition, seen: Seen) -> None:
     if one.kind is Kind.NFT or (seen.limit, seen.unit) == (one.limit, one.unit):
         return
     what = "no limit" if seen.limit is None else f"a limit of {seen.limit} {seen.unit}"
-    hint = f"nfacct delete {one.name}, or another name"
+    if seen.is_used:
+        # Most often of a quota that was removed while its rules were there: those name it, and so they go on.
+        hint = f"rules use it: take them out, then nfacct delete {one.name}, then add; or another name"
+    else:
+        hint = f"nfacct delete {one.name}, then add; or another name"
     raise QuotaError(f"quota {one.name}", "add", f"the kernel has an nfacct object of this name, with {what}", hint)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final, final
 
 from netledger.durable import Step, no_step
-from netledger.errors import OutdatedError
+from netledger.errors import OutdatedError, QuotaError
 from netledger.intervals import SECOND_NS, Clock
 from netledger.ledger import database
 from netledger.ledger.quota_facts import Fact, QuotaFacts, Told
@@ -36,6 +36,11 @@ class Book:
         self._states = States()
         self._signature: _Signature | None = None
         self._read_ns = 0
+
+    @property
+    def store(self) -> Path:
+        """The store's directory."""
+        return self._store
 
     @property
     def states(self) -> Mapping[str, State]:
@@ -104,12 +109,13 @@ class Book:
         self.write_all(ALL, [(what, told)])
 
     def note(self, readings: Mapping[str, Reading]) -> None:
-        """Writes readings down, durably.
+        """Writes readings down, durably; not those of quotas that another process has changed meanwhile.
 
         Raises:
             LedgerError: as :meth:`write`.
         """
-        self._facts.note({name: reading.told() for name, reading in readings.items()})
+        told = {name: reading.told() for name, reading in readings.items()}
+        self._facts.note(told, after_ids={name: self._states.newest_of.get(name, 0) for name in readings})
         self._signature = None
         self.refresh()
 
@@ -124,3 +130,18 @@ class Book:
             else:
                 found.append((status.st_ino, status.st_size, status.st_mtime_ns))
         return tuple(found)
+
+
+def the(book: Book, name: str) -> State:
+    """The quota of a name.
+
+    Raises:
+        QuotaError: there is none.
+        LedgerError: the ledger cannot be read.
+    """
+    book.refresh()
+    state = book.states.get(name)
+    if state is None:
+        there = ", ".join(sorted(book.states)) or "none"
+        raise QuotaError(f"quota {name}", "", "there is no quota of this name", f"there are: {there}")
+    return state

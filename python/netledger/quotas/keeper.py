@@ -16,7 +16,8 @@ from typing import Final, final
 from netledger.errors import NetledgerError, ObjectBusyError, ObjectExistsError, OutdatedError
 from netledger.intervals import HOUR_NS, SECOND_NS, Clock
 from netledger.ledger.quota_facts import Told
-from netledger.quotas.book import Book
+from netledger.quotas.alone import COMMAND_SECONDS, LOOK_SECONDS, alone
+from netledger.quotas.book import Book, the
 from netledger.quotas.definition import Kind
 from netledger.quotas.objects import LATE_HINT, Objects, Seen, late_cut, wanted_limit
 from netledger.quotas.resets import Resets
@@ -28,6 +29,8 @@ CHECKPOINT_NS: Final = 60 * SECOND_NS
 
 # A clock that is set a little back at a boundary must not begin the old period once more.
 _CLOCK_BACK_NS: Final = HOUR_NS
+# An event that is heard so long after a reset may be of the period before it.
+_EVENT_LATE_NS: Final = 10 * SECOND_NS
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +63,7 @@ class Keeper:
         self._objects = objects
         self._clock = clock
         self._readings: dict[str, Reading] = {}
+        self._read_in: dict[str, int] = {}
         self._written_ns: dict[str, int] = {}
         self._failed: dict[str, str] = {}
         self._late: set[int] = set()
@@ -71,12 +75,12 @@ class Keeper:
     @property
     def failures(self) -> Mapping[str, str]:
         """The quotas that could not be looked after the last time, and why."""
-        return self._failed
+        return {name: why for name, why in self._failed.items() if name in self._book.states}
 
     @property
     def late(self) -> Mapping[str, str]:
         """The quotas that the kernel cuts too late, and why: somebody has set their objects back."""
-        return self._not_cut
+        return {name: why for name, why in self._not_cut.items() if name in self._book.states}
 
     def next_end_ns(self) -> int | None:
         """When the first period ends, by the wall clock."""
@@ -91,11 +95,14 @@ class Keeper:
 
         Raises:
             LedgerError: the ledger cannot be read.
+            QuotaError: another process changes quotas all the time.
         """
+        with alone(self._book.store, seconds=LOOK_SECONDS):
+            self._look(by, kinds)
+
+    def _look(self, by: str, kinds: Collection[Kind]) -> None:
         self._book.refresh()
         self._objects.look_anew()
-        self._failed = {name: why for name, why in self._failed.items() if name in self._book.states}
-        self._not_cut = {name: why for name, why in self._not_cut.items() if name in self._book.states}
         self._readings = {name: one for name, one in self._readings.items() if name in self._book.states}
         for name, state in list(self._book.states.items()):
             if state.definition.kind in kinds:
@@ -108,6 +115,10 @@ class Keeper:
         Raises:
             LedgerError: the ledger cannot be read.
         """
+        with alone(self._book.store, seconds=COMMAND_SECONDS):
+            return self._restored()
+
+    def _restored(self) -> list[str]:
         self._book.refresh()
         made = []
         for name, state in list(self._book.states.items()):
@@ -120,6 +131,21 @@ class Keeper:
                 self._fail(name, error)
         return made
 
+    def reset(self, name: str) -> State:
+        """Begins a quota's period anew, now; what was used until now goes to the ledger. Blocks for seconds at most.
+
+        Raises:
+            QuotaError: there is none of this name, or another process changes quotas all the time.
+            NetledgerError: the kernel or the ledger refuses.
+        """
+        with alone(self._book.store, seconds=COMMAND_SECONDS):
+            state, seen = self._settled(the(self._book, name))
+            if state.reached is None and state.is_over(state.used(seen.count)):
+                state = self._notice(state, seen, "look")
+            state = self._resets.end(state, seen, is_asked=True)
+            self._readings.pop(name, None)
+        return state
+
     def event(self, name: str, count: Count) -> None:
         """The kernel says that an nfacct object has reached its limit, with what it had counted then."""
         with suppress(NetledgerError):
@@ -127,7 +153,8 @@ class Keeper:
         state = self._book.states.get(name)
         if state is None or state.definition.kind is not Kind.NFACCT:
             return
-        if state.reached is not None or state.resetting is not None or not state.is_over(state.used(count)):
+        is_known = state.reached is not None or state.resetting is not None
+        if is_known or not state.is_over(state.used(count)) or self._is_of_before(state, count):
             return
         # Kept until it is written down: it tells which packet it was.
         self._heard[state.newest_id] = count
@@ -137,6 +164,16 @@ class Keeper:
             return
         except NetledgerError as error:
             self._fail(name, error)
+
+    def _is_of_before(self, state: State, count: Count) -> bool:
+        """Whether an event is of the period that was just reset: the object has less than it tells."""
+        if state.begun.kind != What.RESET or self._clock.now().wall_ns >= state.begun.happened_ns + _EVENT_LATE_NS:
+            return False
+        try:
+            seen = self._objects.seen(state.definition)
+        except NetledgerError:
+            return False  # the next look judges by the count
+        return seen is not None and not seen.count.covers(count)
 
     def close(self) -> None:
         """Writes down what is used.
@@ -230,7 +267,10 @@ class Keeper:
     def _last(self, state: State) -> Reading | None:
         """The newest reading of the quota, from memory or from the ledger."""
         found = self._readings.get(state.definition.name)
-        return found if found is not None and found.added_id == state.added.id else state.reading
+        # Another process may have begun a period since: then it is of the time before.
+        return (
+            found if found is not None and self._read_in.get(state.definition.name) == state.begun.id else state.reading
+        )
 
     def _is_set_back(self, state: State, seen: Seen) -> bool:
         last = self._last(state)
@@ -249,7 +289,7 @@ class Keeper:
         if state.newest_id not in self._made:  # else it is written, and the kernel has refused to make it
             state = self._book.write(state.definition.name, What.MADE, {**told, **fresh}, reading=reading)
             self._made |= {state.newest_id}
-        self._readings[state.definition.name] = reading
+        self._keep_reading(state, reading)
         with suppress(ObjectExistsError):  # somebody was quicker; the next look judges what it is
             self._objects.make(state.definition, used)
             self._book.at_step("object_made")
@@ -293,7 +333,7 @@ class Keeper:
         except ObjectBusyError:
             return state, seen
         self._late.discard(state.added.id)
-        self._readings[name] = self._reading(state, seen)
+        self._remember(state, seen)
         return self._make_again(state)
 
     def _replace(self, state: State, seen: Seen) -> tuple[State, Seen]:
@@ -305,7 +345,7 @@ class Keeper:
             raise NetledgerError(
                 f"quota {state.definition.name}", "keep", "its nfacct object has another limit or none", hint
             ) from error
-        self._readings[state.definition.name] = self._reading(state, seen)
+        self._remember(state, seen)
         return self._make_again(state)
 
     def _reached(self, state: State, count: Count, by: str) -> State:
@@ -322,7 +362,7 @@ class Keeper:
         state = self._book.write(state.definition.name, What.REACHED, told, reading=reading)
         if state.definition.kind is Kind.NFACCT:
             # Newer than what the last look has seen: set back right behind the event, it has less than this.
-            self._readings[state.definition.name] = reading
+            self._keep_reading(state, reading)
         fields = {"quota": state.definition.name, "used": state.amount(used), "limit": limit}
         _log.warning("quota_reached", extra={"fields": {**fields, "unit": state.definition.unit, "by": by}})
         return state
@@ -331,13 +371,20 @@ class Keeper:
         return Reading(seen.count, self._clock.now().wall_ns, seen.identity, state.added.id)
 
     def _remember(self, state: State, seen: Seen) -> None:
-        self._readings[state.definition.name] = self._reading(state, seen)
+        self._keep_reading(state, self._reading(state, seen))
+
+    def _keep_reading(self, state: State, reading: Reading) -> None:
+        self._readings[state.definition.name] = reading
+        self._read_in[state.definition.name] = state.begun.id
 
     def _checkpoint(self, *, only_due: bool) -> None:
         now_ns = self._clock.now().monotonic_ns
         due = {}
         for name, reading in self._readings.items():
-            written = self._book.states[name].reading if name in self._book.states else None
+            state = self._book.states.get(name)
+            if state is None or self._read_in.get(name) != state.begun.id:
+                continue
+            written = state.reading
             if written is not None and (written.count, written.identity) == (reading.count, reading.identity):
                 continue
             if written is None or not only_due or now_ns >= self._written_ns.get(name, 0) + CHECKPOINT_NS:

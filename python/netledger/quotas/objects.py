@@ -14,7 +14,10 @@ from netledger.sources import nft_quotas
 from netledger.sources.nft import Json, Nft
 from netledger.sources.nft_quotas import NftQuota
 
-LATE_HINT: Final = "take its rules out and put them in again: in between it is made anew, with what was used"
+LATE_HINT: Final = (
+    "take its rules out and put them in again: in between it is made anew, with what was used "
+    "(netledger quota rule NAME --remove; netledger quota rule NAME); or let it begin anew: netledger quota reset NAME"
+)
 
 _UNITS: Final = {Unit.BYTES: nfacct.Unit.BYTES, Unit.PACKETS: nfacct.Unit.PACKETS}
 

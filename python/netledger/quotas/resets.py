@@ -6,9 +6,9 @@ answer and the ledger; so the answer is noted first where a kill does not reach 
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
 from netledger.errors import NetledgerError
 from netledger.intervals import SECOND_NS, Clock
@@ -19,6 +19,9 @@ from netledger.quotas.objects import Objects, Seen, wanted_limit
 from netledger.quotas.state import Reading, State, What, count_of, counted, period_told
 from netledger.quotas.taking import Found, Taking
 from netledger.receipt import ZERO, Count
+
+ASKED: Final = "command"
+"""By what a period was ended that is not over yet."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ class Reset:
         is_exact: whether ``used`` is known, and not only the least that it can have been.
         at_most: then the greatest that it can have been, where that is known; the difference may be the next one's.
         identity: of the object, where the kernel gives one.
+        is_asked: whether somebody wants a new period before this one is over.
     """
 
     used: Count
@@ -41,6 +45,7 @@ class Reset:
     is_exact: bool = True
     at_most: Count | None = None
     identity: str = ""
+    is_asked: bool = False
 
 
 @final
@@ -60,28 +65,29 @@ class Resets:
         self._clock = clock
         self._traces = traces
 
-    def end(self, state: State, seen: Seen) -> None:
-        """A period is over.
+    def end(self, state: State, seen: Seen, *, is_asked: bool = False) -> State:
+        """A period is over, or is to end now because somebody has asked for that.
 
         Raises:
             NetledgerError: the kernel or the ledger refuses; it is to be tried again.
         """
         if state.definition.kind is Kind.NFACCT:
-            self._take(state, seen)
-            return
+            return self._take(state, seen, is_asked=is_asked)
         count = self._objects.count_of_all(state.definition)
         self._book.at_step("limit_lifted")
         # Its count goes on: killed here, nothing was taken, and the next look sets the limit.
-        reset = Reset(state.used(count), base=count, identity=seen.identity)
-        self._objects.set_limit(state.definition, wanted_limit(self._write_reset(state, reset)))
+        reset = Reset(state.used(count), base=count, identity=seen.identity, is_asked=is_asked)
+        state = self._write_reset(state, reset)
+        self._objects.set_limit(state.definition, wanted_limit(state))
+        return state
 
-    def _take(self, state: State, seen: Seen, *, is_told: bool = False) -> State:
+    def _take(self, state: State, seen: Seen, *, is_told: bool = False, is_asked: bool = False) -> State:
         """An nfacct object is set to 0 by who takes its count: that leaves a trace, and stands in the ledger before."""
         taking = self._taking(state)
         try:
             taking.begin()
             if not is_told:
-                told = {**counted(seen.count), **period_told(state.period)}
+                told: Told = {**counted(seen.count), **period_told(state.period), **_by(is_asked=is_asked)}
                 reading = Reading(seen.count, self._clock.now().wall_ns, seen.identity, state.added.id)
                 state = self._book.write(state.definition.name, What.RESETTING, told, reading=reading)
             taking.about()
@@ -93,7 +99,7 @@ class Resets:
         self._book.at_step("answered")
         taking.taken(count)
         self._book.at_step("taken")
-        state = self._write_reset(state, Reset(state.used(count)))
+        state = self._write_reset(state, Reset(state.used(count), is_asked=is_asked))
         taking.forget()
         return state
 
@@ -106,16 +112,17 @@ class Resets:
         if state.resetting is None:
             return state
         before, taking = count_of(state.resetting.told), self._taking(state)
-        found = taking.read()
+        found, is_asked = taking.read(), state.resetting.told.get("by") == ASKED
         if found is Found.NOT_TAKEN and seen is not None and seen.count.covers(before):
-            return self._take(state, seen, is_told=True)
+            return self._take(state, seen, is_told=True, is_asked=is_asked)
         if isinstance(found, Count):
-            state = self._write_reset(state, Reset(state.used(found)))
+            state = self._write_reset(state, Reset(state.used(found), is_asked=is_asked))
         else:
             # It was at least so much. The object is left as it is: whether it was taken cannot be known where it now
             # has more, and to take it for a second time would lose what belongs to the next period.
             at_most = None if seen is None or not seen.count.covers(before) else state.used(seen.count)
-            state = self._write_reset(state, Reset(state.used(before), is_exact=False, at_most=at_most))
+            least = Reset(state.used(before), is_exact=False, at_most=at_most, is_asked=is_asked)
+            state = self._write_reset(state, least)
         taking.forget()
         return state
 
@@ -125,7 +132,9 @@ class Resets:
 
     def _write_reset(self, state: State, reset: "Reset") -> State:
         now_ns = self._clock.now().wall_ns
-        ended, name = state.period, state.definition.name
+        ended, name, begun = state.period, state.definition.name, state.definition.period(now_ns)
+        if reset.is_asked and ended is not None and begun is not None and ended.contains(now_ns):
+            ended, begun = replace(ended, end_ns=now_ns), replace(begun, start_ns=now_ns)
         told: Told = {
             **counted(reset.used),
             "is_exact": reset.is_exact,
@@ -134,7 +143,8 @@ class Resets:
             "ended_start": None if ended is None else ended.start_ns,
             "ended_end": None if ended is None else ended.end_ns,
             "base": counted(reset.base),
-            **period_told(state.definition.period(now_ns)),
+            **period_told(begun),
+            **_by(is_asked=reset.is_asked),
         }
         reading = Reading(reset.base, now_ns, reset.identity, state.added.id)
         state = self._book.write(name, What.RESET, told, reading=reading)
@@ -143,3 +153,7 @@ class Resets:
             fields |= {"late_seconds": max(0, now_ns - ended.end_ns) // SECOND_NS}
         _log.info("quota_reset", extra={"fields": fields})
         return state
+
+
+def _by(*, is_asked: bool) -> Told:
+    return {"by": ASKED} if is_asked else {}

@@ -19,9 +19,28 @@ def rules(one: Definition) -> list[str]:
     return list(_nft(one) if one.kind is Kind.NFT else _iptables(one))
 
 
+def removal(one: Definition) -> list[str]:
+    """What takes :func:`rules` out again, in the same form. The object stays, and the quota."""
+    if one.kind is Kind.NFT:
+        lines = [f"# takes the rules of quota {one.name} out; to be loaded by you: nft -f FILE"]
+        for chain in (one.name, f"{one.name}-counted"):
+            lines += [f"flush chain {one.family} {one.table} {chain}", f"delete chain {one.family} {one.table} {chain}"]
+        return lines
+    chosen, counting = f"{_short(one)}-q", f"{_short(one)}-c"
+    lines = [f"# takes the rules of quota {one.name} out; to be run by you: sh FILE", "set -e"]
+    for program, _ in _by_version(one):
+        lines.append(f"{program} -w -D FORWARD -j {chosen}")
+        # The first uses the second, so it goes first.
+        lines += [f"{program} -w -{step} {chain}" for chain in (chosen, counting) for step in ("F", "X")]
+    return lines
+
+
 def _iptables(one: Definition) -> Iterator[str]:
     yield f"# {_meaning(one)}"
     yield "# Reviewed and loaded by you: netledger never changes rules of yours. The object must be there before them."
+    yield "# It can be loaded once: a second time it ends at its first line, and nothing is counted twice. To load it"
+    yield f"# again take it out before: netledger quota rule {one.name} --remove"
+    yield "set -e"
     chosen, counting = f"{_short(one)}-q", f"{_short(one)}-c"
     target = {None: "", Verdict.DROP: " -j DROP", Verdict.REJECT: " -j REJECT"}[one.verdict]
     for program, addresses in _by_version(one):

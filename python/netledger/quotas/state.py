@@ -94,6 +94,7 @@ class State:
         definition: what was agreed.
         added: the fact that it was.
         newest_id: of the facts about it.
+        begun: the fact that its present period began with: that it was added, or a reset.
         period: the present one, or None for a quota that never begins anew.
         carried: what earlier objects of this period counted.
         base: what the object had counted when the period, or the object's service, began.
@@ -107,6 +108,7 @@ class State:
     definition: Definition
     added: Fact
     newest_id: int
+    begun: Fact
     period: Period | None
     carried: Count = ZERO
     base: Count = ZERO
@@ -175,6 +177,7 @@ class States:
                 definition=from_told(fact.quota, mapping(fact.told, "definition")),
                 added=fact,
                 newest_id=fact.id,
+                begun=fact,
                 period=period,
                 base=count_of(mapping(fact.told, "base")),
             )
@@ -204,6 +207,7 @@ def _after(state: State, fact: Fact) -> State:
         case What.RESET:
             after = replace(
                 state,
+                begun=fact,
                 period=period_of(told),
                 carried=ZERO,
                 base=count_of(mapping(told, "base")),

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, final
 
-from netledger.durable import DIRECTORY_MODE, FILE_MODE
+from netledger.durable import DIRECTORY_MODE, FILE_MODE, inherit_owner
 from netledger.quotas.process import boot_id
 from netledger.receipt import Count
 
@@ -52,8 +52,10 @@ class Taking:
         """
         if self._path is not None:
             self._path.parent.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+            inherit_owner(self._path.parent)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, FILE_MODE)
+            inherit_owner(self._path)  # root's command may be finished by the daemon, which is not root
             self._write(boot_id())
 
     def about(self) -> None:
