@@ -282,7 +282,7 @@ def test_without_the_capability_the_message_names_it(gateway: Lab) -> None:
     python = [str(Path(__file__).parents[2] / ".venv/bin/python"), "-c", code]
     told = gateway.run(gateway.gw, ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", *python])
     assert told.startswith("nft: list table inet netledger: ")
-    assert told.endswith("| run with CAP_NET_ADMIN\n")
+    assert told.endswith("| run as root, or with CAP_NET_ADMIN\n")
 
 
 def test_a_foreign_priority_is_put_right(gateway: Lab) -> None:

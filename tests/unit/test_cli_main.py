@@ -104,6 +104,23 @@ def test_mistakes_begin_with_their_place_and_end_with_2(config: Path) -> None:
         )
 
 
+def test_mistakes_are_objects_for_programs(config: Path) -> None:
+    done = netledger("config", "check", "--json", config)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == {"file": str(config), "meters": 2, "problems": []}
+    config.write_text('interval = "7m"\n[meters.lan]\nlocal = ["x"]\n')
+    done = netledger("config", "check", config, "--json")
+    assert (done.returncode, done.stderr) == (2, "")
+    answer = json.loads(done.stdout)
+    assert (answer["file"], answer["meters"]) == (str(config), None)
+    first, second = answer["problems"]
+    assert first == {
+        "file": str(config), "line": 1, "key": "interval", "problem": "7 minutes do not divide a day",
+        "hint": '"6m" or "8m" would',
+    }  # fmt: skip
+    assert (second["line"], second["key"]) == (3, "meters.lan.local[0]")
+
+
 def test_what_is_in_effect_is_shown_as_toml_and_as_json(config: Path, tmp_path: Path) -> None:
     shown = tomllib.loads(netledger("config", "show", "--config", config, "--store", "/srv/x").stdout)
     assert (shown["node"], shown["store"], list(shown["meters"])) == ("gw1", "/srv/x", ["lan", "wan"])
@@ -174,3 +191,9 @@ def test_signals_of_the_daemon_do_not_kill_it_while_it_is_loaded(command: str, i
     )
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert told.split() == [str(is_ignored), str(is_ignored), "False"]
+
+
+def test_an_option_in_front_of_a_command_of_counters_is_refused() -> None:
+    done = netledger("counters", "--json", "list")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("netledger: --json: options of list stand behind it\nhint: netledger counters list -")

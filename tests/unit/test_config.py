@@ -244,18 +244,6 @@ def test_a_group_has_one_meter() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("a = 1\nb =\n", "f:2: invalid value"),
-        ("a = [1,\n", "f:2: "),
-        ('node = "a"\nnode = "b"\n', "f:2: cannot overwrite a value"),
-    ],
-)
-def test_a_syntax_error_has_its_line(text: str, said: str) -> None:
-    assert mistakes(text)[0].startswith(said)
-
-
 def test_a_given_file_must_be_there_and_the_default_one_need_not(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load(tmp_path / "none.toml")

@@ -1,6 +1,7 @@
 """What ``netledger.conntrack`` says of flows, and which filters can be."""
 
 import ipaddress
+import re
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
@@ -118,7 +119,7 @@ def test_a_filter_that_cannot_be_is_refused() -> None:
         {"mark": 2**32},
         {"mark_mask": -1},
     ):
-        with pytest.raises(ValueError, match=rf"{next(iter(numbers))} is 0 to \d+, not"):
+        with pytest.raises(ValueError, match=rf"{next(iter(numbers))} is a number 0 to \d+, not"):
             Filter(**numbers)  # type: ignore[arg-type]  # numbers only, whatever else a filter has
     with pytest.raises(ValueError, match="status_mask"):
         Filter(status_mask=Status.ASSURED)
@@ -128,3 +129,26 @@ def test_a_filter_that_cannot_be_is_refused() -> None:
         Filter(original_source="10.0.0.1", reply_source="::1")
     with pytest.raises(ValueError, match="does not appear to be"):
         Filter(original_source="example.org")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("protocol", "tcp", "protocol is a number 0 to 255, not 'tcp'"),
+        ("protocol", 6.0, "protocol is a number 0 to 255, not 6.0"),
+        ("icmp_type", True, "icmp_type is a number 0 to 255, not True"),
+        ("original_destination_port", "https", "original_destination_port is a number 0 to 65535, not 'https'"),
+        ("zone", "7", "zone is a number 0 to 65535, not '7'"),
+        ("mark", b"1", "mark is a number 0 to 4294967295, not b'1'"),
+        ("mark_mask", "0xff", "mark_mask is a number 0 to 4294967295, not '0xff'"),
+        ("status", "ASSURED", "status is a number 0 to 4294967295, not 'ASSURED'"),
+        ("family", "ipv4", "family is Family.IPV4 or Family.IPV6, not 'ipv4'"),
+        ("family", 4, "family is Family.IPV4 or Family.IPV6, not 4"),
+        ("original_source", 10, "original_source is an address or a network, as in '10.0.0.0/8', not 10"),
+        ("reply_source", bytes(4), "reply_source is an address or a network, as in '10.0.0.0/8', not b"),
+        ("reply_destination", "x", "reply_destination: 'x' does not appear to be"),
+    ],
+)
+def test_a_filter_says_which_field_is_wrong_and_what_it_takes(field: str, value: object, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Filter(**{field: value})  # type: ignore[arg-type]  # what no checker lets through

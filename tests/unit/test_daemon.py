@@ -229,7 +229,7 @@ def test_numbers_go_on_where_the_ledger_is(run: Run) -> None:
 
 def test_a_source_that_does_not_start_ends_the_others_properly(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     run.text = "[meters.good]\n[meters.bad]\n"
-    broken = SourceError("nflog group 5", "bind", "operation not permitted", "run with CAP_NET_ADMIN")
+    broken = SourceError("nflog group 5", "bind", "operation not permitted", "run as root, or with CAP_NET_ADMIN")
     make = maker(run.made)
     daemon = Daemon(
         run.config(),
@@ -244,7 +244,7 @@ def test_a_source_that_does_not_start_ends_the_others_properly(run: Run, caplog:
     last = KeyValueFormatter().format(caplog.records[-1])
     assert last == (
         'level=error event=start_failed error="nflog group 5: bind: operation not permitted" '
-        'hint="run with CAP_NET_ADMIN"'
+        'hint="run as root, or with CAP_NET_ADMIN"'
     )
     assert events(caplog).count("start_failed") == 1
     assert {"started", "stopped"}.isdisjoint(events(caplog))

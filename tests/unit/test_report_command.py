@@ -179,6 +179,7 @@ def test_two_meters_are_told_apart_unless_columns_are_named(tmp_path: Path) -> N
         (["--unit", "bits"], "netledger: --unit bits: not possible here\nhint: there are auto, B, KB"),
         (["--where", "hots=1"], "netledger: --where hots=1: no such word: hots"),
         (["--csv", "--json"], "netledger: --csv, --json, --parquet: only one of them at a time"),
+        (["--meter", "flows"], "netledger: --meter: no such option\nhint: --where meter=flows\n"),
         (["--by", "subject"], "netledger: --by subject: no such column"),
     ],
 )
@@ -186,6 +187,14 @@ def test_what_is_asked_wrongly_is_refused_with_a_hint(config: Path, arguments: l
     done = netledger("report", "--config", config, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(message)
+
+
+def test_the_hint_for_a_meter_works(config: Path) -> None:
+    told = [
+        netledger("report", "--config", config, "--period", HOUR, "--csv", "--where", f"meter={meter}").stdout
+        for meter in ("lan", "flows")
+    ]
+    assert [len(text.splitlines()) > 1 for text in told] == [True, False]
 
 
 def test_without_a_store_it_fails(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from netledger.cli.options import ConfigFile, Json, Store, load_config, one_of, standard_output
+from netledger.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,7 +73,45 @@ def show(
     The daemon is asked only where the kernel may not be. It answers members of its group, netledger.
     """
     if context.invoked_subcommand is not None:
+        _refuse_options(context, context.invoked_subcommand)
         return
+    _show(name or [], sort, top, unit, watch, config, json=json)
+
+
+@counters.command(name="list")
+def list_(
+    *,
+    name: _Only = None,
+    sort: _Sort = None,
+    top: _Top = None,
+    unit: _Unit = "auto",
+    watch: _Watch = None,
+    json: Json = False,
+    config: ConfigFile = None,
+) -> None:
+    """The same as without a word behind it: list the counters as they are now."""
+    _show(name or [], sort, top, unit, watch, config, json=json)
+
+
+def _refuse_options(context: typer.Context, command: str) -> None:
+    """An option in front of a command would have no effect."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            hint = f"netledger counters {command} --help"
+            raise UsageError(f"--{name}", "", f"options of {command} stand behind it", hint)
+
+
+def _show(
+    patterns: list[str],
+    sort: str | None,
+    top: int | None,
+    unit: str,
+    watch: float | None,
+    config: Path | None,
+    *,
+    json: bool,
+) -> None:
     from netledger.reports.live_counters import SORTS, Rates, chosen
     from netledger.reports.units import Unit
 
@@ -83,7 +122,7 @@ def show(
     chosen(_empty(), (), sort=order, limit=limit, rates=rates)  # refuses before anything is asked
 
     def look() -> "Iterator[str]":
-        return _look(config, name or [], order, limit, shown_unit, rates, json=json)
+        return _look(config, patterns, order, limit, shown_unit, rates, json=json)
 
     with standard_output():
         if watch is not None and sys.stdout.isatty() and not json:
@@ -199,10 +238,10 @@ def _read(config: Path | None) -> "LiveCounters":
         try:
             return Client(Path(load_config(config).runtime)).counters()
         except NotRunningError as absent:
-            hint = "run it as root, or start the daemon, which may be asked: systemctl start netledger"
+            hint = f"{error.hint}; or start the daemon, which may be asked: systemctl start netledger"
             raise PermissionDeniedError(error.subject, error.operation, error.cause, hint) from absent
         except LiveError as refusal:
-            hint = refusal.hint or "run it as root"
+            hint = f"{error.hint}; to ask the daemon: {refusal.hint or refusal.cause}"
             raise PermissionDeniedError(error.subject, error.operation, error.cause, hint) from refusal
     now = rfc3339(SystemClock().now().wall_ns)
     return LiveCounters(head=CountersHead(now=now, counters=len(rows), counters_told=len(rows)), rows=rows)

@@ -76,6 +76,9 @@ _Names = Annotated[
     bool,
     typer.Option("--names", help="Ask the DNS for names of addresses, for 2 seconds at most, and show them beside."),
 ]
+_Meter = Annotated[
+    str | None, typer.Option("--meter", hidden=True, help="No option of this command: see --where meter=NAME.")
+]
 _Counters = Annotated[
     bool,
     typer.Option(
@@ -101,6 +104,7 @@ def report(
     unit: _Unit = "auto",
     names: _Names = False,
     counters: _Counters = False,
+    meter: _Meter = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for programs.")] = False,
     json: Json = False,
     parquet: _Parquet = None,
@@ -118,6 +122,8 @@ def report(
     from netledger.reports.remarks import doubts
     from netledger.reports.units import Unit
 
+    if meter is not None:
+        raise UsageError("--meter", "", "no such option", f"--where meter={meter}")
     if csv + json + (parquet is not None) > 1:
         raise UsageError("--csv, --json, --parquet", "", "only one of them at a time")
     if counters and (per is not None or direction != "both" or names):

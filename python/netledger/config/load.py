@@ -21,6 +21,7 @@ DEFAULT_PATH: Final = Path("/etc/netledger/netledger.toml")
 
 _NOT_YET: Final = {"attribution", "bpf", "packet"}
 _SYNTAX_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+_BARE: Final = re.compile(r"[A-Za-z_/][\w./:-]*")
 _QUOTED: Final = re.compile("'([^']*)'")
 _SHOWN_MAX: Final = 60
 
@@ -116,7 +117,20 @@ def _syntax(error: tomllib.TOMLDecodeError, text: str) -> Problem:
     place = _SYNTAX_PLACE.search(message)
     cause = message[: place.start()] if place else message
     line = int(place[1]) if place and place[1] else text.count("\n") + 1
-    return Problem((), line, cause[:1].lower() + cause[1:])
+    return Problem((), line, cause[:1].lower() + cause[1:], _syntax_hint(text, line))
+
+
+def _syntax_hint(text: str, number: int) -> str:
+    """What the line should probably be: the commonest slips, and else how lines look."""
+    line = "".join(text.split("\n")[number - 1 : number]).split("#")[0].strip()
+    if line.startswith("["):
+        brackets = "[" * (len(line) - len(line.lstrip("["))) if line.startswith("[[") else "["
+        name = line.strip("[] \t")
+        return f"a table is named like this: {brackets}{name or 'meters.lan'}{']' * len(brackets)}"
+    key, equals, value = (part.strip() for part in line.partition("="))
+    if equals and _BARE.fullmatch(value) and value not in {"true", "false"}:
+        return f'text stands in quotes: {key} = "{value}"'
+    return 'a line is [TABLE], KEY = VALUE or a comment behind "#"; text stands in quotes, lists in brackets'
 
 
 def _translated(details: ErrorDetails) -> tuple[problems.Path, str, str | None]:

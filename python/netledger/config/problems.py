@@ -50,6 +50,19 @@ class ConfigError(NetledgerError):
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
+    def to_json(self) -> list[dict[str, str | int | None]]:
+        """The mistakes as JSON values: ``file``, ``line``, ``key``, ``problem``, ``hint``; None where there is none."""
+        return [
+            {
+                "file": self.file,
+                "line": problem.line,
+                "key": dotted(problem.path) or None,
+                "problem": problem.cause,
+                "hint": problem.hint,
+            }
+            for problem in self.problems
+        ]
+
     def _lines(self) -> list[str]:
         lines = []
         for problem in self.problems:

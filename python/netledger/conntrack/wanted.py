@@ -14,6 +14,13 @@ __all__ = ["Filter", "Network", "native_filter"]
 Network: TypeAlias = str | ipaddress.IPv4Address | ipaddress.IPv6Address | ipaddress.IPv4Network | ipaddress.IPv6Network
 """An address or a network, as text or as an object; bits behind the prefix are ignored."""
 
+_NETWORKS: Final = (
+    str,
+    ipaddress.IPv4Address,
+    ipaddress.IPv6Address,
+    ipaddress.IPv4Network,
+    ipaddress.IPv6Network,
+)
 _MARK_MAX: Final = 2**32 - 1
 
 
@@ -34,7 +41,8 @@ class Filter:
         icmp_type, icmp_code, icmp_id: of the original direction.
 
     Raises:
-        ValueError: a number that cannot be, a network that is none, or two versions of IP.
+        ValueError: a number that cannot be or is none (names of protocols and services are not taken), a network that
+            is none, or two versions of IP.
     """
 
     family: Family | None = None
@@ -63,13 +71,15 @@ class Filter:
             (_MARK_MAX, ("mark", "mark_mask", "status", "status_mask")),
         ):
             for name in names:
-                number = getattr(self, name)
-                if number is not None and not 0 <= number <= greatest:
-                    raise ValueError(f"{name} is 0 to {greatest}, not {number}")
+                number: object = getattr(self, name)
+                if number is not None and not _is_number(number, greatest):
+                    raise ValueError(f"{name} is a number 0 to {greatest}, not {number!r}")
         if self.status_mask is not None and self.status is None:
             raise ValueError("status_mask goes with a status")
-        families = {_family(_network(network)) for name in _ENDS if (network := getattr(self, name)) is not None}
+        families = {_family_of(name, network) for name in _ENDS if (network := getattr(self, name)) is not None}
         if self.family is not None:
+            if not _is_number(self.family, max(Family)) or self.family not in tuple(Family):
+                raise ValueError(f"family is Family.IPV4 or Family.IPV6, not {self.family!r}")
             families.add(self.family)
         if len(families) > 1:
             raise ValueError("a flow is of one version of IP, and this asks for both")
@@ -77,6 +87,21 @@ class Filter:
 
 _ENDS: Final = ("original_source", "original_destination", "reply_source", "reply_destination")
 _PORTS: Final = tuple(f"{end}_port" for end in _ENDS)
+
+
+def _is_number(value: object, greatest: int) -> bool:
+    # True is a number to Python, and a slip here.
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= greatest
+
+
+def _family_of(name: str, network: object) -> Family:
+    # Python would take a number for an address, too.
+    if not isinstance(network, _NETWORKS):
+        raise ValueError(f"{name} is an address or a network, as in '10.0.0.0/8', not {network!r}")  # noqa: TRY004  # what a filter cannot be is a ValueError, of each field
+    try:
+        return _family(_network(network))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _network(network: Network) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

@@ -71,7 +71,7 @@ def holder(group: int) -> Holder | None:
 def explain_busy(error: GroupBusyError, groups: Iterable[int]) -> GroupBusyError | PermissionDeniedError:
     """The same refusal with its reason: the kernel says EPERM for a missing capability and for a group in use."""
     if not has_capability(CAP_NET_ADMIN):
-        return PermissionDeniedError(error.subject, error.operation, error.cause, "run with CAP_NET_ADMIN")
+        return PermissionDeniedError(error.subject, error.operation, error.cause, "run as root, or with CAP_NET_ADMIN")
     for group in groups:
         found = holder(group)
         if found is not None and found.pid != os.getpid():

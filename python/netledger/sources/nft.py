@@ -120,7 +120,7 @@ class Nft:
             return done.stdout
         words = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
         if not has_capability(CAP_NET_ADMIN):
-            raise PermissionDeniedError("nft", operation, words, "run with CAP_NET_ADMIN")
+            raise PermissionDeniedError("nft", operation, words, "run as root, or with CAP_NET_ADMIN")
         hint = "see `nft list ruleset`; this kernel may lack an expression (nft_log, nft_counter, nft_fib)"
         raise RulesetError("nft", operation, words, hint)
 

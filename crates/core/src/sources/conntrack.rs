@@ -101,7 +101,7 @@ fn fail(operation: &'static str) -> impl Fn(io::Error) -> Error {
         let made = Error::io(SUBJECT, operation, &error);
         match error.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => {
-                made.with_kind(Kind::PermissionDenied).with_hint("run with CAP_NET_ADMIN")
+                made.with_kind(Kind::PermissionDenied).with_hint("run as root, or with CAP_NET_ADMIN")
             }
             Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT) => made
                 .with_kind(Kind::NotSupported)

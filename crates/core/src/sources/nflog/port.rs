@@ -36,7 +36,7 @@ impl Port {
         socket.force_receive_buffer(gathering.receive_buffer_bytes).map_err(|e| {
             let error = Error::io(subject(), "set the receive buffer", &e);
             if e.kind() == io::ErrorKind::PermissionDenied {
-                error.with_kind(Kind::PermissionDenied).with_hint("run with CAP_NET_ADMIN")
+                error.with_kind(Kind::PermissionDenied).with_hint("run as root, or with CAP_NET_ADMIN")
             } else {
                 error
             }
