@@ -202,6 +202,18 @@ def test_names_of_addresses_are_shown_where_they_are_asked_for() -> None:
     assert re.search(rf"127\.0\.0\.1 +{name} +127\.0\.0\.1 +{name} ", table)
 
 
+def test_a_table_is_as_wide_as_a_terminal_and_in_a_pipe_as_it_is(lab: Lab) -> None:
+    traffic(lab)
+    command = ["env", "COLUMNS=80", *NETLEDGER, "flows"]
+    piped = lab.run(lab.gw, command)
+    assert "was to 10.77.1.1:8080, as 10.77.2.1:" in piped
+    script = lab.run(lab.gw, ["script", "-qec", " ".join(command), "/dev/null"]).replace("\r", "")
+    assert max(map(len, script.splitlines())) <= 80
+    assert re.search(r"^no room for .*\bnat\b", script, re.MULTILINE)
+    ends = [word for line in piped.splitlines()[1:6] for word in line.split()[1:3]]
+    assert [end for end in ends if end not in script.split()] == []
+
+
 def test_on_a_terminal_the_picture_is_drawn_again_in_its_place() -> None:
     with Pair() as pair:
         pair.nft(pair.a, LOCAL)

@@ -194,7 +194,9 @@ fn failed(subject: &str, operation: &'static str, failure: Failure) -> Error {
     }
     let error = Error::new(Kind::Source, subject, operation, cause);
     match errno {
-        libc::EPERM | libc::EACCES => error.with_kind(Kind::PermissionDenied).with_hint("run as root, or with CAP_NET_ADMIN"),
+        libc::EPERM | libc::EACCES => {
+            error.with_kind(Kind::PermissionDenied).with_hint("run as root, or with CAP_NET_ADMIN")
+        }
         libc::ENOENT => error
             .with_kind(Kind::NotFound)
             .with_hint("flows end by themselves; `conntrack -L` names those of this network namespace"),

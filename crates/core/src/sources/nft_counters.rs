@@ -103,7 +103,9 @@ fn failed(failure: Failure) -> Error {
     };
     let error = Error::new(Kind::Source, SUBJECT, LIST, reason(&io::Error::from_raw_os_error(errno)));
     match errno {
-        libc::EPERM | libc::EACCES => error.with_kind(Kind::PermissionDenied).with_hint("run as root, or with CAP_NET_ADMIN"),
+        libc::EPERM | libc::EACCES => {
+            error.with_kind(Kind::PermissionDenied).with_hint("run as root, or with CAP_NET_ADMIN")
+        }
         // What is asked is well-formed: the kernel says EINVAL to a subsystem that it does not have.
         libc::EOPNOTSUPP | libc::EINVAL | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT => error
             .with_kind(Kind::NotSupported)
