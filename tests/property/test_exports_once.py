@@ -114,7 +114,8 @@ class Model:
         self.run.pipeline.close()
         if self.expected[name] and name in self.wanted:
             with opened(self.place / "store") as ledger:
-                sql = "INSERT INTO exports_due VALUES (?, 'gw1', ?, ?, NULL)"
+                # One that is broken may not have got over the death before.
+                sql = "INSERT OR IGNORE INTO exports_due VALUES (?, 'gw1', ?, ?, NULL)"
                 ledger.connection.execute(sql, (name, *self.expected[name][-1]))
         self.run = self.start()
 
