@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,8 +44,10 @@ class Guests:
         lab.nft(lab.gw, BEHIND)
 
     def quota(self, *words: str) -> str:
-        argv = [sys.executable, "-m", "netledger", "quota", words[0], "--config", str(self.gateway.file), *words[1:]]
-        return self.lab.run(self.lab.gw, argv)
+        return self.lab.run(self.lab.gw, self.words(*words))
+
+    def words(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "netledger", "quota", words[0], "--config", str(self.gateway.file), *words[1:]]
 
     def load(self, rules: str) -> None:
         """As the operator would: what was printed, as it stands."""
@@ -324,9 +327,13 @@ def test_restore_makes_objects_before_the_rules_and_needs_no_daemon(guests: Gues
     guests.gateway.start_counting()
     assert guests.gateway.stop() == 0
     guests.lab.run(guests.lab.gw, ["sh", "-c", "iptables -w -F; iptables -w -X; nfacct delete guest"])
-    assert "has no object" not in guests.quota("restore")
+    done = subprocess.run(guests.words("restore"), capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("made guest, with 30 packets, 3,000 bytes\n", "")
     assert nfacct.get("guest").bytes == 3000
-    assert guests.quota("restore") == ""
+    assert guests.quota("restore") == "guest is there\n"
+    assert json.loads(guests.quota("restore", "--json")) == [
+        {"name": "guest", "is_made": False, "packets": None, "bytes": None}
+    ]
     guests.load(rules)
     assert guests.listed("guest")["used"] == 3000
 

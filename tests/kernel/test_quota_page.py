@@ -26,7 +26,10 @@ def test_the_page_caps_a_guest(lab: Lab) -> None:
     config = ["--config", str(gateway.file)]
     command, _, printed = ADD.removeprefix("# ").replace("\\\n", "").partition("\n")
     # The guests of the page are not in the lab, its command not on this machine, and 50 GB would take a while.
-    words = [{"192.168.50.0/24": "10.77.1.0/24", "50GB": "10kB"}.get(word, word) for word in shlex.split(command)[1:]]
+    words = [
+        {"192.168.50.0/24": "10.77.1.0/24", "50GB": "10kB", "/usr/local/sbin/tell-guests": "/bin/true"}.get(word, word)
+        for word in shlex.split(command)[1:]
+    ]
     at = words.index("--")
     said = lab.run(lab.gw, [*netledger, *words[:at], *config, *words[at:]])
     assert said == printed.replace("50.00 GB (50,000,000,000 bytes)", "10.00 KB (10,000 bytes)")

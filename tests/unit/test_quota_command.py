@@ -111,6 +111,10 @@ def test_a_quota_that_is_not_there_is_an_error(config: Path) -> None:
         (["guest", "10GB", "--timezone", "Mars"], "no such time zone"),
         (["guest", "10GB", "--address", "somewhere"], "--address somewhere: no address or network"),
         (["guest", "10GB", "--", "ls", "-l"], "command ls: no absolute path"),
+        (["guest", "10GB", "--", "/nonexist/x"], "command /nonexist/x: it is not there, or cannot be run\nhint: put"),
+        (["guest", "10GB", "--", "/etc/passwd"], "command /etc/passwd: it is not there, or cannot be run"),
+        (["guest", "10GB", "--", "/etc"], "command /etc: it is not there, or cannot be run"),
+        (["guest", "10GB", "--json", "--print-rule"], "--json: not with --print-rule"),
         (["guest;id", "10GB"], "NAME guest;id: no name of a quota"),
         (["guest", "5 packets", "--kind", "nft"], "--kind nft: it counts bytes, not packets"),
     ],
@@ -128,6 +132,7 @@ def test_where_nothing_was_ever_counted_there_are_no_quotas(tmp_path: Path) -> N
     assert netledger("quota", "list", "--store", tmp_path / "store").stdout == "no quotas\n"
     assert netledger("quota", "events", "--store", tmp_path / "store").stdout == ""
     assert netledger("quota", "restore", "--store", tmp_path / "store").returncode == 0
+    assert netledger("quota", "restore", "--json", "--store", tmp_path / "store").stdout == "[]\n"
     assert list(tmp_path.iterdir()) == []
 
 

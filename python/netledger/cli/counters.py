@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from netledger.cli.options import ConfigFile, Json, Store, load_config, one_of, standard_output
+from netledger.cli.options import ConfigFile, Json, Store, load_config, one_of, print_restored, standard_output
+from netledger.cli.where import require_daemons_namespace
 from netledger.errors import UsageError
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _show(
 
 
 @counters.command()
-def restore(*, config: ConfigFile = None, store: Store = None) -> None:
+def restore(*, json: Json = False, config: ConfigFile = None, store: Store = None) -> None:
     """Make the objects of nfacct that meters are to ensure, so that rules which need them can be loaded.
 
     They go on from the totals that the ledger has of them. For boot, before a firewall is loaded: the unit
@@ -145,14 +146,22 @@ def restore(*, config: ConfigFile = None, store: Store = None) -> None:
     """
     settings = load_config(config, store)
     wanted = {name: meter for name, meter in settings.meters.items() if meter.mechanism == "nfacct"}
-    if not any(meter.nfacct.ensure for meter in wanted.values()):
+    wanted = {name: meter for name, meter in wanted.items() if meter.nfacct.ensure}
+    if wanted:
+        require_daemons_namespace(settings, "counters")
+    elif not json:
         typer.echo("nothing to make: no meter has objects to ensure")
+    done: list[tuple[str, Count | None]] = []
     for name, meter in wanted.items():
-        if meter.nfacct.ensure:
-            _restore(settings, name, meter.nfacct.ensure)
+        found = _restore(settings, name, meter.nfacct.ensure, json=json)
+        if not json:
+            print_restored(found, json=False)
+        done += found
+    if json:
+        print_restored(done, json=True)
 
 
-def _restore(settings: "Config", meter: str, names: tuple[str, ...]) -> None:
+def _restore(settings: "Config", meter: str, names: tuple[str, ...], *, json: bool) -> "list[tuple[str, Count | None]]":
     from contextlib import suppress
 
     from netledger import nfacct
@@ -163,21 +172,20 @@ def _restore(settings: "Config", meter: str, names: tuple[str, ...]) -> None:
 
     directory = Path(settings.runtime) / meter
     if restored.is_counted(directory):
-        typer.echo(f"meter {meter} is counting: it makes its objects itself")
-        return
+        typer.echo(f"meter {meter} is counting: it makes its objects itself", err=json)
+        return []
     there = {text_of(one.name) for one in nfacct.list()}
     missing = [name for name in names if name not in there]
     known = _last_totals(settings, meter) if missing else {}
     made = {name: known.get(name, ZERO) for name in missing}
     # Noted first: of an object that is made and not noted, all it has would be booked as if it had counted it.
     restored.note(directory, made)
+    done: list[tuple[str, Count | None]] = []
     for name, had in made.items():
         with suppress(ObjectExistsError):  # somebody came first
             nfacct.add(name_of(name), packets=had.packets, octets=had.bytes)
-            typer.echo(f"made {name}, with {had.packets:,} packets, {had.bytes:,} bytes")
-    for name in names:
-        if name in there:
-            typer.echo(f"{name} is there")
+            done.append((name, had))
+    return done + [(name, None) for name in names if name in there]
 
 
 def _last_totals(settings: "Config", meter: str) -> "dict[str, Count]":

@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
 
+import json as json_text
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from netledger.errors import UsageError
 
 if TYPE_CHECKING:
     from netledger.config import Config
+    from netledger.receipt import Count
 
 ConfigFile = Annotated[
     Path | None,
@@ -76,3 +78,24 @@ def standard_output() -> Iterator[None]:
         raise  # whoever read has seen enough; Typer ends quietly
     except OSError as error:
         raise export_error(Path("standard output"), "write", error) from error
+
+
+def print_restored(objects: "Sequence[tuple[str, Count | None]]", *, json: bool) -> None:
+    """Which of the kernel's objects were made, and with what; those with None were there."""
+    if json:
+        told = [
+            {
+                "name": name,
+                "is_made": made is not None,
+                "packets": None if made is None else made.packets,
+                "bytes": None if made is None else made.bytes,
+            }
+            for name, made in objects
+        ]
+        typer.echo(json_text.dumps(told, ensure_ascii=False, indent=2))
+        return
+    for name, made in objects:
+        if made is None:
+            typer.echo(f"{name} is there")
+        else:
+            typer.echo(f"made {name}, with {made.packets:,} packets, {made.bytes:,} bytes")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from netledger.cli.options import ConfigFile, Json, Store, Timezone, load_config
+from netledger.cli.options import ConfigFile, Json, Store, Timezone, load_config, print_restored
+from netledger.cli.where import other_namespace, require_daemons_namespace
 from netledger.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def add(
     address: _Address = None,
     table: _Table = "inet netledger_quotas",
     print_rule: _PrintRule = False,
+    json: Json = False,
     config: ConfigFile = None,
     store: Store = None,
 ) -> None:
@@ -105,7 +107,7 @@ def add(
     from netledger.quotas.agree import agree
     from netledger.quotas.objects import Objects
     from netledger.quotas.rules import rules
-    from netledger.quotas.shown import definition_line
+    from netledger.quotas.shown import as_json, definition_line, standing_of
 
     one = _definition(
         name,
@@ -121,13 +123,17 @@ def add(
         addresses=tuple(address or ()),
         table=table,
     )
+    _check_add(one.command, json=json, print_rule=print_rule)
     settings = load_config(config, store)
+    require_daemons_namespace(settings, f"quota {name}")
+    book = _book(settings)
     with _written(settings):
-        used = agree(_book(settings), Objects(), SystemClock(), one)
-    if not print_rule:
+        used = agree(book, Objects(), SystemClock(), one)
+    if json:
+        shown = as_json(standing_of(book.states[name], Objects().seen(one), SystemClock().now().wall_ns, None))
+        typer.echo(json_text.dumps(shown, ensure_ascii=False, indent=2))
+    elif not print_rule:
         typer.echo(definition_line(one))
-    if one.command and not os.access(one.command[0], os.X_OK):
-        typer.echo(f"note: {one.command[0]} is not there now, or cannot be run", err=True)
     if used.packets or used.bytes:
         told = f"{used.packets:,} packets, {used.bytes:,} bytes"
         typer.echo(f"note: its object was there and has counted {told}: that is used already", err=True)
@@ -151,6 +157,7 @@ def remove(
     from netledger.quotas.objects import Objects
 
     settings = load_config(config, store)
+    require_daemons_namespace(settings, f"quota {name}")
     with _written(settings):
         done = take_out(_book(settings), Objects(), name, keep_object=keep_object)
     typer.echo(f"quota {name} is removed; used were {done.used.packets:,} packets, {done.used.bytes:,} bytes")
@@ -163,7 +170,10 @@ def list_(name: _Some = None, *, json: Json = False, config: ConfigFile = None, 
     """Print the quotas and how they stand, by the kernel's objects; without CAP_NET_ADMIN by the newest reading."""
     from netledger.quotas.shown import as_json, print_list
 
-    book = _book(load_config(config, store))
+    settings = load_config(config, store)
+    if (elsewhere := other_namespace(settings, "quota list")) is not None:
+        typer.echo(f"netledger: {elsewhere}; what follows is of this one\nhint: {elsewhere.hint}", err=True)
+    book = _book(settings)
     standings = _standings(book, name)
     if json:
         typer.echo(json_text.dumps([as_json(one) for one in standings], ensure_ascii=False, indent=2))
@@ -221,6 +231,7 @@ def reset(name: _Name, *, json: Json = False, config: ConfigFile = None, store: 
     _quiet()
     book = _book(settings)
     the(book, name)
+    require_daemons_namespace(settings, f"quota {name}")
     with _written(settings):
         done = Keeper(book, Objects(), SystemClock(), traces=traces).reset(name).begun
     if json:
@@ -248,7 +259,7 @@ def rule(
 
 
 @quota.command()
-def restore(*, config: ConfigFile = None, store: Store = None) -> None:
+def restore(*, json: Json = False, config: ConfigFile = None, store: Store = None) -> None:
     """Make the kernel's objects that are not there, with what was used: at boot, before rules that need them.
 
     Needs CAP_NET_ADMIN, and no daemon; that one does the same when it starts.
@@ -258,13 +269,20 @@ def restore(*, config: ConfigFile = None, store: Store = None) -> None:
     from netledger.quotas.objects import Objects
 
     settings = load_config(config, store)
-    keeper = Keeper(_book(settings), Objects(), SystemClock())
+    book = _book(settings)
+    keeper = Keeper(book, Objects(), SystemClock())
     if not (Path(settings.store) / "ledger.sqlite").exists():
-        return  # at the first boot there is nothing to restore, and a store is not made for that
+        # At the first boot there is nothing to restore, and a store is not made for that.
+        if json:
+            typer.echo("[]")
+        return
+    require_daemons_namespace(settings, "quotas")
+    _quiet()
     with _written(settings):
         made = keeper.restore()
-    for name in made:
-        typer.echo(f"quota {name}: its object is made")
+    there = [name for name in sorted(book.states) if name not in keeper.failures]
+    had = {name: book.states[name].last_used() for name in there}
+    print_restored([(name, had[name] if name in made else None) for name in there], json=json)
     for name, why in keeper.failures.items():
         typer.echo(f"netledger: {name}: {why}", err=True)
     if keeper.failures:
@@ -319,6 +337,14 @@ def _one_of(option: str, text: str, words: "type[StrEnum]") -> str:
     if text not in list(words):
         raise UsageError(f"{option} {text}", "", "not possible here", f"there are {', '.join(words)}")
     return text
+
+
+def _check_add(command: tuple[str, ...], *, json: bool, print_rule: bool) -> None:
+    if json and print_rule:
+        raise UsageError("--json", "", "not with --print-rule", "the rules are of netledger quota rule NAME")
+    if command and not (os.path.isfile(command[0]) and os.access(command[0], os.X_OK)):  # noqa: PTH113  # may hold anything
+        hint = "put the program there first, and make it executable: chmod +x"
+        raise UsageError(f"command {command[0]}", "", "it is not there, or cannot be run", hint)
 
 
 @contextmanager

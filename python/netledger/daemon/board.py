@@ -14,6 +14,7 @@ from netledger.daemon.rates import Rate, Rates
 from netledger.errors import LedgerError, SourceError
 from netledger.intervals import SECOND_NS, Clock
 from netledger.ledger.reader import Reader
+from netledger.live import namespace
 from netledger.live.shape import DaemonStatus, LastCommit, MeterStatus, ProblemStatus
 from netledger.pipeline import CommitQueue
 from netledger.pipeline.problems import Problem, Problems, Trouble
@@ -132,6 +133,7 @@ class Board:
             runtime=self.config.runtime,
             meters=meters,
             problems=tuple(self._problem_status(problem) for problem in self.problems.all()),
+            network_namespace=namespace.own(),
         )
 
     def _looked(self) -> Iterator[tuple[_Entry, _Known, Glance | None, Rate | None]]:

@@ -124,6 +124,7 @@ class DaemonStatus:
         runtime: directory of what is being counted.
         meters: that count, by name.
         problems: what is wrong now, the oldest first; empty when all is well.
+        network_namespace: the inode of the network namespace that it looks at, or None where it is not known.
     """
 
     version: str
@@ -135,6 +136,7 @@ class DaemonStatus:
     runtime: str
     meters: tuple[MeterStatus, ...]
     problems: tuple[ProblemStatus, ...]
+    network_namespace: int | None = None
 
 
 @final
