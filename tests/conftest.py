@@ -10,10 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.requirements import missing_kernel, missing_loop, missing_peers, required, verdict
 
 Golden = Callable[[Path, bytes], None]
+
+# No test is timed. Where nothing may be skipped a change is judged, by the same examples each time; elsewhere new ones
+# are looked for.
+settings.register_profile("netledger", deadline=None, derandomize=bool(os.environ.get("NETLEDGER_REQUIRE")))
+settings.load_profile("netledger")
 
 # Programs for the administrator lie in sbin, which is not in everybody's PATH. And netledger brings programs with the
 # names of old ones; where its environment is active, they must not be taken for the old ones.
