@@ -13,6 +13,7 @@ import pytest
 from netledger import nfacct
 from netledger.receipt import Count as Booked
 from netledger.sources import restored
+from netledger.sources.made import Register
 from tests.kernel.counter_space import CONFIG, TOLD, Rules, Space
 from tests.kernel.lab import Count, wait_for
 
@@ -193,7 +194,8 @@ def test_an_object_made_by_restore_beside_a_dead_meter_is_not_booked_twice(space
     space.no_rules()
     nfacct.delete("web")
     restored.note(rules.config.runtime, {"web": Booked(10, 10 * 128)})
-    nfacct.add("web", packets=10, octets=10 * 128)
+    with Register(rules.config.runtime.parent).making("web", Booked(10, 10 * 128)):
+        nfacct.add("web", packets=10, octets=10 * 128)
     space.rules("web")
     space.send("web", 4)
     (told,) = rules.open()

@@ -124,7 +124,9 @@ def test_an_object_that_was_made_again_is_known_by_its_place_though_it_has_more_
     kernel.objects["a"] = (50, 5_000)
     assert tally.look(kernel.sights(), 1)
     entry = tally.entries[Kind.NFACCT, "a"]
-    assert (entry.change, entry.packets, entry.bytes) == (Change.REMADE, 50, 5_000)
+    assert (entry.change, entry.packets, entry.bytes) == (Change.REMADE, 45, 4_500)
+    bounds = "between 45 packets (4500 bytes) and 50 packets (5000 bytes) of these are new, and the least is booked"
+    assert bounds in (tally.interrupted() or "")
     assert tally.entries[Kind.NFACCT, "b"].change is Change.BASELINE
 
 
@@ -134,7 +136,7 @@ def test_a_counter_of_nftables_is_known_by_its_handle() -> None:
     assert not tally.look({web: Sight(6, 600, "1.1")}, 1)
     assert tally.look({web: Sight(9, 900, "2.1")}, 2)
     entry = tally.entries[web]
-    assert (entry.change, entry.packets) == (Change.REMADE, 1 + 9)
+    assert (entry.change, entry.packets) == (Change.REMADE, 1 + 3)
     assert "nft inet filter web: 6 packets (600 bytes) when read at 1970" in (tally.interrupted() or "")
 
 
@@ -159,7 +161,7 @@ def test_an_object_of_ours_goes_on_from_what_it_had() -> None:
     tally = Tally.begun({web: Sight(0, 0), other: Sight(0, 0)}, 0)
     tally.look({web: Sight(7, 700), other: Sight(1, 100)}, 1)
     assert tally.look({other: Sight(1, 100)}, 2)
-    tally.made_again(web, Sight(7, 700))
+    tally.made_again(web, Sight(7, 700), 1)
     # Somebody's new object in front of it must not make it look like one that was made again.
     tally.look({other: Sight(1, 100), (Kind.NFACCT, "new"): Sight(0, 0), web: Sight(9, 900)}, 3)
     assert (tally.entries[web].packets, tally.entries[web].change) == (9, Change.REMADE)

@@ -168,6 +168,7 @@ def _restore(settings: "Config", meter: str, names: tuple[str, ...], *, json: bo
     from netledger.errors import ObjectExistsError
     from netledger.receipt import ZERO
     from netledger.sources import restored
+    from netledger.sources.made import Register
     from netledger.sources.named import name_of, text_of
 
     directory = Path(settings.runtime) / meter
@@ -181,8 +182,9 @@ def _restore(settings: "Config", meter: str, names: tuple[str, ...], *, json: bo
     # Noted first: of an object that is made and not noted, all it has would be booked as if it had counted it.
     restored.note(directory, made)
     done: list[tuple[str, Count | None]] = []
+    register = Register(Path(settings.runtime))
     for name, had in made.items():
-        with suppress(ObjectExistsError):  # somebody came first
+        with suppress(ObjectExistsError), register.making(name, had):  # somebody came first
             nfacct.add(name_of(name), packets=had.packets, octets=had.bytes)
             done.append((name, had))
     return done + [(name, None) for name in names if name in there]

@@ -108,6 +108,7 @@ def add(
     from netledger.quotas.objects import Objects
     from netledger.quotas.rules import rules
     from netledger.quotas.shown import as_json, definition_line, standing_of
+    from netledger.sources.made import Register
 
     one = _definition(
         name,
@@ -128,9 +129,10 @@ def add(
     require_daemons_namespace(settings, f"quota {name}")
     book = _book(settings)
     with _written(settings):
-        used = agree(book, Objects(), SystemClock(), one)
+        objects = Objects(register=Register(Path(settings.runtime)))
+        used = agree(book, objects, SystemClock(), one)
     if json:
-        shown = as_json(standing_of(book.states[name], Objects().seen(one), SystemClock().now().wall_ns, None))
+        shown = as_json(standing_of(book.states[name], objects.seen(one), SystemClock().now().wall_ns, None))
         typer.echo(json_text.dumps(shown, ensure_ascii=False, indent=2))
     elif not print_rule:
         typer.echo(definition_line(one))
@@ -223,6 +225,7 @@ def reset(name: _Name, *, json: Json = False, config: ConfigFile = None, store: 
     from netledger.quotas.objects import Objects
     from netledger.quotas.shown import event_json
     from netledger.quotas.state import count_of
+    from netledger.sources.made import Register
 
     settings = load_config(config, store)
     runtime = Path(settings.runtime)
@@ -233,7 +236,8 @@ def reset(name: _Name, *, json: Json = False, config: ConfigFile = None, store: 
     the(book, name)
     require_daemons_namespace(settings, f"quota {name}")
     with _written(settings):
-        done = Keeper(book, Objects(), SystemClock(), traces=traces).reset(name).begun
+        objects = Objects(register=Register(runtime))
+        done = Keeper(book, objects, SystemClock(), traces=traces).reset(name).begun
     if json:
         typer.echo(json_text.dumps(event_json(done), ensure_ascii=False, indent=2))
         return
@@ -267,10 +271,12 @@ def restore(*, json: Json = False, config: ConfigFile = None, store: Store = Non
     from netledger.intervals import SystemClock
     from netledger.quotas.keeper import Keeper
     from netledger.quotas.objects import Objects
+    from netledger.sources.made import Register
 
     settings = load_config(config, store)
     book = _book(settings)
-    keeper = Keeper(book, Objects(), SystemClock())
+    objects = Objects(register=Register(Path(settings.runtime)))
+    keeper = Keeper(book, objects, SystemClock())
     if not (Path(settings.store) / "ledger.sqlite").exists():
         # At the first boot there is nothing to restore, and a store is not made for that.
         if json:

@@ -24,6 +24,7 @@ from netledger.quotas.keeper import Keeper
 from netledger.quotas.objects import LATE_HINT, Objects
 from netledger.quotas.state import What
 from netledger.receipt import Count
+from netledger.sources.made import Register
 from netledger.sources.nft_changes import NftChanges
 
 COMMANDS_DIRECTORY: Final = "quota.commands"
@@ -59,7 +60,8 @@ class Quotas:
         self._problems = problems
         self._book = Book(Path(config.store), config.node, clock, at_step=at_step)
         traces = Path(config.runtime) / TRACES_DIRECTORY
-        self._keeper = Keeper(self._book, Objects(), clock, listen=self._hear_events, traces=traces)
+        register = Register(Path(config.runtime))
+        self._keeper = Keeper(self._book, Objects(register=register), clock, listen=self._hear_events, traces=traces)
         directory = Path(config.runtime) / COMMANDS_DIRECTORY
         self._commands = Commands(self._book, directory, clock, node=config.node)
         self._ears: _Ears | None = None

@@ -21,8 +21,8 @@ from netledger.quotas.book import Book, the
 from netledger.quotas.definition import Kind
 from netledger.quotas.objects import LATE_HINT, Objects, Seen, late_cut, wanted_limit
 from netledger.quotas.resets import Resets
-from netledger.quotas.state import Reading, State, What, counted, period_told
-from netledger.receipt import ZERO, Count, rfc3339
+from netledger.quotas.state import Reading, State, What, counted, period_told, since
+from netledger.receipt import ZERO, Count
 
 CHECKPOINT_NS: Final = 60 * SECOND_NS
 """How often what is used is written down where it has changed: so much is lost by a power cut."""
@@ -64,6 +64,8 @@ class Keeper:
         self._clock = clock
         self._readings: dict[str, Reading] = {}
         self._read_in: dict[str, int] = {}
+        # Those of them that were read from an object; others say what one was made with.
+        self._sighted: dict[str, Reading] = {}
         self._written_ns: dict[str, int] = {}
         self._failed: dict[str, str] = {}
         self._late: set[int] = set()
@@ -282,7 +284,7 @@ class Keeper:
         """The object is not there: after a reboot, or because somebody has deleted it."""
         last = self._last(state)
         used = state.carried if last is None else state.used(last.count)
-        told = {"why": "the kernel had no object of this name", **_since(last), **counted(used)}
+        told = {"why": "the kernel had no object of this name", **since(last), **counted(used)}
         # The reading goes with it: killed here, the object is missing still, and made with the same.
         reading = self._reading(state, Seen(count=used, limit=None, unit=state.definition.unit))
         fresh = {"carried": counted(ZERO), "base": counted(ZERO)}
@@ -291,10 +293,11 @@ class Keeper:
             self._made |= {state.newest_id}
         self._keep_reading(state, reading)
         with suppress(ObjectExistsError):  # somebody was quicker; the next look judges what it is
-            self._objects.make(state.definition, used)
+            had = self._sighted.get(state.definition.name)
+            self._objects.make(state.definition, used, had if had is last else None)
             self._book.at_step("object_made")
         self._made -= {state.newest_id}
-        fields = {"quota": state.definition.name, "used": state.amount(used), **_since(last)}
+        fields = {"quota": state.definition.name, "used": state.amount(used), **since(last)}
         _log.warning("quota_made", extra={"fields": fields})
         seen = self._objects.seen(state.definition)
         if seen is None:
@@ -305,7 +308,7 @@ class Keeper:
         """Somebody has set the object back, or made it anew: what was used until then goes on to count."""
         last = self._last(state)
         used = state.carried if last is None else state.used(last.count)
-        told = {"why": "its object was set back or made anew by somebody else", **_since(last), **counted(used)}
+        told = {"why": "its object was set back or made anew by somebody else", **since(last), **counted(used)}
         state = self._book.write(
             state.definition.name,
             What.CHANGED,
@@ -313,7 +316,7 @@ class Keeper:
             reading=self._reading(state, seen),
         )
         self._readings.pop(state.definition.name, None)
-        fields = {"quota": state.definition.name, "used": state.amount(used), **_since(last)}
+        fields = {"quota": state.definition.name, "used": state.amount(used), **since(last)}
         _log.warning("quota_changed", extra={"fields": fields})
         return state, seen
 
@@ -371,7 +374,9 @@ class Keeper:
         return Reading(seen.count, self._clock.now().wall_ns, seen.identity, state.added.id)
 
     def _remember(self, state: State, seen: Seen) -> None:
-        self._keep_reading(state, self._reading(state, seen))
+        reading = self._reading(state, seen)
+        self._keep_reading(state, reading)
+        self._sighted[state.definition.name] = reading
 
     def _keep_reading(self, state: State, reading: Reading) -> None:
         self._readings[state.definition.name] = reading
@@ -392,8 +397,3 @@ class Keeper:
                 self._written_ns[name] = now_ns
         if due:
             self._book.note(due)
-
-
-def _since(last: Reading | None) -> dict[str, str]:
-    """Until when what was used is known; what passed between then and the change is not."""
-    return {} if last is None else {"known_until": rfc3339(last.at_ns)}

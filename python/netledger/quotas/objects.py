@@ -8,9 +8,11 @@ from typing import Final, final
 from netledger import nfacct
 from netledger.errors import ObjectNotFoundError, QuotaError, RulesetError
 from netledger.quotas.definition import LIMIT_MAX, Definition, Kind, Unit
-from netledger.quotas.state import State
+from netledger.quotas.state import Reading, State
 from netledger.receipt import ZERO, Count
 from netledger.sources import nft_quotas
+from netledger.sources.made import Register
+from netledger.sources.named import text_of
 from netledger.sources.nft import Json, Nft
 from netledger.sources.nft_quotas import NftQuota
 
@@ -50,9 +52,11 @@ class Objects:
 
     Args:
         nft: the program.
+        register: where it is noted which nfacct objects are made, so that no meter books twice what they had.
     """
 
-    def __init__(self, nft: Nft | None = None) -> None:
+    def __init__(self, nft: Nft | None = None, register: Register | None = None) -> None:
+        self._register = register or Register(None)
         self._nft = nft or Nft()
         self._listed: Mapping[tuple[str, str, str], Seen] | None = None
 
@@ -72,15 +76,20 @@ class Objects:
         except ObjectNotFoundError:
             return None
 
-    def make(self, one: Definition, used: Count) -> None:
+    def make(self, one: Definition, used: Count, had: Reading | None = None) -> None:
         """Makes the object, with what was used. An nft table is made where there is none.
+
+        ``had`` is the newest reading of the object before it.
 
         Raises:
             ObjectExistsError: of nfacct: it is there.
         """
         if one.kind is Kind.NFACCT:
             quota = nfacct.Quota(one.limit, _UNITS[one.unit])
-            nfacct.add(one.name, quota=quota, packets=used.packets, octets=used.bytes)
+            name = text_of(one.name.encode(errors="surrogateescape"))
+            before = (None, 0) if had is None else (had.count, had.at_ns)
+            with self._register.making(name, used, *before):
+                nfacct.add(one.name, quota=quota, packets=used.packets, octets=used.bytes)
             return
         quota_object = _quota(one, limit=one.limit, used=used.bytes)
         try:

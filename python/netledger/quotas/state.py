@@ -8,7 +8,7 @@ from typing import Final, final
 from netledger.errors import DamageError, UsageError
 from netledger.ledger.quota_facts import Fact, Told
 from netledger.quotas.definition import Definition, Unit, from_told
-from netledger.receipt import ZERO, Count
+from netledger.receipt import ZERO, Count, rfc3339
 from netledger.reports.periods import Period
 
 
@@ -285,3 +285,8 @@ def mapping(told: Told, name: str) -> Told:
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} is no object")
     return value
+
+
+def since(last: Reading | None) -> dict[str, str]:
+    """Until when what was used is known; what passed between then and the change is not."""
+    return {} if last is None else {"known_until": rfc3339(last.at_ns)}

@@ -24,6 +24,7 @@ from netledger.sources import restored, tally_file
 from netledger.sources.base import NO_PAST, Closed, Gathered, Glance, LiveRows, Past, Step, no_step
 from netledger.sources.bookkeeping import Bookkeeping, MeterConfig
 from netledger.sources.lost import NoRows, no_totals
+from netledger.sources.made import Register
 from netledger.sources.named import Choice, Sights, name_of
 from netledger.sources.observing import MEANING
 from netledger.sources.state import Facts, boot_id
@@ -98,6 +99,8 @@ class NamedCountersSource:
         self._at_step = at_step
         self._books = _Books(config)
         self._sights_of = Sights(config.choice)
+        # Of all meters: theirs lie beside this one's.
+        self._register = Register(config.runtime.parent)
         # Which counters the open tally is of: until a start has closed what it found, those that were wanted before.
         self._choice = config.choice
         # Held while a look is taken and booked: looks come from two threads, and belong into one order.
@@ -217,7 +220,6 @@ class NamedCountersSource:
             self._begin(now, self._first_tally())
         else:
             self._live, self._tally, self._choice = live, rows.tally, rows.choice
-            rows.tally.restored(restored.noted(self._config.runtime), self._now_ns())
             if rows.choice.wishes == self._config.choice.wishes:
                 self._look()
                 self._roll(now, rows.tally.next())
@@ -232,20 +234,24 @@ class NamedCountersSource:
         One look is for both, so that a counter that is in both misses nothing.
         """
         after = self._config.choice
-        sights = Sights(before.joined(after)).look()
-        tally.look({one: sight for one, sight in sights.items() if before.takes(*one)}, self._now_ns())
+        with self._register.steady() as noted:
+            sights = Sights(before.joined(after)).look()
+        tally.look({one: sight for one, sight in sights.items() if before.takes(*one)}, self._now_ns(), noted)
         known = restored.noted(self._config.runtime)
         made = self._make_missing(sights, tally)
         following = tally.next_of(sights, lambda identity: after.takes(*identity), known)
-        for identity, had in made.items():
+        for identity, (had, number) in made.items():
             if identity not in following.entries:
-                following.made_again(identity, had)
+                following.made_again(identity, had, number)
         return following
 
     def _first_tally(self) -> Tally:
-        self._make_missing(self._sights(), None)
+        self._make_missing(self._sights_of.look(), None)
         known = restored.noted(self._config.runtime)
-        return Tally.begun(self._sights(), self._now_ns(), known)
+        with self._register.steady() as noted:
+            tally = Tally.begun(self._sights_of.look(), self._now_ns(), known)
+        tally.made_seen = max((one.number for one in noted.values()), default=0)
+        return tally
 
     def _begin(self, start: Moment, tally: Tally) -> None:
         """Opens a generation; when that fails it has never been."""
@@ -287,8 +293,9 @@ class NamedCountersSource:
         """Books what the counters have come to. What somebody did to them is written down at once."""
         live, tally = self._required()
         began = time.monotonic()
-        sights = self._sights()
-        is_disturbed = tally.look(sights, self._now_ns())
+        with self._register.steady() as noted:
+            sights = self._sights_of.look()
+        is_disturbed = tally.look(sights, self._now_ns(), noted)
         is_disturbed |= bool(self._make_missing(sights, tally))
         if is_disturbed:
             tally_file.save(tally, self._books.state.table(live.seq), self._choice)
@@ -296,26 +303,26 @@ class NamedCountersSource:
         ended = time.monotonic()
         self._next_look = ended + max(_LOOK_SECONDS, (ended - began) * _LOOK_SHARE)
 
-    def _make_missing(self, sights: Mapping[Identity, Sight], tally: Tally | None) -> dict[Identity, Sight]:
-        """Makes the objects that are to be there and are not, and gives them: with what they had, as the tally says.
+    def _make_missing(self, sights: Mapping[Identity, Sight], tally: Tally | None) -> dict[Identity, tuple[Sight, int]]:
+        """Makes the objects that are to be there and are not, with what they had, as the tally says.
+
+        Gives what that was, and the number of the note.
 
         It is noted in the tally if that is of them.
         """
-        made: dict[Identity, Sight] = {}
+        made: dict[Identity, tuple[Sight, int]] = {}
         for identity in ((Kind.NFACCT, name) for name in self._config.choice.ensure):
             if identity in sights:
                 continue
-            before = None if tally is None else tally.entries.get(identity)
-            had = Sight(0, 0) if before is None else Sight(before.sight.packets, before.sight.bytes)
-            with suppress(ObjectExistsError):  # somebody came first: the next look finds what it is
+            before = None if tally is None else tally.had(identity)
+            had = Count(0, 0) if before is None else Count(before.packets, before.bytes)
+            noting = self._register.making(identity[1], had, had if before else None, self._now_ns() if before else 0)
+            with suppress(ObjectExistsError), noting as number:  # somebody came first: the next look finds what it is
                 nfacct.add(name_of(identity[1]), packets=had.packets, octets=had.bytes)
-                made[identity] = had
+                made[identity] = Sight(had.packets, had.bytes), number
                 if tally is not None and self._choice.takes(*identity):
-                    tally.made_again(identity, had)
+                    tally.made_again(identity, made[identity][0], number)
         return made
-
-    def _sights(self) -> dict[Identity, Sight]:
-        return self._sights_of.look()
 
     def _now_ns(self) -> int:
         return self._clock.now().wall_ns

@@ -3,11 +3,12 @@
 The kernel's counters only go up, unless somebody sets one back, or deletes it and makes it again. What was counted is
 the difference to what was seen before. Where a counter is below that, or is another one by the same name, it began
 anew: then what it has now is booked, and what it counted between the last look and that moment is not known. That is
-written down. A tally tells neither for sure where it cannot be told: a counter that was set back and then counted more
-than it had before.
+written down. Who makes a counter may put back what it had: so one that is new and has as much as the old one had is
+booked only with what it has more, but where netledger has made it itself, and knows with what. A tally does not tell
+what cannot be told: a counter that was set back and then counted more than it had before.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias, final
 
@@ -19,6 +20,8 @@ Identity: TypeAlias = tuple[Kind, str]
 
 # A receipt tells of so many counters by name.
 _NAMED_MAX: Final = 8
+# So many counters that are gone are remembered over intervals.
+_GONE_MAX: Final = 4096
 _DISTURBING: Final = (Change.RESET, Change.REMADE, Change.GONE)
 _WHAT_HAPPENED: Final = {
     Change.RESET: "set back",
@@ -55,6 +58,43 @@ class Sight(NamedTuple):
         return not (is_cleared or is_below)
 
 
+@final
+class Made(NamedTuple):
+    """That netledger has made a counter.
+
+    Attributes:
+        number: grows with each that is made.
+        packets: with which it was made.
+        bytes: the same.
+        had: what the one before had when netledger saw it last; None where that is not known.
+        had_ns: when that was, UTC nanoseconds; 0 where there was none since the machine was started.
+        is_sure: False where it may as well not have come to that.
+    """
+
+    number: int
+    packets: int
+    bytes: int
+    had: Count | None
+    had_ns: int
+    is_sure: bool
+
+
+@final
+class _New(NamedTuple):
+    """What a counter that is new has counted since: the least, and what else it may be."""
+
+    packets: int
+    bytes: int
+    most: Count | None = None
+
+    def told(self) -> str:
+        least = _amount(self.packets, self.bytes)
+        if self.most is None:
+            return f"{least} are booked"
+        most = _amount(self.most.packets, self.most.bytes)
+        return f"between {least} and {most} of these are new, and the least is booked"
+
+
 Sights: TypeAlias = Mapping[Identity, Sight]
 """All counters that were asked for, those of nfacct in the order in which the kernel lists them: as they were made."""
 
@@ -70,7 +110,7 @@ class Entry:
         bytes: booked so far.
         change: what happened to it, the gravest thing.
         is_there: whether it was there at the last look.
-        is_ours: whether it was made by us since then, so that its place says nothing.
+        ours: number with which it was made by us since then, so that its place says nothing; else 0.
     """
 
     sight: Sight
@@ -78,7 +118,7 @@ class Entry:
     bytes: int = 0
     change: Change | None = None
     is_there: bool = True
-    is_ours: bool = False
+    ours: int = 0
 
     def book(self, sight: Sight, packets: int, octets: int) -> None:
         """Takes a look over, and what it adds."""
@@ -97,12 +137,16 @@ class Tally:
         looked_ns: when the last look was, UTC nanoseconds.
         told: what happened, in words, for the receipt; the first of each kind.
         happened: how often it did.
+        gone: what counters had that are gone since an interval before.
+        made_seen: number of the newest that netledger had made at the last look.
     """
 
     looked_ns: int
     entries: dict[Identity, Entry] = field(default_factory=dict)
     told: dict[Change, list[str]] = field(default_factory=dict)
     happened: dict[Change, int] = field(default_factory=dict)
+    gone: dict[Identity, Sight] = field(default_factory=dict)
+    made_seen: int = 0
 
     @classmethod
     def begun(cls, sights: Sights, at_ns: int, known: Mapping[Identity, Count] | None = None) -> "Tally":
@@ -130,23 +174,26 @@ class Tally:
             text = f"{_counters(len(before))} had {_amount(packets, octets)} before, which are not booked"
             self.told[Change.BASELINE], self.happened[Change.BASELINE] = [text], len(before)
 
-    def look(self, sights: Sights, at_ns: int) -> bool:
-        """Books what the counters have come to since the last look, and says whether somebody had touched them."""
+    def look(self, sights: Sights, at_ns: int, made: Mapping[Identity, Made] | None = None) -> bool:
+        """Books what the counters have come to since the last look, and says whether somebody had touched them.
+
+        ``made`` are those that netledger has made until then, and none that was made behind it.
+        """
         before = sum(self.happened.values())
         moved = self._moved(sights)
+        news = {identity: one for identity, one in (made or {}).items() if one.number > self.made_seen}
         entries: dict[Identity, Entry] = {}
         for identity, sight in sights.items():
-            entry = self.entries.get(identity)
+            entry, one = self.entries.get(identity), news.get(identity) if news else None
             if entry is None:
-                entry = Entry(sight, sight.packets, sight.bytes)
-                self._note(identity, entry, Change.APPEARED, f"appeared with {_had(sight)}, which are booked")
-            elif not entry.is_there or (identity in moved and not entry.is_ours) or sight.handle != entry.sight.handle:
-                self._begun_anew(identity, entry, sight, Change.REMADE, at_ns)
+                entry = self._appeared(identity, sight, one, at_ns)
+            elif self._is_another(identity, entry, sight, moved, one):
+                self._made_anew(identity, entry, sight, one, at_ns)
             elif sight != entry.sight and not sight.follows(entry.sight):
-                self._begun_anew(identity, entry, sight, Change.RESET, at_ns)
+                self._set_back(identity, entry, sight, at_ns)
             else:
                 entry.book(sight, sight.packets - entry.sight.packets, sight.bytes - entry.sight.bytes)
-            entry.is_there, entry.is_ours = True, False
+            entry.is_there, entry.ours = True, 0
             entries[identity] = entry
         for identity, entry in self.entries.items():
             if identity in sights:
@@ -157,40 +204,33 @@ class Tally:
                 entry.is_there = False
             entries[identity] = entry
         self.entries, self.looked_ns = entries, at_ns
+        self.made_seen = max((one.number for one in news.values()), default=self.made_seen)
         return sum(self.happened.values()) > before
 
-    def made_again(self, identity: Identity, sight: Sight) -> None:
+    def had(self, identity: Identity) -> Sight | None:
+        """What a counter had when it was last seen, be it there or gone; None where it was never seen."""
+        entry = self.entries.get(identity)
+        return self.gone.get(identity) if entry is None else entry.sight
+
+    def made_again(self, identity: Identity, sight: Sight, number: int) -> None:
         """Notes that we have made a counter that was gone, with what it had: it goes on from there."""
         entry = self.entries.pop(identity, None)
         if entry is None:
             entry = Entry(sight)
         else:
             entry.sight, entry.is_there, entry.change = sight, True, Change.REMADE
-        entry.is_ours = True
+        entry.ours = number
         self.entries[identity] = entry
-
-    def restored(self, known: Mapping[Identity, Count], at_ns: int) -> None:
-        """Takes over what was made again, while nobody looked, with what it had at some time before."""
-        for identity, had in known.items():
-            entry = self.entries.get(identity)
-            if entry is not None:
-                self._note(
-                    identity,
-                    entry,
-                    Change.REMADE,
-                    f"{_had(entry.sight)} when read at {rfc3339(self.looked_ns)}, "
-                    f"made again with {_amount(had.packets, had.bytes)} until {rfc3339(at_ns)}",
-                )
-                self.made_again(identity, Sight(had.packets, had.bytes))
+        self.gone.pop(identity, None)
 
     def next(self) -> "Tally":
         """That of the interval behind, which begins with what was seen last. Counters that are gone are left out."""
         there = {
-            identity: Entry(entry.sight, is_ours=entry.is_ours)
-            for identity, entry in self.entries.items()
-            if entry.is_there
+            identity: Entry(entry.sight, ours=entry.ours) for identity, entry in self.entries.items() if entry.is_there
         }
-        return Tally(self.looked_ns, there)
+        gone = {identity: entry.sight for identity, entry in self.entries.items() if not entry.is_there}
+        remembered = dict([*self.gone.items(), *gone.items()][-_GONE_MAX:])
+        return Tally(self.looked_ns, there, gone=remembered, made_seen=self.made_seen)
 
     def next_of(self, sights: Sights, takes: Callable[[Identity], bool], known: Mapping[Identity, Count]) -> "Tally":
         """As :meth:`next`, of other counters: of those that ``takes`` says, which stood at ``sights`` at the last look.
@@ -200,6 +240,7 @@ class Tally:
         """
         tally = self.next()
         tally.entries = {identity: entry for identity, entry in tally.entries.items() if takes(identity)}
+        tally.gone = {identity: sight for identity, sight in tally.gone.items() if takes(identity)}
         tally._begin({identity: sight for identity, sight in sights.items() if takes(identity)}, known)
         # What we have made since that look stands behind all that was there.
         made = [identity for identity in tally.entries if identity not in sights]
@@ -246,10 +287,47 @@ class Tally:
             highest = max(highest, -1 if place is None else place)
         return frozenset(moved)
 
-    def _begun_anew(self, identity: Identity, entry: Entry, sight: Sight, change: Change, at_ns: int) -> None:
-        then, now = rfc3339(self.looked_ns), rfc3339(at_ns)
-        self._note(identity, entry, change, f"{_had(entry.sight)} when read at {then}, {_had(sight)} at {now}")
+    @staticmethod
+    def _is_another(
+        identity: Identity, entry: Entry, sight: Sight, moved: Collection[Identity], one: Made | None
+    ) -> bool:
+        """Whether it was made since the last look, but for what we have noted ourselves."""
+        if not entry.is_there or sight.handle != entry.sight.handle:
+            return True
+        if one is not None and one.is_sure and one.number > entry.ours:
+            return True
+        return identity in moved and not entry.ours
+
+    def _appeared(self, identity: Identity, sight: Sight, one: Made | None, at_ns: int) -> Entry:
+        """It was not there at the last look, nor in this interval."""
+        last, entry = self.gone.pop(identity, None), Entry(sight)
+        new = _new(last, sight, one, self.looked_ns)
+        if (new.packets, new.bytes, new.most) == (sight.packets, sight.bytes, None):
+            self._note(identity, entry, Change.APPEARED, f"appeared with {_had(sight)}, which are booked")
+        elif last is None and new.most is None:
+            what = f"appeared with {_had(sight)}, {_by(one)}{new.told()}"
+            self._note(identity, entry, Change.APPEARED, what)
+        else:
+            before = "not read before" if last is None else f"{_had(last)} when read last"
+            what = f"{before}, {_had(sight)} at {rfc3339(at_ns)}, {_by(one)}{new.told()}"
+            self._note(identity, entry, Change.REMADE, what)
+        entry.book(sight, new.packets, new.bytes)
+        return entry
+
+    def _made_anew(self, identity: Identity, entry: Entry, sight: Sight, one: Made | None, at_ns: int) -> None:
+        new = _new(entry.sight, sight, one, self.looked_ns)
+        what = self._when(entry, sight, at_ns)
+        if (new.packets, new.bytes, new.most) != (sight.packets, sight.bytes, None):
+            what += f", {_by(one)}{new.told()}"
+        self._note(identity, entry, Change.REMADE, what)
+        entry.book(sight, new.packets, new.bytes)
+
+    def _set_back(self, identity: Identity, entry: Entry, sight: Sight, at_ns: int) -> None:
+        self._note(identity, entry, Change.RESET, self._when(entry, sight, at_ns))
         entry.book(sight, sight.packets, sight.bytes)
+
+    def _when(self, entry: Entry, sight: Sight, at_ns: int) -> str:
+        return f"{_had(entry.sight)} when read at {rfc3339(self.looked_ns)}, {_had(sight)} at {rfc3339(at_ns)}"
 
     def _note(self, identity: Identity, entry: Entry, change: Change, what: str) -> None:
         is_graver = entry.change not in _DISTURBING or change in _DISTURBING
@@ -267,6 +345,32 @@ class Tally:
             f"{_counters(number)} {words[0]} {_WHAT_HAPPENED[change]}, and what {words[1]} counted since {words[2]} "
             f"read last is not known ({', '.join(told)}{rest})"
         )
+
+
+def _new(last: Sight | None, sight: Sight, one: Made | None, looked_ns: int) -> _New:
+    """What a counter has counted that was made since the last look; ``last`` is what it had when it was read last."""
+    if one is not None and _covers(sight, one):
+        packets, octets = sight.packets - one.packets, sight.bytes - one.bytes
+        # The one before may have counted on behind our look, until netledger saw it last.
+        more = one.had if last is not None and one.had is not None and _covers(one.had, last) else None
+        if more is not None and last is not None:
+            packets, octets = packets + more.packets - last.packets, octets + more.bytes - last.bytes
+        # One that we have not read may have come and gone since our look: that it had counted then.
+        is_known = last is not None or one.had_ns <= looked_ns or not (one.packets or one.bytes)
+        if one.is_sure and is_known:
+            return _New(packets, octets)
+        return _New(packets, octets, Count(packets + one.packets, octets + one.bytes))
+    if last is not None and (last.packets or last.bytes) and _covers(sight, last):
+        return _New(sight.packets - last.packets, sight.bytes - last.bytes, Count(sight.packets, sight.bytes))
+    return _New(sight.packets, sight.bytes)
+
+
+def _covers(one: Sight | Count, other: Sight | Made) -> bool:
+    return one.packets >= other.packets and one.bytes >= other.bytes
+
+
+def _by(one: Made | None) -> str:
+    return "" if one is None else f"made by netledger with {_amount(one.packets, one.bytes)}, "
 
 
 def shown(identity: Identity) -> str:

@@ -38,7 +38,7 @@ def save(tally: Tally, path: Path, choice: Choice) -> None:
             entry.bytes,
             entry.change,
             entry.is_there,
-            entry.is_ours,
+            entry.ours,
             entry.sight,
         ]
         for identity, entry in tally.entries.items()
@@ -49,6 +49,8 @@ def save(tally: Tally, path: Path, choice: Choice) -> None:
         "looked_ns": tally.looked_ns,
         "told": tally.told,
         "happened": tally.happened,
+        "gone": [[*identity, sight] for identity, sight in tally.gone.items()],
+        "made_seen": tally.made_seen,
         "entries": entries,
     }
     replace_file(path, json.dumps(whole, ensure_ascii=False, separators=(",", ":")), lasting=False)
@@ -69,12 +71,14 @@ def load(path: Path) -> tuple[Tally, Choice]:
             whole["looked_ns"],
             {
                 (Kind(kind), name): Entry(
-                    Sight(*sight), packets, octets, None if change is None else Change(change), is_there, is_ours
+                    Sight(*sight), packets, octets, None if change is None else Change(change), is_there, ours
                 )
-                for kind, name, packets, octets, change, is_there, is_ours, sight in whole["entries"]
+                for kind, name, packets, octets, change, is_there, ours, sight in whole["entries"]
             },
             {Change(change): list(told) for change, told in whole["told"].items()},
             {Change(change): number for change, number in whole["happened"].items()},
+            {(Kind(kind), name): Sight(*sight) for kind, name, sight in whole["gone"]},
+            whole["made_seen"],
         )
         return tally, Choice(objects=objects, nft=nft, ensure=ensure)
     except (OSError, ValueError, KeyError, TypeError) as error:
