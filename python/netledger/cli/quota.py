@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from netledger.config import Config
     from netledger.quotas.book import Book
     from netledger.quotas.definition import Definition
+    from netledger.quotas.objects import Objects
     from netledger.quotas.shown import Standing
 
 quota = typer.Typer(
@@ -105,10 +106,8 @@ def add(
     """
     from netledger.intervals import SystemClock
     from netledger.quotas.agree import agree
-    from netledger.quotas.objects import Objects
     from netledger.quotas.rules import rules
     from netledger.quotas.shown import as_json, definition_line, standing_of
-    from netledger.sources.made import Register
 
     one = _definition(
         name,
@@ -129,7 +128,7 @@ def add(
     require_daemons_namespace(settings, f"quota {name}")
     book = _book(settings)
     with _written(settings):
-        objects = Objects(register=Register(Path(settings.runtime)))
+        objects = _objects(settings)
         used = agree(book, objects, SystemClock(), one)
     if json:
         shown = as_json(standing_of(book.states[name], objects.seen(one), SystemClock().now().wall_ns, None))
@@ -222,10 +221,8 @@ def reset(name: _Name, *, json: Json = False, config: ConfigFile = None, store: 
     from netledger.intervals import SystemClock
     from netledger.quotas.book import the
     from netledger.quotas.keeper import Keeper
-    from netledger.quotas.objects import Objects
     from netledger.quotas.shown import event_json
     from netledger.quotas.state import count_of
-    from netledger.sources.made import Register
 
     settings = load_config(config, store)
     runtime = Path(settings.runtime)
@@ -236,8 +233,7 @@ def reset(name: _Name, *, json: Json = False, config: ConfigFile = None, store: 
     the(book, name)
     require_daemons_namespace(settings, f"quota {name}")
     with _written(settings):
-        objects = Objects(register=Register(runtime))
-        done = Keeper(book, objects, SystemClock(), traces=traces).reset(name).begun
+        done = Keeper(book, _objects(settings), SystemClock(), traces=traces).reset(name).begun
     if json:
         typer.echo(json_text.dumps(event_json(done), ensure_ascii=False, indent=2))
         return
@@ -270,13 +266,10 @@ def restore(*, json: Json = False, config: ConfigFile = None, store: Store = Non
     """
     from netledger.intervals import SystemClock
     from netledger.quotas.keeper import Keeper
-    from netledger.quotas.objects import Objects
-    from netledger.sources.made import Register
 
     settings = load_config(config, store)
     book = _book(settings)
-    objects = Objects(register=Register(Path(settings.runtime)))
-    keeper = Keeper(book, objects, SystemClock())
+    keeper = Keeper(book, _objects(settings), SystemClock())
     if not (Path(settings.store) / "ledger.sqlite").exists():
         # At the first boot there is nothing to restore, and a store is not made for that.
         if json:
@@ -372,6 +365,13 @@ def _quiet() -> None:
     import logging
 
     logging.getLogger("netledger").addHandler(logging.NullHandler())
+
+
+def _objects(settings: "Config") -> "Objects":
+    from netledger.quotas.objects import Objects
+    from netledger.sources.made import Register
+
+    return Objects(register=Register(Path(settings.runtime)))
 
 
 def _book(settings: "Config") -> "Book":
