@@ -58,7 +58,12 @@ class Conntrack(Part):
         default=True,
         description="Count the same packets in an nftables table of its own, so that receipts can prove the flows.",
     )
-    buffer_bytes: int = Field(default=64 * _MEBIBYTE, ge=_MEBIBYTE // 16, le=1024 * _MEBIBYTE, description=_BUFFER)
+    buffer_bytes: int = Field(
+        default=64 * _MEBIBYTE,
+        ge=_MEBIBYTE // 16,
+        le=1024 * _MEBIBYTE,
+        description=f"{_BUFFER} A smaller one than the default grows up to that when it was full.",
+    )
     zones: Annotated[tuple[Zone, ...], Field(strict=False), AfterValidator(unique)] = Field(
         default=(), description="Only flows of these conntrack zones; default: of all. Most machines have zone 0 only."
     )

@@ -2,6 +2,7 @@
 //!
 //! Events have a socket of their own, with a filter in the kernel for what is not wanted. The kernel is told to keep an
 //! event that finds no room and to send it again (`NETLINK_BROADCAST_ERROR`), so that an overrun delays and does not lose.
+//! It sends again every ten milliseconds, as much as there is room for: so a buffer that was too small is made larger.
 //! Who reads sleeps while there is nothing and then takes all there is: one wake-up for many events.
 
 mod reader;
@@ -35,6 +36,14 @@ const PARTS: usize = 64;
 const ATTEMPTS_MAX: usize = 8;
 /// How often the list of those that are dying is asked for until it is surely whole.
 const DYING_ATTEMPTS_MAX: usize = 4;
+/// One that took longer is not asked for again: the kernel walks all of it for each part.
+const DYING_QUICK: Duration = Duration::from_millis(100);
+/// Up to which an overrun makes the receive buffer larger, and by how much.
+const BUFFER_BYTES_MAX: i32 = 64 << 20;
+const BUFFER_GROWTH: i32 = 4;
+/// Until so long no event comes, or so often they did, the kernel is left to send again what had found no room.
+const SETTLED: Duration = Duration::from_millis(25);
+const SETTLING_MAX: usize = 40;
 /// The room of parts, rounded up, and what one flow needs of it, likewise.
 const SIZES_BYTES: [usize; 2] = [4_096, 32_768];
 const FLOW_BYTES_MAX: usize = 1_536;
@@ -69,6 +78,7 @@ pub struct Listener {
     requests: [Request; 2],
     sequence: u32,
     overrun: bool,
+    buffer_bytes: i32,
     swept: Option<(Instant, Duration)>,
 }
 
@@ -144,6 +154,7 @@ impl Listener {
             requests: [requests::dump(&filter, Prefilter::Marks), requests::dying(family)],
             sequence: 0,
             overrun: false,
+            buffer_bytes: config.buffer_bytes,
             swept: None,
         })
     }
@@ -159,6 +170,7 @@ impl Listener {
                 Received::Overrun => {
                     self.overrun = true;
                     self.table.facts().overruns += 1;
+                    self.widen();
                 }
                 Received::Datagram { .. } => {
                     let mut events = 0;
@@ -178,6 +190,27 @@ impl Listener {
         }
     }
 
+    fn widen(&mut self) {
+        if self.buffer_bytes < BUFFER_BYTES_MAX {
+            self.buffer_bytes = self.buffer_bytes.saturating_mul(BUFFER_GROWTH).min(BUFFER_BYTES_MAX);
+            // Where it is refused the old one stays, and what finds no room comes later.
+            let _refused = self.events.force_receive_buffer(self.buffer_bytes);
+        }
+    }
+
+    /// Takes what the kernel sends again after an overrun, for a second at most: those who are told of need not be listed.
+    fn settle(&mut self) -> Result<(), Error> {
+        let mut ready = Vec::new();
+        for _ in 0..SETTLING_MAX {
+            poll::wait(&[self.events.as_raw_fd()], Some(SETTLED), &mut ready);
+            if ready.first() != Some(&true) {
+                return Ok(());
+            }
+            self.drain()?;
+        }
+        Ok(())
+    }
+
     fn give(&mut self, origin: Origin) {
         self.table.see(&self.reader.sightings, origin);
         self.reader.sightings.clear();
@@ -190,8 +223,10 @@ impl Listener {
     /// The kernel's; [`Kind::Unsteady`] when a dump does not hold together again and again.
     pub fn sweep(&mut self) -> Result<(), Error> {
         let started = Instant::now();
-        let is_due = std::mem::take(&mut self.overrun);
-        let done = self.sweep_through();
+        let is_due = self.overrun;
+        let settled = if is_due { self.settle() } else { Ok(()) };
+        self.overrun = false;
+        let done = settled.and_then(|()| self.sweep_through());
         let took = started.elapsed();
         if done.is_err() {
             self.overrun |= is_due;
@@ -226,8 +261,12 @@ impl Listener {
     /// is forgotten, and that is all.
     fn dump_dying(&mut self) -> Result<(), Error> {
         for _ in 0..DYING_ATTEMPTS_MAX {
+            let started = Instant::now();
             if self.dump(1, Origin::Dying)? && self.parts.had_room() {
                 self.table.dying_are_known();
+                return Ok(());
+            }
+            if started.elapsed() > DYING_QUICK {
                 return Ok(());
             }
         }
@@ -269,7 +308,8 @@ impl Listener {
                         Part::Refused(errno) => return Err(fail("dump")(io::Error::from_raw_os_error(errno))),
                         Part::More => parts += 1,
                     }
-                    if parts % PARTS == 0 {
+                    // The kernel gets rid of those that are dying only as far as there is room for their events.
+                    if origin == Origin::Dying || parts % PARTS == 0 {
                         self.drain()?;
                     }
                 }
