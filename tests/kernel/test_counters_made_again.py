@@ -184,7 +184,8 @@ def test_a_note_of_a_process_that_was_killed_before_it_made_the_object_decides_n
     )
     root = two.config.runtime.parent
     assert subprocess.run([sys.executable, "-c", script, root], check=False).returncode == -signal.SIGKILL
-    assert [row[-1] for row in json.loads((root / NAME).read_bytes())["objects"] if row[1] == "web"] == [False]
+    with Register(root).steady() as noted:
+        assert [(name, one.is_sure) for (_, name), one in noted.items()] == [("web", False)]
     nfacct.add("web", packets=12, octets=12 * V4_BYTES)
     told = two.cut()
     assert (told.rows["web"]["packets"], told.rows["web"]["change"]) == (2, "remade")
@@ -200,9 +201,30 @@ def test_the_register_is_of_the_namespace_and_withdraws_what_somebody_else_made(
         nfacct.add("web", packets=9, octets=900)
     with register.steady() as noted:
         assert [(name, one.packets, one.is_sure) for (_, name), one in noted.items()] == [("web", 5, True)]
+    with pytest.raises(ObjectExistsError), register.making("other", Booked(9, 900)):
+        raise ObjectExistsError("other", "add", "it is there")
+    with Register(space.directory).steady() as read_anew, register.steady() as noted:
+        assert read_anew == noted
+        assert len(noted) == 1
     with Space() as other, other.inside(other.here), Register(space.directory).steady() as noted:
         assert noted == {}
     assert (space.directory / NAME).stat().st_uid == os.geteuid()
+
+
+def test_thousands_of_notes_are_read_as_they_were_written_and_the_file_stays_small(space: Space) -> None:
+    register = Register(space.directory)
+    for number in range(1_500):
+        with register.making(f"n{number % 3}", Booked(number, number)):
+            pass
+    # A full disk has cut a line.
+    with (space.directory / NAME).open("ab") as file:
+        file.write(b'\n[1,"n0",17')
+    with register.making("n1", Booked(7, 7)):
+        pass
+    with Register(space.directory).steady() as read_anew, register.steady() as noted:
+        assert read_anew == noted
+        assert {name: one.packets for (_, name), one in noted.items()} == {"n0": 1_497, "n1": 7, "n2": 1_499}
+    assert len((space.directory / NAME).read_bytes().splitlines()) < 1_100
 
 
 class Daemon:
