@@ -1,6 +1,7 @@
 """The lock of the store, and what the system or SQLite says as an error of the ledger."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
@@ -12,6 +13,8 @@ from netledger.durable import FILE_MODE, cause_of, inherit_owner, permission_hin
 from netledger.errors import DamageError, LedgerError
 
 _LOCK: Final = "lock"
+# SQLite maps a file of 32 KiB, which may have holes; to write to one with no room left is a signal, not an error.
+_ROOM_BYTES: Final = 128 << 10
 _DAMAGED: Final = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
 
 
@@ -32,6 +35,17 @@ def explained(path: Path, operation: str) -> Iterator[None]:
         # Errors of the interface are faults of this program, and are not caught.
         kind = DamageError if error.sqlite_errorcode in _DAMAGED else LedgerError
         raise kind(str(path), operation, str(error).lower()) from error
+
+
+def require_room(directory: Path) -> None:
+    """Makes sure that there is room for SQLite's ``-shm``.
+
+    Raises:
+        OSError: there is none, as ENOSPC.
+    """
+    status = os.statvfs(directory)
+    if status.f_bavail * status.f_frsize < _ROOM_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
 
 
 @final

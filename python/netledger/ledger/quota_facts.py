@@ -13,7 +13,7 @@ from typing import Final, TypeAlias, final
 
 from netledger.errors import DamageError, LedgerError, OutdatedError
 from netledger.ledger import database
-from netledger.ledger.files import explained
+from netledger.ledger.files import explained, require_room
 from netledger.ledger.reader import Reader
 
 Value: TypeAlias = "str | int | float | bool | Sequence[Value] | Mapping[str, Value] | None"
@@ -82,6 +82,11 @@ class QuotaFacts:
             LedgerError: it cannot be read, or is of another version.
         """
         reader = Reader(self._store)
+        with explained(self._store, "read quotas"):
+            if not (self._store / database.NAME).exists():
+                return News(facts=(), readings={}, newest_id=0)
+            # The writer lets go of a full disk. Who reads then would write to SQLite's index, where a hole is a signal.
+            require_room(self._store)
         if not reader.version():
             return News(facts=(), readings={}, newest_id=0)
         return reader.read(lambda connection: self._since(connection, after_id))
@@ -187,6 +192,7 @@ class QuotaFacts:
     def _opened(self) -> sqlite3.Connection:
         # It is who adds a quota that may begin a ledger; where it is gone, its file system may not be mounted just now.
         (self._store / database.NAME).stat()
+        require_room(self._store)
         return database.connect_writer(self._store)
 
 

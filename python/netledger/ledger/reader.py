@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar, final
 
 from netledger.errors import DamageError, LedgerError
 from netledger.ledger import database
-from netledger.ledger.files import explained
+from netledger.ledger.files import explained, require_room
 from netledger.ledger.intervals import COUNTERS, ROLLUP_HOUR, TRAFFIC, IntervalRow, intervals_of
 from netledger.ledger.rows import LATER_COLUMNS, STORED_COLUMNS, is_wide
 from netledger.ledger.spill import spill_directory
@@ -336,13 +336,14 @@ def _connected(path: Path) -> Iterator[tuple[sqlite3.Connection, bool]]:
     quoted = "file:" + str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     is_frozen = False
     try:
+        _require_room_for_index(path)
         connection = sqlite3.connect(f"{quoted}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
         try:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         except BaseException:
             connection.close()
             raise
-    except sqlite3.OperationalError:
+    except (sqlite3.OperationalError, OSError):
         if _wal(path).exists():
             raise
         connection = sqlite3.connect(f"{quoted}?immutable=1", uri=True, isolation_level=None)
@@ -351,6 +352,16 @@ def _connected(path: Path) -> Iterator[tuple[sqlite3.Connection, bool]]:
         yield connection, is_frozen
     finally:
         connection.close()
+
+
+def _require_room_for_index(path: Path) -> None:
+    """A writer takes the room for its ``-shm`` and leaves it with its last connection. Then a reader would make one.
+
+    Where blocks are smaller than pages SQLite leaves holes in it, and to write into one on a full disk ends the process
+    with SIGBUS.
+    """
+    if not path.with_name(f"{path.name}-shm").exists():
+        require_room(path.parent)
 
 
 def _state(path: Path) -> tuple[int, int, int]:

@@ -12,10 +12,8 @@ After 1 nothing has happened. After 2 and 3 a file is left that the ledger does 
 After 4 the caller comes again with the same identity, and meets it in the ledger.
 """
 
-import errno
 import functools
 import hashlib
-import os
 import secrets
 import sqlite3
 import string
@@ -32,7 +30,7 @@ from netledger.errors import LedgerError
 from netledger.intervals import DAY_NS, Clock
 from netledger.ledger import database, spill
 from netledger.ledger.digest import DIGEST_BYTES, FIRST_PREVIOUS, canonical, chain, digest
-from netledger.ledger.files import StoreLock, explained
+from netledger.ledger.files import StoreLock, explained, require_room
 from netledger.ledger.named import rows_to_store
 from netledger.ledger.recovery import Leftovers, remove_leftovers
 from netledger.ledger.rows import (
@@ -50,8 +48,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SECOND_NS: Final = 1_000_000_000
-# SQLite maps a file of 32 KiB, which may have holes; to write to one with no room left is a signal, not an error.
-_ROOM_BYTES: Final = 128 << 10
 _SAFE: Final = frozenset(string.ascii_letters + string.digits + "_.")
 
 
@@ -126,7 +122,7 @@ class Ledger:
             try:
                 make_directory(self.store)
                 make_directory(spill.directory_of(self.store))
-                _require_room(self.store)
+                require_room(self.store)
                 is_alone = self._lock.open()
                 self._connection = database.connect_writer(self.store)
                 sync_directory(self.store)
@@ -358,9 +354,3 @@ def _identity(receipt: Receipt) -> tuple[str, str, int]:
 def _safe(name: str) -> str:
     """A name as a part of a file's name. It need not be unique: the ledger knows what is in the file."""
     return "".join(letter if letter in _SAFE else "_" for letter in name)
-
-
-def _require_room(directory: Path) -> None:
-    status = os.statvfs(directory)
-    if status.f_bavail * status.f_frsize < _ROOM_BYTES:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
