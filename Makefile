@@ -12,6 +12,8 @@ PYTHON ?= python3
 FUZZ_SECONDS ?= 10
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+# A file stays with one worker, for the tests of a file may share what is dear to make.
+TWO_AT_ONCE := -n 2 --dist loadfile
 CARGO_FUZZ := .build/tools/bin/cargo-fuzz
 UV := .build/lock/bin/uv
 
@@ -86,7 +88,7 @@ check: build ## lint, types, layers, stub of the native module, unit tests; unde
 	$(BIN)/python -m mypy.stubtest --concise netledger._core
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
-	$(PYTEST) -q $(QUICK_TESTS) tests/test_*.py
+	$(PYTEST) -q $(TWO_AT_ONCE) $(QUICK_TESTS) tests/test_*.py
 
 test-rust: ## unit and property tests of the core, and its documentation
 	cargo test --quiet --locked -p netledger-core
