@@ -30,6 +30,7 @@ from netledger._core_nfacct import (
     nft_counters_of_table,
     nft_quotas,
 )
+from netledger._core_packet import PacketMeter
 
 __all__ = [
     "Batch",
@@ -46,6 +47,7 @@ __all__ = [
     "Meter",
     "NfacctEvents",
     "NflogGroup",
+    "PacketMeter",
     "PcapReader",
     "Totals",
     "TraceEvent",
@@ -263,6 +265,30 @@ class Totals:
     @property
     def unreadable(self) -> dict[str, int]:
         """Packets that could not be read, by reason."""
+
+    @property
+    def dropped_packets(self) -> int:
+        """Packets that found no room in the ring of a packet socket; what is below is of packet sockets as well."""
+
+    @property
+    def super_packets(self) -> int:
+        """Packets that the kernel, or the card, had put together or was yet to split; each is counted as one."""
+
+    @property
+    def wire_packets(self) -> int:
+        """What was received, with the packets that its super-packets were or became in place of them."""
+
+    @property
+    def fragments_unknown(self) -> int:
+        """Later fragments whose first one was not seen: their ports are 0."""
+
+    @property
+    def length_lies(self) -> int:
+        """Packets that claimed more bytes than there were; they are booked with what there was."""
+
+    @property
+    def ignored_packets(self) -> int:
+        """Frames with a tag or a PPPoE header in which was no IP packet. They are not among the received ones."""
 
 @final
 class TraceEvent:
