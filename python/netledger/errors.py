@@ -15,6 +15,7 @@
     │   ├── TableError             a table file is damaged or of another version
     │   └── UnsteadyError          what the kernel lists changed again and again while it was read
     ├── CaptureError               a capture file cannot be read                                 exit 1
+    ├── FactError                  nobody can be booked so: no address, no name, no time         exit 1
     ├── OldFileError               a file of another program cannot be imported                  exit 1
     ├── LedgerError                the store refuses, is damaged or of another version           exit 1
     │   ├── DamageError            what it holds cannot be what was committed                    exit 1; audit: 4
@@ -104,6 +105,10 @@ class CaptureError(NetledgerError):
 
 class OldFileError(NetledgerError):
     """A file of another program cannot be read, or is not as that program writes it. Nothing of it is imported."""
+
+
+class FactError(NetledgerError):
+    """What is said of an address and its holder cannot be: it is no address, no name or no time."""
 
 
 class LedgerError(NetledgerError):

@@ -133,7 +133,33 @@ _VERSION_5: Final = """
 CREATE INDEX files_of_tab ON files (tab, interval_start) WHERE dropped_at IS NULL;
 """
 
-MIGRATIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
+_VERSION_6: Final = """
+CREATE TABLE assignments (                      -- facts of whose an address was; a later one goes before an earlier one
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind           TEXT    NOT NULL,            -- address, mac, interface or mark
+    target         TEXT    NOT NULL,            -- in the one form that it has
+    valid_from     INTEGER NOT NULL,            -- UTC nanoseconds since 1970
+    valid_to       INTEGER,                     -- NULL is until further notice
+    subject        TEXT,                        -- NULL with mac NULL is nobody, as far as the source knows
+    mac            TEXT,                        -- the device that had the address
+    source         TEXT    NOT NULL,            -- who says so
+    learnt_at      INTEGER NOT NULL,            -- UTC nanoseconds since 1970; never less than in the line before
+    detail         TEXT    NOT NULL             -- the rest as JSON
+);
+CREATE INDEX assignments_of ON assignments (source, kind, target, id);
+
+CREATE TRIGGER assignments_stay BEFORE DELETE ON assignments
+    BEGIN SELECT raise(ABORT, 'a fact is never taken out'); END;
+CREATE TRIGGER assignments_are_final BEFORE UPDATE ON assignments
+    BEGIN SELECT raise(ABORT, 'a fact is never changed'); END;
+-- INSERT OR REPLACE takes out without a word; and what was known at a time must stay what was known then.
+CREATE TRIGGER assignments_come_last BEFORE INSERT ON assignments
+    WHEN new.id <= (SELECT max(id) FROM assignments)
+    OR new.learnt_at < (SELECT learnt_at FROM assignments ORDER BY id DESC LIMIT 1)
+    BEGIN SELECT raise(ABORT, 'a fact is added behind all others'); END;
+"""
+
+MIGRATIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
 """What each version adds to the one before; never edited after a release."""
 
 

@@ -1,0 +1,204 @@
+"""Whose an address was, in the ledger: facts, which are only ever added. What they come to is read from all of them.
+
+Several processes may write: who assigns on the command line, who imports, and the daemon for its sources. The order in
+which facts came is the order of their numbers, and the time at which one was learnt is never before that of another
+that came earlier, even where the clock was set back. So what was known at a time stays what it was.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, final
+
+from netledger.attribution.facts import FOREVER_NS, Fact, Kind, Target
+from netledger.attribution.painting import claims
+from netledger.errors import DamageError, FactError
+from netledger.intervals import Clock
+from netledger.ledger import database
+from netledger.ledger.files import explained, require_room
+from netledger.ledger.maintain import Progress, no_progress
+from netledger.ledger.reader import Reader
+
+_COLUMNS: Final = "id, kind, target, valid_from, valid_to, subject, mac, source, learnt_at, detail"
+_Row = tuple[int, str, str, int, int | None, str | None, str | None, str, int, str]
+_STEP: Final = 1000
+_NOTHING: Final = "{}"
+
+
+@final
+class Assignments:
+    """The facts of a store. Safe to use from several threads; holds nothing open.
+
+    Args:
+        store: its directory.
+        clock: tells when something was learnt.
+    """
+
+    def __init__(self, store: Path, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def add(self, facts: Sequence[Fact], *, progress: Progress = no_progress) -> list[Fact]:
+        """Adds facts in this order: all or nothing, and durable. Gives those that were added, with number and time.
+
+        Left out is what changes nothing: the same source says the same already of all that time. The ledger has to be
+        there. Blocks for the disk and for other writers. 100,000 facts take seconds.
+
+        Raises:
+            LedgerError: the disk is full, broken or refuses; nothing was added.
+        """
+        added: list[Fact] = []
+        if not facts:
+            return added
+        with explained(self._store, "write assignments"):
+            # Who begins a store does so on purpose; where it is gone, its file system may not be mounted just now.
+            (self._store / database.NAME).stat()
+            require_room(self._store)
+            connection = database.connect_writer(self._store)
+            try:
+                with database.transaction(connection):
+                    number, learnt_ns = _last(connection)
+                    learnt_ns = max(learnt_ns, self._clock.now().wall_ns)
+                    for position, fact in enumerate(facts):
+                        if position % _STEP == 0:
+                            progress("assignments", position, len(facts))
+                        if _changes(connection, fact):
+                            number += 1
+                            added.append(replace(fact, id=number, learnt_ns=learnt_ns))
+                            _insert(connection, added[-1])
+            finally:
+                connection.close()
+        return added
+
+    def facts(self, *, as_known_at_ns: int | None = None, after_id: int = 0, source: str | None = None) -> list[Fact]:
+        """Facts in the order in which they were learnt; where there is no ledger there are none.
+
+        ``as_known_at_ns`` leaves out what was learnt later, ``after_id`` what has no greater number.
+
+        Raises:
+            LedgerError: it cannot be read, or is of another version.
+        """
+
+        def ask(connection: sqlite3.Connection) -> list[Fact]:
+            return read_facts(connection, self._store, as_known_at_ns=as_known_at_ns, after_id=after_id, source=source)
+
+        return self._reader().read(ask) if self._is_there() else []
+
+    def open_claims(self, source: str) -> list[Fact]:
+        """What a source claims of now and later, as it stands: where a part was replaced, what is left.
+
+        Raises:
+            LedgerError: as :meth:`facts`.
+        """
+        now_ns = self._clock.now().wall_ns
+        by_target: dict[Target, list[Fact]] = {}
+        for fact in self.facts(source=source):
+            by_target.setdefault(fact.target, []).append(fact)
+        found = []
+        for told in by_target.values():
+            for start_ns, end_ns, fact in claims(told):
+                if end_ns > now_ns:
+                    end = None if end_ns == FOREVER_NS else end_ns
+                    found.append(replace(fact, valid_from_ns=start_ns, valid_to_ns=end))
+        return found
+
+    def last_id(self) -> int:
+        """The number of the newest fact; 0 without any.
+
+        Raises:
+            LedgerError: as :meth:`facts`.
+        """
+        return self._reader().read(lambda connection: _last(connection)[0]) if self._is_there() else 0
+
+    def _is_there(self) -> bool:
+        return self._reader().version() > 0
+
+    def _reader(self) -> Reader:
+        return Reader(self._store)
+
+
+def read_facts(
+    connection: sqlite3.Connection,
+    store: Path,
+    *,
+    as_known_at_ns: int | None = None,
+    after_id: int = 0,
+    source: str | None = None,
+) -> list[Fact]:
+    """The same as :meth:`Assignments.facts` for who reads something else at the same moment, see :meth:`Reader.read`.
+
+    Raises:
+        DamageError: there is a line that is no fact.
+        sqlite3.Error: it cannot be read.
+    """
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM assignments WHERE id > ?1 AND (?2 IS NULL OR learnt_at <= ?2) "  # noqa: S608  # our own words
+        "AND (?3 IS NULL OR source = ?3) ORDER BY id",
+        (after_id, as_known_at_ns, source),
+    )
+    return list(_as_facts(rows, store))
+
+
+def _as_facts(rows: Iterable[_Row], store: Path) -> Iterable[Fact]:
+    for number, kind, value, start_ns, end_ns, subject, mac, source, learnt_ns, detail in rows:
+        try:
+            yield Fact(
+                target=Target(Kind(kind), value),
+                valid_from_ns=start_ns,
+                valid_to_ns=end_ns,
+                subject=subject,
+                mac=mac,
+                source=source,
+                learnt_ns=learnt_ns,
+                detail={} if detail == _NOTHING else json.loads(detail),
+                id=number,
+            )
+        except (FactError, ValueError, TypeError, AttributeError) as error:
+            raise DamageError(str(store), "read", f"assignment {number} is none: {error}") from error
+
+
+def _last(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Number of the newest fact, and when it was learnt."""
+    found = connection.execute("SELECT id, learnt_at FROM assignments ORDER BY id DESC LIMIT 1").fetchone()
+    return (0, 0) if found is None else (int(found[0]), int(found[1]))
+
+
+def _changes(connection: sqlite3.Connection, fact: Fact) -> bool:
+    """Whether its source does not say the same already of all the time that it speaks of.
+
+    Looks backwards from the newest: what goes on until further notice is mostly said by the first one that is found.
+    """
+    rows = connection.execute(
+        "SELECT valid_from, coalesce(valid_to, ?1), subject, mac, detail FROM assignments "
+        "WHERE source = ?2 AND kind = ?3 AND target = ?4 AND valid_from < ?5 AND coalesce(valid_to, ?1) > ?6 "
+        "ORDER BY id DESC",
+        (FOREVER_NS, fact.source, fact.target.kind, fact.target.value, fact.end_ns, fact.valid_from_ns),
+    )
+    mine = (fact.subject, fact.mac, _text(fact.detail)) if fact.is_claim else None
+    left = [(fact.valid_from_ns, fact.end_ns)]
+    for start_ns, end_ns, subject, mac, detail in rows:
+        rest = [
+            (begin, end)
+            for part in left
+            for begin, end in ((part[0], min(part[1], start_ns)), (max(part[0], end_ns), part[1]))
+            if begin < end
+        ]
+        theirs = None if subject is None and mac is None else (subject, mac, detail)
+        if rest != left and theirs != mine:
+            return True
+        left = rest
+        if not left:
+            return False
+    return fact.is_claim  # of the rest nothing was said
+
+
+def _insert(connection: sqlite3.Connection, fact: Fact) -> None:
+    values = (fact.id, fact.target.kind, fact.target.value, fact.valid_from_ns, fact.valid_to_ns, fact.subject)
+    values_2 = (fact.mac, fact.source, fact.learnt_ns, _text(fact.detail))
+    connection.execute(f"INSERT INTO assignments ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values + values_2)  # noqa: S608  # our own words
+
+
+def _text(detail: Mapping[str, str]) -> str:
+    return json.dumps(dict(detail), ensure_ascii=False, separators=(",", ":"), sort_keys=True) if detail else _NOTHING
