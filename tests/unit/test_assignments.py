@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from netledger.attribution.facts import Fact, Kind, Target, given_subject, learnt_subject, printable
+from netledger.attribution.painting import claims
 from netledger.errors import DamageError, FactError, LedgerError
 from netledger.intervals import SECOND_NS
 from netledger.ledger.assignments import Assignments
@@ -153,14 +154,26 @@ def test_what_was_said_already_is_not_written_again(store: Path) -> None:
     ]
     assert len(book.add(others)) == 3
     # What follows counts: the same as at first is news again after something else was said.
-    changed = book.add([fact("10.0.0.2", 12, 13, None), fact("10.0.0.2", 10, None, "alice")])
-    assert [one.subject for one in changed] == [None, "alice"]
+    assert len(book.add([fact("10.0.0.2", 12, 13, None)])) == 1
+    assert [one.subject for one in book.add([fact("10.0.0.2", 10, None, "alice")])] == ["alice"]
     assert book.add([fact("10.0.0.2", 12, 13, "alice")]) == []
 
 
 def test_a_repetition_within_one_call_is_left_out(store: Path) -> None:
     told = [fact("10.0.0.2", 10, None, "alice")] * 3
     assert len(Assignments(store, TestClock(START_NS)).add(told)) == 1
+
+
+def test_what_overlaps_in_itself_is_news_only_once(store: Path) -> None:
+    book = Assignments(store, TestClock(START_NS))
+    told = [fact("10.0.0.2", 10, None, "alice"), fact("10.0.0.2", 20, 30, "bob"), fact("10.0.0.2", 20, 30, "carol")]
+    assert [one.subject for one in book.add(told)] == ["alice", "carol"]
+    assert book.add(told) == []
+    # What is written covers what was said of the same time before: so that is written once more.
+    again = book.add([fact("10.0.0.2", 5, None, "alice"), fact("10.0.0.2", 20, 30, "carol")])
+    assert [one.subject for one in again] == ["alice", "carol"]
+    seen = [(start_ns // SECOND_NS, one.subject) for start_ns, _, one in claims(book.facts())]
+    assert seen == [(5, "alice"), (20, "carol"), (30, "alice")]
 
 
 def test_open_claims_are_what_is_left_of_now_and_later(store: Path) -> None:

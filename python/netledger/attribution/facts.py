@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from netledger.attribution.targets import Kind, Target
+from netledger.attribution.targets import Kind, Target, is_mac
 from netledger.errors import FactError
 
 __all__ = ["ASSIGN", "FOREVER_NS", "RESERVED", "Fact", "Kind", "Target", "check_subject", "learnt_subject", "printable"]
@@ -57,20 +57,23 @@ class Fact:
     id: int = 0
 
     def __post_init__(self) -> None:
-        about = str(self.target)
         if not 0 <= self.valid_from_ns < FOREVER_NS:
-            raise FactError(about, "", "it begins at no time that can be written down")
+            raise self._none("it begins at no time that can be written down")
         if self.valid_to_ns is not None and not self.valid_from_ns < self.valid_to_ns < FOREVER_NS:
-            raise FactError(about, "", "it ends before it begins", "an end is later than its beginning")
+            raise self._none("it ends before it begins", "an end is later than its beginning")
         if self.subject is not None:
             check_subject(self.subject)
-        if self.mac is not None and (self.target.kind is not Kind.ADDRESS or Target.mac(self.mac).value != self.mac):
-            raise FactError(about, "", "only addresses have a device, in the form aa:bb:cc:dd:ee:ff")
+        if self.mac is not None and (self.target.kind is not Kind.ADDRESS or not is_mac(self.mac)):
+            raise self._none("only addresses have a device, in the form aa:bb:cc:dd:ee:ff")
         if not 1 <= len(self.source) <= _SOURCE_LENGTH_MAX or not self.source.isprintable():
-            raise FactError(about, "", "its source has no name")
-        words = [*self.detail.keys(), *self.detail.values()]
-        if len(self.detail) > DETAILS_MAX or any(not _is_printable(word) for word in words):
-            raise FactError(about, "", "its detail cannot be shown", "a few words that can be seen")
+            raise self._none("its source has no name")
+        if self.detail:
+            words = [*self.detail.keys(), *self.detail.values()]
+            if len(self.detail) > DETAILS_MAX or any(not _is_printable(word) for word in words):
+                raise self._none("its detail cannot be shown", "a few words that can be seen")
+
+    def _none(self, cause: str, hint: str | None = None) -> FactError:
+        return FactError(str(self.target), "", cause, hint)
 
     @property
     def end_ns(self) -> int:
@@ -81,13 +84,6 @@ class Fact:
     def is_claim(self) -> bool:
         """Whether it says that it was somebody's."""
         return self.subject is not None or self.mac is not None
-
-    def claims_the_same(self, other: "Fact") -> bool:
-        """Whether both say the same of every moment that both speak of."""
-        if not self.is_claim and not other.is_claim:
-            return True
-        mine, theirs = ((one.subject, one.mac, dict(one.detail)) for one in (self, other))
-        return mine == theirs
 
 
 def check_subject(text: str) -> None:

@@ -9,12 +9,18 @@ from typing import Final, Self, final
 from netledger.errors import FactError
 
 _MAC: Final = re.compile(r"[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}|[0-9a-f]{4}(?:\.[0-9a-f]{4}){2}", re.IGNORECASE)
+_CANONICAL_MAC: Final = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10}")
 _LIKE_ADDRESS: Final = re.compile(r"[0-9.]+|.*[:/].*", re.DOTALL)
 _MARK_MAX: Final = 0xFFFF_FFFF
 _INTERFACE_BYTES_MAX: Final = 15
 _V4_MAPPED_BITS: Final = 96
 _FORMS: Final = "an address, a network, a MAC, mark:NUMBER or an interface: 10.0.0.2, 2001:db8::/48, mark:42, ppp0"
+
+
+def is_mac(text: str) -> bool:
+    """Whether a text is a hardware address in the one form that :class:`Target` has."""
+    return _CANONICAL_MAC.fullmatch(text) is not None
 
 
 class Kind(StrEnum):

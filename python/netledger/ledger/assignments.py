@@ -7,7 +7,7 @@ that came earlier, even where the clock was set back. So what was known at a tim
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, final
@@ -17,14 +17,13 @@ from netledger.attribution.painting import claims
 from netledger.errors import DamageError, FactError
 from netledger.intervals import Clock
 from netledger.ledger import database
+from netledger.ledger.assignments_news import NOTHING, news, text_of
 from netledger.ledger.files import explained, require_room
 from netledger.ledger.maintain import Progress, no_progress
 from netledger.ledger.reader import Reader
 
 _COLUMNS: Final = "id, kind, target, valid_from, valid_to, subject, mac, source, learnt_at, detail"
 _Row = tuple[int, str, str, int, int | None, str | None, str | None, str, int, str]
-_STEP: Final = 1000
-_NOTHING: Final = "{}"
 
 
 @final
@@ -43,8 +42,8 @@ class Assignments:
     def add(self, facts: Sequence[Fact], *, progress: Progress = no_progress) -> list[Fact]:
         """Adds facts in this order: all or nothing, and durable. Gives those that were added, with number and time.
 
-        Left out is what changes nothing: the same source says the same already of all that time. The ledger has to be
-        there. Blocks for the disk and for other writers. 100,000 facts take seconds.
+        Left out is what changes nothing: what the same source says already, and what a later one of ``facts`` replaces
+        as a whole. The ledger has to be there. Blocks for the disk and for other writers. 100,000 facts take seconds.
 
         Raises:
             LedgerError: the disk is full, broken or refuses; nothing was added.
@@ -61,13 +60,10 @@ class Assignments:
                 with database.transaction(connection):
                     number, learnt_ns = _last(connection)
                     learnt_ns = max(learnt_ns, self._clock.now().wall_ns)
-                    for position, fact in enumerate(facts):
-                        if position % _STEP == 0:
-                            progress("assignments", position, len(facts))
-                        if _changes(connection, fact):
-                            number += 1
-                            added.append(replace(fact, id=number, learnt_ns=learnt_ns))
-                            _insert(connection, added[-1])
+                    for position in news(connection, facts, progress):
+                        number += 1
+                        added.append(replace(facts[position], id=number, learnt_ns=learnt_ns))
+                        _insert(connection, added[-1])
             finally:
                 connection.close()
         return added
@@ -152,7 +148,7 @@ def _as_facts(rows: Iterable[_Row], store: Path) -> Iterable[Fact]:
                 mac=mac,
                 source=source,
                 learnt_ns=learnt_ns,
-                detail={} if detail == _NOTHING else json.loads(detail),
+                detail={} if detail == NOTHING else json.loads(detail),
                 id=number,
             )
         except (FactError, ValueError, TypeError, AttributeError) as error:
@@ -165,40 +161,7 @@ def _last(connection: sqlite3.Connection) -> tuple[int, int]:
     return (0, 0) if found is None else (int(found[0]), int(found[1]))
 
 
-def _changes(connection: sqlite3.Connection, fact: Fact) -> bool:
-    """Whether its source does not say the same already of all the time that it speaks of.
-
-    Looks backwards from the newest: what goes on until further notice is mostly said by the first one that is found.
-    """
-    rows = connection.execute(
-        "SELECT valid_from, coalesce(valid_to, ?1), subject, mac, detail FROM assignments "
-        "WHERE source = ?2 AND kind = ?3 AND target = ?4 AND valid_from < ?5 AND coalesce(valid_to, ?1) > ?6 "
-        "ORDER BY id DESC",
-        (FOREVER_NS, fact.source, fact.target.kind, fact.target.value, fact.end_ns, fact.valid_from_ns),
-    )
-    mine = (fact.subject, fact.mac, _text(fact.detail)) if fact.is_claim else None
-    left = [(fact.valid_from_ns, fact.end_ns)]
-    for start_ns, end_ns, subject, mac, detail in rows:
-        rest = [
-            (begin, end)
-            for part in left
-            for begin, end in ((part[0], min(part[1], start_ns)), (max(part[0], end_ns), part[1]))
-            if begin < end
-        ]
-        theirs = None if subject is None and mac is None else (subject, mac, detail)
-        if rest != left and theirs != mine:
-            return True
-        left = rest
-        if not left:
-            return False
-    return fact.is_claim  # of the rest nothing was said
-
-
 def _insert(connection: sqlite3.Connection, fact: Fact) -> None:
     values = (fact.id, fact.target.kind, fact.target.value, fact.valid_from_ns, fact.valid_to_ns, fact.subject)
-    values_2 = (fact.mac, fact.source, fact.learnt_ns, _text(fact.detail))
+    values_2 = (fact.mac, fact.source, fact.learnt_ns, text_of(fact.detail))
     connection.execute(f"INSERT INTO assignments ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values + values_2)  # noqa: S608  # our own words
-
-
-def _text(detail: Mapping[str, str]) -> str:
-    return json.dumps(dict(detail), ensure_ascii=False, separators=(",", ":"), sort_keys=True) if detail else _NOTHING

@@ -146,7 +146,7 @@ CREATE TABLE assignments (                      -- facts of whose an address was
     learnt_at      INTEGER NOT NULL,            -- UTC nanoseconds since 1970; never less than in the line before
     detail         TEXT    NOT NULL             -- the rest as JSON
 );
-CREATE INDEX assignments_of ON assignments (source, kind, target, id);
+CREATE INDEX assignments_of ON assignments (source, kind, target, valid_to, id);
 
 CREATE TRIGGER assignments_stay BEFORE DELETE ON assignments
     BEGIN SELECT raise(ABORT, 'a fact is never taken out'); END;

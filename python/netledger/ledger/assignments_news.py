@@ -1,0 +1,95 @@
+"""Which facts are news: those that change something of what their source says already of the same target."""
+
+import heapq
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from netledger.attribution.facts import FOREVER_NS, Fact, Target
+from netledger.attribution.painting import Canvas, Piece, painted, within
+from netledger.ledger.maintain import Progress
+
+NOTHING: Final = "{}"
+"""No detail, as text."""
+
+_STEP: Final = 1000
+_Claim = tuple[str | None, str | None, str] | None
+"""Subject, device and detail; None is nobody's."""
+_Row = tuple[int, int, int, str | None, str | None, str]
+
+
+def news(connection: sqlite3.Connection, facts: Sequence[Fact], progress: Progress) -> Iterator[int]:
+    """The places of those that are to be written, in their order.
+
+    Left out is what its source says already, and what others that come later replace as a whole: so what was written
+    once is never news again, however it overlaps in itself.
+
+    Raises:
+        sqlite3.Error: the ledger cannot be read.
+    """
+    groups: dict[tuple[str, Target], list[int]] = defaultdict(list)
+    for position, fact in enumerate(facts):
+        groups[fact.source, fact.target].append(position)
+    found: list[int] = []
+    for number, ((source, target), positions) in enumerate(groups.items()):
+        if number % _STEP == 0:
+            progress("assignments", number, len(groups))
+        start_ns = min(facts[one].valid_from_ns for one in positions)
+        end_ns = max(facts[one].end_ns for one in positions)
+        present = _present(connection, source, target, start_ns, end_ns)
+        found += _changing(present, facts, positions)
+    return iter(sorted(found))
+
+
+def text_of(detail: Mapping[str, str]) -> str:
+    """Detail in the one form in which it is kept and compared."""
+    return json.dumps(dict(detail), ensure_ascii=False, separators=(",", ":"), sort_keys=True) if detail else NOTHING
+
+
+def _changing(present: list[Piece[_Claim]], facts: Sequence[Fact], positions: Sequence[int]) -> Iterator[int]:
+    seen: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for start_ns, end_ns, position in painted((facts[one].valid_from_ns, facts[one].end_ns, one) for one in positions):
+        seen[position].append((start_ns, end_ns))
+    # What is written covers what comes later in the same breath, unless that is written too.
+    covered: Canvas[None] = Canvas()
+    for position in positions:
+        fact, parts = facts[position], seen[position]
+        claim = (fact.subject, fact.mac, text_of(fact.detail)) if fact.is_claim else None
+        if any(not covered.is_empty(*part) or not _is_said(present, *part, claim) for part in parts):
+            covered.add(fact.valid_from_ns, fact.end_ns, None)
+            yield position
+
+
+def _is_said(present: list[Piece[_Claim]], start_ns: int, end_ns: int, claim: _Claim) -> bool:
+    """Whether that is the claim already of all the time from start to end."""
+    pieces = within(present, start_ns, end_ns)
+    if any(said != claim for _, _, said in pieces):
+        return False
+    return claim is None or sum(end - begin for begin, end, _ in pieces) == end_ns - start_ns
+
+
+def _present(
+    connection: sqlite3.Connection, source: str, target: Target, start_ns: int, end_ns: int
+) -> list[Piece[_Claim]]:
+    """What the source says of the target from start to end, in the end."""
+    told: list[Piece[_Claim]] = []
+    for _, begin, end, subject, mac, detail in _newest_first(connection, source, target, start_ns, end_ns):
+        told.append((begin, end, None if subject is None and mac is None else (subject, mac, detail)))
+        if begin <= start_ns and end >= end_ns:  # nothing that was said before is seen
+            break
+    return painted(reversed(told))
+
+
+def _newest_first(
+    connection: sqlite3.Connection, source: str, target: Target, start_ns: int, end_ns: int
+) -> Iterable[_Row]:
+    """What was ever said of that time. Lazily, for it may be much, and the first is mostly enough."""
+    # Apart: of what has an end the index finds what has not passed, and of what has none the newest.
+    select = "SELECT id, valid_from, coalesce(valid_to, ?5), subject, mac, detail FROM assignments "
+    wanted = "WHERE source = ?1 AND kind = ?2 AND target = ?3 AND valid_from < ?4 AND valid_to "
+    values = (source, target.kind, target.value, end_ns, FOREVER_NS)
+    ended = connection.execute(f"{select}{wanted} > ?6 ORDER BY id DESC", (*values, start_ns))
+    endless = connection.execute(f"{select}{wanted} IS NULL ORDER BY id DESC", values)
+    return heapq.merge(ended, endless, key=lambda row: -row[0])
