@@ -43,7 +43,7 @@ groups = [{group = 4, account = "destination"}, {group = 5, account = "both", fa
 """
 
 NODE_HINT = 'hint: as in "gw1"; leave it out to take the host name'
-TOP_KEYS = "node, interval, store, runtime, ledger, meters, exports"
+TOP_KEYS = "node, interval, cut_on_assignment, store, runtime, ledger, meters, exports"
 EMPTY_HINT = "hint: leave it out to take the default"
 GROUP_HINT = (
     'hint: as in [[meters.lan.nflog.groups]] with group = 5 and account = "destination", '
@@ -373,3 +373,15 @@ def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         setattr(config, "node", "other")  # noqa: B010  # a type checker would refuse the plain way
     assert isinstance(config, Config)
+
+
+def test_cut_on_assignment_is_taken_from_above_where_a_meter_says_nothing() -> None:
+    text = "cut_on_assignment = true\n[meters.a]\n[meters.b]\ncut_on_assignment = false\n"
+    assert {name: one.cut_on_assignment for name, one in loads(text, file="f").meters.items()} == {
+        "a": True,
+        "b": False,
+    }
+    (alone,) = loads("cut_on_assignment = true\n", file="f").meters.values()
+    assert alone.cut_on_assignment
+    (silent,) = loads("", file="f").meters.values()
+    assert not silent.cut_on_assignment

@@ -30,8 +30,6 @@ class Recorder(Protocol):
 
         With ``cut_on_assignment`` the open intervals end at it, so call it before traffic of the new holder can flow,
         and let facts begin and end at what it gives. Intervals are cut once a second at most: it blocks until then,
-        and who calls meanwhile gets the same moment. Without ``cut_on_assignment`` it is the time, at once.
-
-        Raises:
-            LedgerError: the daemon is about to end, and cuts for nobody any more.
+        and who calls meanwhile gets the same moment. Without ``cut_on_assignment``, and when the daemon is about to
+        end, it is the time, at once.
         """

@@ -96,7 +96,7 @@ def _told(error: ValidationError) -> list[ErrorDetails]:
 def _resolved(config: Config) -> Config:
     """With what a meter leaves out taken from what stands above it."""
     meters = config.meters or Config().meters
-    update: dict[str, object] = {"meters": {name: _with_interval(config, one) for name, one in meters.items()}}
+    update: dict[str, object] = {"meters": {name: _with_inherited(config, one) for name, one in meters.items()}}
     if "exports" not in config.model_fields_set:
         update["exports"] = {
             name: one.model_copy(update={"directory": str(PurePosixPath(config.store, "exports"))})
@@ -105,10 +105,9 @@ def _resolved(config: Config) -> Config:
     return config.model_copy(update=update)
 
 
-def _with_interval(config: Config, meter: Meter) -> Meter:
-    if "interval_seconds" in meter.model_fields_set:
-        return meter
-    return meter.model_copy(update={"interval_seconds": config.interval_seconds})
+def _with_inherited(config: Config, meter: Meter) -> Meter:
+    left_out = {"interval_seconds", "cut_on_assignment"} - meter.model_fields_set
+    return meter.model_copy(update={name: getattr(config, name) for name in left_out})
 
 
 def _syntax(error: tomllib.TOMLDecodeError, text: str) -> Problem:

@@ -41,6 +41,9 @@ class Meter(Part):
     interval_seconds: Interval = Field(
         alias="interval", default=0, description="How often this meter closes its books; default: the one above."
     )
+    cut_on_assignment: bool = Field(
+        default=False, description="Whether this meter ends its interval at a hand-over; default: the one above."
+    )
     local: Networks = Field(
         default=(),
         description="Networks whose addresses are accounted one by one; all others together are `external`. "

@@ -81,6 +81,11 @@ class Config(Part):
         default=300,
         description="How often books are closed, at UTC multiples: it divides a day, or is a number of whole days.",
     )
+    cut_on_assignment: bool = Field(
+        default=False,
+        description="Whether open intervals end when an address goes to somebody else, so that it is booked to the "
+        "second. Once a second at most; see [attribution](../explanation/attribution.md).",
+    )
     store: Directory = Field(default=_STORE, description="Directory of what is durable.")
     runtime: Directory = Field(
         default="/run/netledger", description="Directory of what is being counted; should be in memory (tmpfs)."

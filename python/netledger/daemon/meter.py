@@ -98,21 +98,35 @@ class RunningMeter:
             return
         self.cut()
 
-    def cut(self) -> None:
-        """Closes the interval now. When the source cannot, counting goes on and the cut is tried again soon."""
+    def cut_for_assignment(self, now: Moment) -> int | None:
+        """Closes the interval because an address goes to somebody else, and says where it ended, UTC nanoseconds.
+
+        None if it was not closed: the source cannot, or too many intervals wait for the store.
+        """
+        if self._has_failed or self._queue.waiting(self.name) > WAITING_MAX:
+            return None
+        return self._opened().start_ns if self.cut(now) else None
+
+    def cut(self, now: Moment | None = None) -> bool:
+        """Closes the interval now. When the source cannot, counting goes on and the cut is tried again soon.
+
+        Says whether it is closed. ``now`` is for several meters that are cut together, so that their intervals end at
+        the same moment.
+        """
         schedule = self._opened()
-        now = self._clock.now()
+        now = now or self._clock.now()
         try:
             with _explained(self.name, "cut"):
                 closed = self._source.cut(label_end_ns=schedule.label(now), now=now)
         except NetledgerError as error:
             self._failed(error, now)
-            return
+            return False
         self._has_failed, self._pause_ns = False, _PAUSE_FIRST_NS
         self._problems.clear(Trouble.CUT, meter=self.name)
         # The end is the source's to tell: it may be that of an earlier try that came half way.
         schedule.advance(closed.end.wall_ns)
         self._queue.put(closed, remarks=self._taken_remarks())
+        return True
 
     def _tell_if_behind(self, wait_ns: int) -> None:
         is_behind = wait_ns > 2 * self.config.interval_seconds * SECOND_NS

@@ -11,6 +11,7 @@ from netledger.daemon import logs
 from netledger.daemon.answers import Answers
 from netledger.daemon.board import Board
 from netledger.daemon.build import make_exports
+from netledger.daemon.cuts import Cuts
 from netledger.daemon.housekeeping import Housekeeping
 from netledger.daemon.meter import RunningMeter
 from netledger.daemon.notify import ServiceManager
@@ -76,6 +77,7 @@ class Daemon:
         pipeline = Pipeline(config.node, ledger, self._exports)
         self._queue = CommitQueue(pipeline, committed=self._committed, problems=self._problems)
         self._board = Board(config, clock, self._queue, self._problems)
+        self._cuts = Cuts(clock, wake=self._wakeup.notify)
         self._server = StatusServer(Path(config.runtime), Answers(self._board))
         self._housekeeping = Housekeeping(config, clock, problems=self._problems)
         self._quotas = Quotas(config, clock, problems=self._problems)
@@ -124,6 +126,7 @@ class Daemon:
         for name in self._config.meters:
             self._open(name)
         self._quotas.open()
+        self._want_cuts()
         self._has_started = True
         self._manager.ready(self._status())
         _log.info("started", extra={"fields": {"node": self._config.node, "meters": ",".join(self._meters)}})
@@ -132,12 +135,16 @@ class Daemon:
         """One wait, and what it was for."""
         self._settle()
         longest_ns = self._manager.sign_of_life_ns() or _LOOK_AT_CLOCK_NS
-        timeout_ns = min([_LOOK_AT_CLOCK_NS, longest_ns, *(meter.wait_ns() for meter in self._meters.values())])
+        waits = [meter.wait_ns() for meter in self._meters.values()]
+        if (cut_ns := self._cuts.wait_ns()) is not None:
+            waits.append(cut_ns)
+        timeout_ns = min([_LOOK_AT_CLOCK_NS, longest_ns, *waits])
         for number in self._wakeup.wait(timeout_ns):
             self._obey(number)
         for meter in self._meters.values():
             meter.cut_if_due()
             self._live()
+        self._cuts.turn(meter for meter in self._meters.values() if meter.config.cut_on_assignment)
         self._housekeeping.turn()
         self._live()
 
@@ -174,6 +181,8 @@ class Daemon:
     def _stop(self) -> int:
         """Closes all meters and commits what they give; returns how many intervals or meters are left undone."""
         self._housekeeping.stop()
+        # The loop cuts nothing any more, and all that is open ends now.
+        self._cuts.want(is_wanted=False)
         failed = sum(not self._close(name, keep_rules=self._keep_rules) for name in list(self._meters))
         kept = self._queue.close()
         self._quotas.close()
@@ -262,8 +271,12 @@ class Daemon:
         self._wanted = dict(config.meters)
         if config.store == self._config.store:  # else the default directory would be that of the next store
             self._queue.change_exports(make_exports(config))
+        self._want_cuts()
         self._not_before_ns.clear()
         _log.info("reloaded", extra={"fields": {"meters": ",".join(self._wanted)}})
+
+    def _want_cuts(self) -> None:
+        self._cuts.want(is_wanted=any(meter.cut_on_assignment for meter in self._wanted.values()))
 
     def _settle(self) -> None:
         """Brings the running meters to what is wanted, as far as the queue allows.

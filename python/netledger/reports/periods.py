@@ -91,6 +91,24 @@ class Calendar:
             raise UsageError(subject, "", "ends before it begins" if separator else "was skipped by the clock there")
         return found
 
+    def moment(self, option: str, text: str, *, now_ns: int) -> int:
+        """The moment that ``text`` means: a time of the clock, ``now``, or the beginning of a period that it names.
+
+        ``option`` is what messages call it.
+
+        Raises:
+            UsageError: it means nothing, or a time that never was.
+        """
+        subject = f"{option} {text}"
+        try:
+            return self._edge(text, now_ns)
+        except _MeaninglessError as error:
+            hint = "write it as 2026-11-20T08:00, 2026-11-20T08:00:00.5Z, 2026-11-20, yesterday or now"
+            raise UsageError(subject, "", str(error), hint) from error
+        except (ValueError, OverflowError) as error:
+            hint = "write its distance from UTC behind it, as in 2026-10-25T02:30+02:00"
+            raise UsageError(subject, "", str(error), hint) from error
+
     def split(self, period: Period, step: Step) -> list[Period]:
         """The hours, days … of a period in their order; the first and the last one may be parts of theirs."""
         pieces, start_ns = [], period.start_ns
