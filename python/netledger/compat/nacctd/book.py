@@ -1,0 +1,242 @@
+"""The records, and what is kept of them on disk: the journal, the dump and the log."""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Final, final
+
+from netledger.compat.nacctd.dump import Dump, digest_of, records_in
+from netledger.compat.nacctd.journal import EMPTY, DamagedError, Journal, Noted, Pending
+from netledger.compat.nacctd.naccttab import Table
+from netledger.compat.nacctd.output import Output, OutputError, settle
+from netledger.compat.nacctd.records import Counts, Flow, Records
+from netledger.compat.nacctd.syslog import Syslog
+from netledger.durable import Step, no_step
+from netledger.intervals import SECOND_NS, Moment
+
+__all__ = ["Book"]
+
+_WRITER: Final = "nacctd (write)"
+_DUMPER: Final = "nacctd (dump)"
+
+
+@final
+class Book:
+    """The records of one dump file. Not safe for concurrent use.
+
+    What is counted is in memory and, until it is noted, in the table files of its generations. :attr:`noted` says up to
+    which generation everything is durable here; only those may be released.
+
+    Args:
+        table: the settings.
+        log: who is told.
+        at_step: told each step that has been done; lets a test stop the process there.
+    """
+
+    def __init__(self, table: Table, log: Syslog, *, at_step: Step = no_step) -> None:
+        self._log = log
+        self._at_step = at_step
+        self._disabled = table.disabled
+        self._journal = Journal(table.dumpfile)
+        self._dump = Dump(table.dumpfile)
+        self._dump_digest = digest_of(None)
+        self._absorbed = 0
+        self._pending: Pending | None = None
+        self._changed = False
+        self.noted = 0
+        self.records = Records()
+
+    @property
+    def pending(self) -> bool:
+        """Whether lines may be in the log of which that is not known for certain."""
+        return self._pending is not None
+
+    def open(self, now: Moment) -> None:
+        """Reads back what an earlier process has left: each record once.
+
+        Raises:
+            OSError: the journal or the dump cannot be read, or not be moved aside.
+        """
+        noted = self._noted_before()
+        content = self._dump.read()
+        digest = digest_of(content)
+        if noted is None and content:
+            self._take_old_dump(content, now)
+        elif noted is not None and content and digest not in {noted.dump, noted.dump_before}:
+            aside = self._dump.set_aside()
+            self._log.warning(f"dumpfile is not as it was left, and not read back: moved to {aside}")
+        known = noted or EMPTY
+        self._dump_digest = digest_of(self._dump.read())
+        self._absorbed = self.noted = known.absorbed
+        self.records.add(known.rest, last_ns=now.monotonic_ns)
+        self._pending = known.pending
+        self._changed = bool(self.records) or self._pending is not None
+        if known.pending is not None:
+            self.settle(now)
+        if self.records:
+            self._log.info(f"{len(self.records)} records read back")
+
+    def absorb(self, counts: Iterable[Counts], *, seq: int, last_ns: int) -> None:
+        """Adds what a generation has counted until a moment."""
+        before = len(self.records)
+        counted = list(counts)
+        self.records.add(counted, last_ns=last_ns)
+        self._absorbed = seq
+        self._changed |= bool(counted) or len(self.records) != before
+        if not self._changed:
+            # Nothing was counted: whether this generation was noted makes no difference.
+            self.noted = seq
+
+    def note(self, now: Moment) -> bool:
+        """Makes everything durable, and shows it in the dump. Tells whether that was possible."""
+        if not self._changed:
+            return True
+        flows = self.records.all()
+        shown = Pending(
+            file="",
+            offset=None,
+            seconds=now.wall_ns // SECOND_NS,
+            disabled=self._disabled,
+            counts=tuple(self.records.counts(flows)),
+        )
+        content = b"".join(shown.chunks())
+        if not self._write_journal(shown.counts, None, dump=digest_of(content)):
+            return False
+        self._changed = False
+        self._at_step("noted")
+        try:
+            self._dump.write(content)
+        except OSError as error:
+            self._log.error(f"error writing to file {self._dump.path}: {_text(error)}", ident=_DUMPER)
+            self._changed = True
+        else:
+            self._dump_digest = digest_of(content)
+        self._at_step("dumped")
+        return True
+
+    def write(self, path: str, flows: Sequence[Flow], now: Moment) -> bool:
+        """Appends the lines of records to the log, and drops them. Tells whether that was possible.
+
+        The log is opened even if there is nothing to write. A record that is not in it stays a record.
+        """
+        if self._pending is not None and not self.settle(now):
+            return False
+        try:
+            with Output(path) as output:
+                return self._write(output, flows, now)
+        except OutputError as error:
+            self._log.error(str(error), ident=_WRITER)
+            return False
+
+    def settle(self, now: Moment) -> bool:
+        """Finds out whether pending lines are in the log; if not, they become records again."""
+        pending = self._pending
+        if pending is None:
+            return True
+        try:
+            is_there = settle(pending.file, pending.offset, b"".join(pending.chunks()))
+        except OSError as error:
+            self._log.error(f"error reading file {pending.file}: {_text(error)}", ident=_WRITER)
+            return False
+        if not is_there:
+            if pending.offset is None:
+                self._log.warning(
+                    f"{len(pending.counts)} records may be in {pending.file} twice: it is no regular file"
+                )
+            self.records.add(pending.counts, last_ns=now.monotonic_ns)
+        self._pending = None
+        self._changed = True
+        self._at_step("settled")
+        return True
+
+    def move(self, table: Table, now: Moment) -> None:
+        """Goes on with other settings; the dump may have another name."""
+        self._disabled = table.disabled
+        self._changed = True
+        journal, dump = Journal(table.dumpfile), Dump(table.dumpfile)
+        if journal.path == self._journal.path:
+            return
+        old_journal, old_dump = self._journal, self._dump
+        self._journal, self._dump = journal, dump
+        if self.note(now):
+            self._at_step("moved")
+            try:
+                old_journal.remove()
+                old_dump.write(b"")
+            except OSError as error:
+                self._log.error(f"error removing {old_journal.path}: {_text(error)}", ident=_DUMPER)
+        else:
+            self._journal, self._dump = old_journal, old_dump
+
+    def close(self) -> None:
+        """Removes the journal when there is nothing in it.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        if not self.records and self._pending is None and not self._changed:
+            self._journal.remove()
+
+    def _write(self, output: Output, flows: Sequence[Flow], now: Moment) -> bool:
+        if not flows:
+            return True
+        pending = Pending(
+            file=os.path.abspath(output.path),  # noqa: PTH100  the working directory may be another one later
+            offset=output.offset,
+            seconds=now.wall_ns // SECOND_NS,
+            disabled=self._disabled,
+            counts=tuple(self.records.counts(flows)),
+        )
+        kept = set(flows)
+        rest = tuple(self.records.counts(flow for flow in self.records.all() if flow not in kept))
+        if not self._write_journal(rest, pending, dump=self._dump_digest):
+            return False
+        self._at_step("intended")
+        self._changed = True
+        try:
+            output.append(pending.chunks())
+        except OutputError as error:
+            self._log.error(str(error), ident=_WRITER)
+            self.records.remove(flows[: error.written])
+            if not error.is_clean:
+                self.records.remove(flows)
+                self._pending = pending
+            return False
+        self._at_step("appended")
+        self.records.remove(flows)
+        return True
+
+    def _write_journal(self, rest: tuple[Counts, ...], pending: Pending | None, *, dump: str) -> bool:
+        noted = Noted(
+            absorbed=self._absorbed,
+            dump=dump,
+            dump_before=self._dump_digest,
+            pending=self._pending if pending is None else pending,
+            rest=rest,
+        )
+        try:
+            self._journal.write(noted)
+        except OSError as error:
+            self._log.error(f"error writing to file {self._journal.path}: {_text(error)}", ident=_DUMPER)
+            return False
+        self.noted = self._absorbed
+        return True
+
+    def _noted_before(self) -> Noted | None:
+        try:
+            return self._journal.read()
+        except DamagedError as error:
+            aside = self._journal.set_aside()
+            self._log.error(f"journal is damaged ({error}): moved to {aside}; the dump is read back instead")
+            return None
+
+    def _take_old_dump(self, content: bytes, now: Moment) -> None:
+        counts = records_in(content, self._disabled)
+        if counts is None:
+            aside = self._dump.set_aside()
+            self._log.warning(f"dumpfile has lines of other fields, and is not read back: moved to {aside}")
+            return
+        self.records.add(counts, last_ns=now.monotonic_ns)
+
+
+def _text(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)

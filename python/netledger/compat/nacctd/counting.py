@@ -1,0 +1,94 @@
+"""What counts underneath, as the accounting sees it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, final
+
+from netledger.compat.nacctd.naccttab import Table
+from netledger.intervals import Moment
+
+__all__ = ["Counted", "Counting", "Cut", "Losses"]
+
+
+class Counted(NamedTuple):
+    """What one flow has sent on one interface. Addresses are numbers."""
+
+    protocol: int
+    source: int
+    source_port: int
+    destination: int
+    destination_port: int
+    device: str
+    packets: int
+    size: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What has not become a row of its own since the start, in packets.
+
+    Attributes:
+        dropped: the kernel had no room for them in the ring.
+        other: the table had no room for their flow.
+    """
+
+    dropped: int
+    other: int
+
+
+class Cut(Protocol):
+    """A closed generation."""
+
+    @property
+    def seq(self) -> int:
+        """Its number."""
+
+    def rows(self) -> list[Counted]:
+        """What was counted."""
+
+    def release(self) -> None:
+        """Removes it: only after its rows are durable elsewhere.
+
+        Raises:
+            SourceError, OSError: it is still there.
+        """
+
+
+class Counting(Protocol):
+    """A meter of packets, by flow and interface. Not safe for concurrent use."""
+
+    def open(self, table: Table, now: Moment, *, absorbed: int) -> Sequence[Cut]:
+        """Starts to count; gives what an earlier process has left, oldest first.
+
+        Raises:
+            SourceError, OSError: it cannot.
+        """
+
+    def cut(self, now: Moment) -> Cut:
+        """Closes the open generation and goes on with the next; no packet falls between.
+
+        Raises:
+            SourceError, OSError: it goes on open.
+        """
+
+    def close(self, now: Moment) -> Sequence[Cut]:
+        """Closes the last generation, with all that the kernel still held.
+
+        Raises:
+            SourceError, OSError: the next start finds it.
+        """
+
+    @property
+    def next_seq(self) -> int:
+        """The number that the next generation gets."""
+
+    def fullness(self) -> float:
+        """How much of the room for flows is taken, from 0 to 1.
+
+        Raises:
+            SourceError: nothing is received any more.
+        """
+
+    def losses(self) -> Losses:
+        """What has been lost since the start."""

@@ -1,0 +1,90 @@
+"""Where the messages go: the log daemon, in datagrams as the C library makes them."""
+
+import os
+import socket
+from contextlib import suppress
+from typing import Final, final
+
+from netledger.compat.nacctd.said import Level, Said
+from netledger.exports.gotext import syslog_stamp
+from netledger.intervals import Clock
+
+__all__ = ["NAME", "Syslog"]
+
+NAME: Final = "nacctd"
+_ADDRESS: Final = "/dev/log"
+_USER: Final = 1 << 3
+_DAEMON: Final = 3 << 3
+# A log daemon that hangs delays a message by this long, never the counting.
+_SEND_SECONDS: Final = 1.0
+_STANDARD_ERROR: Final = 2
+
+
+@final
+class Syslog:
+    """Sends messages. Not safe for concurrent use.
+
+    The old program said nothing when no log daemon listened. Here a warning or an error then goes to standard error, as
+    long as there is one.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._socket: socket.socket | None = None
+
+    def tell(self, said: Said, *, ident: str = NAME) -> None:
+        """Sends one message in the name of ``ident``. Blocks for a second at most."""
+        self._send(said, f"<{_DAEMON | said.level}>", ident)
+
+    def tell_as_user(self, said: Said) -> None:
+        """Sends one message the way a program does that has not said yet that it is a daemon."""
+        self._send(said, f"<{_USER | said.level}>", NAME)
+
+    def error(self, text: str, *, ident: str = NAME) -> None:
+        """Tells that something has failed."""
+        self.tell(Said(Level.ERR, f"{text}\n"), ident=ident)
+
+    def warning(self, text: str) -> None:
+        """Tells that something is not as the operator may think."""
+        self.tell(Said(Level.WARNING, f"{text}\n"))
+
+    def info(self, text: str) -> None:
+        """Tells what the program does."""
+        self.tell(Said(Level.INFO, f"{text}\n"))
+
+    def debug(self, text: str) -> None:
+        """Tells a detail."""
+        self.tell(Said(Level.DEBUG, f"{text}\n"))
+
+    def close(self) -> None:
+        """Lets go of the log daemon. The next message finds it again."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+
+    def _send(self, said: Said, priority: str, ident: str) -> None:
+        stamp = syslog_stamp(self._clock.now().wall_ns)
+        datagram = os.fsencode(f"{priority}{stamp} {ident}: {said.text}")
+        # The log daemon may have been started again since the last message.
+        for _attempt in range(2):
+            try:
+                self._connected().send(datagram)
+            except OSError:
+                self.close()
+            else:
+                return
+        if said.level <= Level.WARNING:
+            with suppress(OSError):
+                os.write(_STANDARD_ERROR, os.fsencode(f"{ident}: {said.text}"))
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            connection.settimeout(_SEND_SECONDS)
+            try:
+                connection.connect(_ADDRESS)
+            except OSError:
+                connection.close()
+                raise
+            self._socket = connection
+        return self._socket

@@ -1,0 +1,1 @@
+"""nacctd and our own beside each other."""

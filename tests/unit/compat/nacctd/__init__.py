@@ -1,0 +1,1 @@
+"""nacctd, without a network."""
