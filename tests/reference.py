@@ -106,9 +106,11 @@ def _model(root: Schema, part: Schema, defaults: Value, title: str) -> Iterator[
         target, below = _target(root, value, default)
         if target is not None:
             inner.append((target, below, key))
+        for kind, variant in _variants(root, value):
+            inner.append((variant, {}, f"{key}: {kind}"))
         is_table = target is not None and isinstance(default, dict)
         # No time at all stands for "not set": the description says what happens then.
-        shown = "" if default in (None, "0d") or is_table else f"`{json.dumps(default, ensure_ascii=False)}`"
+        shown = "" if default in (None, "0d", {}) or is_table else f"`{json.dumps(default, ensure_ascii=False)}`"
         required_here = isinstance(required, list) and key in required
         rows.append((f"`{key}`", "required" if required_here else shown, " ".join((meaning, *_limits(value))).strip()))
     yield f"## {title}\n\n{description}\n"
@@ -128,6 +130,15 @@ def _target(root: Schema, value: Schema, default: Value) -> tuple[Schema | None,
     if not isinstance(reference, str):
         return None, None
     return _object(_object(root["$defs"])[reference.rpartition("/")[2]]), below
+
+
+def _variants(root: Schema, value: Schema) -> Iterator[tuple[str, Schema]]:
+    """The kinds of table that a key may lead to, each by the word that tells it from the others."""
+    of_each = value.get("additionalProperties")
+    choice = of_each.get("discriminator") if isinstance(of_each, dict) else None
+    if isinstance(choice, dict):
+        for kind, reference in _object(choice["mapping"]).items():
+            yield kind, _object(_object(root["$defs"])[str(reference).rpartition("/")[2]])
 
 
 def _limits(value: Schema) -> Iterator[str]:

@@ -111,6 +111,10 @@ class FactError(NetledgerError):
     """What is said of an address and its holder cannot be: it is no address, no name or no time."""
 
 
+class LearnerError(NetledgerError):
+    """What tells whose an address is cannot be followed: a file, a directory, a server or the kernel."""
+
+
 class LedgerError(NetledgerError):
     """The store cannot be written or read, is damaged, or is of another version."""
 

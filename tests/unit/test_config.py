@@ -43,7 +43,7 @@ groups = [{group = 4, account = "destination"}, {group = 5, account = "both", fa
 """
 
 NODE_HINT = 'hint: as in "gw1"; leave it out to take the host name'
-TOP_KEYS = "node, interval, cut_on_assignment, store, runtime, ledger, meters, exports"
+TOP_KEYS = "node, interval, cut_on_assignment, store, runtime, ledger, meters, exports, attribution"
 EMPTY_HINT = "hint: leave it out to take the default"
 GROUP_HINT = (
     'hint: as in [[meters.lan.nflog.groups]] with group = 5 and account = "destination", '
@@ -116,7 +116,7 @@ def test_what_is_shown_can_be_read_again(text: str) -> None:
         ("[[meters]]", ["f:1: meters: [{}] is no table", "hint: as in [meters.NAME]"]),
         ("[[meters.lan]]", ["f:1: meters.lan: [{}] is no table", "hint: as in [meters.lan]"]),
         ("meters.lan = 3", ["f:1: meters.lan: 3 is no table", "hint: as in [meters.lan]"]),
-        ("[attribution.isp]", ["f:1: attribution: not in this version"]),
+        ("[meters.a.bpf]", ["f:1: meters.a.bpf: not in this version"]),
         ("[meters.a.nflog]\ngroups = [{account = \"both\"}]", ["f:2: meters.a.nflog.groups[0].group: is missing"]),
         ("[meters.a.nflog]\nhooks = []", ["f:2: meters.a.nflog.hooks: is empty", EMPTY_HINT]),
         ('[ledger]\nkeep_detail = "36h"', ['f:2: ledger.keep_detail: "36h" is no number of days', DAYS_HINT]),

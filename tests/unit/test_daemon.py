@@ -209,7 +209,7 @@ def test_a_bad_reload_changes_nothing_and_says_so(run: Run, caplog: pytest.LogCa
         'level=error event=reload_refused problem="f:4: interval: 7 minutes do not divide a day" '
         'hint="\\"6m\\" or \\"8m\\" would"',
         'level=error event=reload_refused problem="f:5: rows: unknown key" '
-        'hint="possible are node, interval, cut_on_assignment, store, runtime, ledger, meters, exports"',
+        'hint="possible are node, interval, cut_on_assignment, store, runtime, ledger, meters, exports, attribution"',
     ]
     assert run.made["nflog"][0].calls == ["open", "close"]
 

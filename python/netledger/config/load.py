@@ -3,7 +3,7 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final, get_args
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from netledger.config import across, problems, shapes
+from netledger.config.attribution import KINDS
 from netledger.config.lines import line_for, lines_of
 from netledger.config.meter import Meter
 from netledger.config.model import Config
@@ -19,11 +20,12 @@ from netledger.config.toml import value_to_toml
 
 DEFAULT_PATH: Final = Path("/etc/netledger/netledger.toml")
 
-_NOT_YET: Final = {"attribution", "bpf", "packet"}
+_NOT_YET: Final = {"bpf", "packet"}
 _SYNTAX_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _BARE: Final = re.compile(r"[A-Za-z_/][\w./:-]*")
 _QUOTED: Final = re.compile("'([^']*)'")
 _SHOWN_MAX: Final = 60
+_KIND_AT: Final = 2
 
 # What pydantic finds, as cause and hint.
 _WORDS: Final[dict[str, tuple[str, str | None]]] = {
@@ -37,8 +39,12 @@ _WORDS: Final[dict[str, tuple[str, str | None]]] = {
     "too_short": ("is empty", "leave it out to take the default"),
     "tuple_type": ("{shown} is no list", "as in [{shown}]"),
     "model_type": ("{shown} is no table", "as in [{key}]"),
+    "model_attributes_type": ("{shown} is no table", "as in [{key}]"),
+    "union_tag_invalid": ("{shown} is not possible here", "{expected_tags}"),
+    "union_tag_not_found": ("is missing", "one of {kinds}"),
     "dict_type": ("{shown} is no table", "as in [{key}.NAME]"),
 }
+_OF_WORDS: Final = {"literal_error": "expected", "union_tag_invalid": "expected_tags"}
 _WRONG_SHAPE: Final = {"tuple_type", "model_type", "dict_type"}
 
 
@@ -134,24 +140,39 @@ def _syntax_hint(text: str, number: int) -> str:
 
 def _translated(details: ErrorDetails) -> tuple[problems.Path, str, str | None]:
     """A finding of pydantic in the words of this program."""
-    path = tuple(part for part in details["loc"] if part != "[key]")
+    full = tuple(part for part in details["loc"] if part != "[key]")
     kind, found = details["type"], details["input"]
     context = details.get("ctx", {})
+    path = _without_kind(full)
+    if kind.startswith("union_tag"):
+        # They speak of the table, and mean the one key that tells what else there may be.
+        path = (*path, "source")
+        found = found.get("source") if isinstance(found, dict) else found
     if kind == "refused":
         return path, str(context["cause"]), context["hint"]
     if kind == "extra_forbidden":
-        return path, *_unknown(path)
+        return path, *_unknown(full)
     if kind not in _WORDS:
         return path, details["msg"][:1].lower() + details["msg"][1:], None
     cause, hint = _WORDS[kind]
     if kind == "int_type" and isinstance(found, str):
         hint = "a number stands without quotes"
-    words = {"shown": _shown(found), "key": problems.dotted(path), **context}
+    words = {"shown": _shown(found), "key": problems.dotted(path), "kinds": _quoted(KINDS), **context}
     known = shapes.hint(path, found) if kind in _WRONG_SHAPE else None
-    if kind == "literal_error" and isinstance(found, str):
-        meant = difflib.get_close_matches(found, _QUOTED.findall(str(context["expected"])), n=1)
+    if kind in _OF_WORDS and isinstance(found, str):
+        meant = difflib.get_close_matches(found, _QUOTED.findall(str(context[_OF_WORDS[kind]])), n=1)
         known = f'did you mean "{meant[0]}"?' if meant else None
     return path, cause.format_map(words), known or (hint and hint.format_map(words).replace("'", '"'))
+
+
+def _without_kind(path: problems.Path) -> problems.Path:
+    """Where a mistake stands in the file: pydantic puts the kind of an attribution behind its name."""
+    is_of_kind = path[:1] == ("attribution",) and len(path) > _KIND_AT and path[_KIND_AT] in KINDS
+    return (*path[:_KIND_AT], *path[_KIND_AT + 1 :]) if is_of_kind else path
+
+
+def _quoted(words: Iterable[str]) -> str:
+    return ", ".join(f'"{word}"' for word in words)
 
 
 def _shown(value: object) -> str:
@@ -173,6 +194,8 @@ def _keys_at(path: problems.Path) -> list[str]:
         field = next((field for key, field in _fields(model) if key == part), None)
         if field is not None:
             model = next(_models_in(field), model)
+        elif path[0] == "attribution" and part in KINDS:
+            model = KINDS[str(part)]
     return [key for key, _ in _fields(model)]
 
 

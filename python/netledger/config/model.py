@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal, final
 
 from pydantic import Field
 
+from netledger.config.attribution import Attribution
 from netledger.config.meter import Meter
 from netledger.config.part import Part
 from netledger.config.values import Days, Directory, Interval, Name, Node, Timezone
@@ -98,4 +99,7 @@ class Config(Part):
         default={DEFAULT_NAME: Export(format="csv", directory=f"{_STORE}/exports")},
         description=f"The exports, by name. Without any such table there is one named `{DEFAULT_NAME}`, CSV in "
         "`STORE/exports`; an empty `[exports]` switches it off.",
+    )
+    attribution: dict[Name, Attribution] = Field(
+        default={}, description="Where it is learnt whose an address is, by name; see [attribution](attribution.md)."
     )

@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from netledger.config import durations
 from netledger.config.across import OF_ADDRESSES, SOURCE_TABLES
 from netledger.config.model import GO_NFLOG_ACCTD, Config
-from netledger.config.toml import value_to_toml
+from netledger.config.toml import key_to_toml, value_to_toml
+
+_OF_TABLES: Final = {("meters",), ("exports",), ("attribution",)}
 
 
 def to_toml(config: Config) -> str:
@@ -41,11 +44,11 @@ def _document(config: Config) -> dict[str, object]:
 
 def _table(path: tuple[str, ...], table: Mapping[str, object]) -> Iterator[str]:
     """Plain keys first, then the tables: a key behind a table's header would belong to that one."""
-    if path and (path not in {("meters",), ("exports",)} or not table):
-        yield f"\n[{'.'.join(path)}]"
+    if path and (path not in _OF_TABLES or not table):
+        yield f"\n[{'.'.join(key_to_toml(part) for part in path)}]"
     inner = {key: value for key, value in table.items() if isinstance(value, Mapping) and key != "prefix_length"}
     for key, value in table.items():
         if key not in inner:
-            yield f"{key} = {value_to_toml(value)}"
+            yield f"{key_to_toml(key)} = {value_to_toml(value)}"
     for key, value in inner.items():
         yield from _table((*path, key), value)

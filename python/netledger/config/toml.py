@@ -1,8 +1,10 @@
 """Values as TOML writes them; the standard library reads TOML only."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
 
 
@@ -14,12 +16,17 @@ def value_to_toml(value: object) -> str:
         case str():
             return '"' + "".join(_escaped(character) for character in value) + '"'
         case Mapping():
-            pairs = ", ".join(f"{key} = {value_to_toml(inner)}" for key, inner in value.items())
+            pairs = ", ".join(f"{key_to_toml(str(key))} = {value_to_toml(inner)}" for key, inner in value.items())
             return f"{{ {pairs} }}" if pairs else "{}"
         case list() | tuple():
             return "[" + ", ".join(value_to_toml(inner) for inner in value) + "]"
         case _:
             return str(value)
+
+
+def key_to_toml(key: str) -> str:
+    """One part of a key: in quotes where it has to be."""
+    return key if _BARE.fullmatch(key) else value_to_toml(key)
 
 
 def _escaped(character: str) -> str:

@@ -103,6 +103,12 @@ def _directory(text: str) -> str:
     return str(PurePosixPath(text))
 
 
+def _file(text: str) -> str:
+    if not text.startswith("/") or text.endswith("/") or "\0" in text or ".." in PurePosixPath(text).parts:
+        refuse(f"{value_to_toml(text)} is no absolute path of a file", 'as in "/etc/netledger/assignments.csv"')
+    return str(PurePosixPath(text))
+
+
 def _timezone(text: str) -> str:
     try:
         return zones.find(text).name
@@ -124,6 +130,7 @@ Node = Annotated[str, AfterValidator(_node)]
 Interface = Annotated[str, AfterValidator(_interface)]
 Network = Annotated[str, AfterValidator(_network)]
 Directory = Annotated[str, AfterValidator(_directory)]
+File = Annotated[str, AfterValidator(_file)]
 Interval = Annotated[int, BeforeValidator(_duration), AfterValidator(_interval)]
 Days = Annotated[int | None, BeforeValidator(_days)]
 

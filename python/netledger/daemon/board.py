@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, final
@@ -15,7 +15,7 @@ from netledger.errors import LedgerError, SourceError
 from netledger.intervals import SECOND_NS, Clock
 from netledger.ledger.reader import Reader
 from netledger.live import namespace
-from netledger.live.shape import DaemonStatus, LastCommit, MeterStatus, ProblemStatus
+from netledger.live.shape import AttributionStatus, DaemonStatus, LastCommit, MeterStatus, ProblemStatus
 from netledger.pipeline import CommitQueue
 from netledger.pipeline.problems import Problem, Problems, Trouble
 from netledger.receipt import Receipt, rfc3339
@@ -59,12 +59,14 @@ class Board:
         clock: where the time comes from.
         queue: where intervals wait.
         problems: what is wrong.
+        learners: how those are that learn whose an address is; notes what is wrong with them.
     """
 
     config: Config
     clock: Clock
     queue: CommitQueue
     problems: Problems
+    learners: Callable[[], tuple[AttributionStatus, ...]] = tuple
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _meters: dict[str, _Entry] = field(default_factory=dict, init=False)
     _known: dict[str, _Known] = field(default_factory=dict, init=False)
@@ -119,10 +121,12 @@ class Board:
         """Takes a reading of all meters. To be called from time to time, so that a first question gets its answer."""
         for _ in self._looked():
             pass
+        self.learners()
 
     def status(self) -> DaemonStatus:
         """How things are."""
         meters = tuple(self._meter_status(*found) for found in self._looked())
+        attribution = self.learners()
         return DaemonStatus(
             version=netledger.__version__,
             pid=os.getpid(),
@@ -134,6 +138,7 @@ class Board:
             meters=meters,
             problems=tuple(self._problem_status(problem) for problem in self.problems.all()),
             network_namespace=namespace.own(),
+            attribution=attribution,
         )
 
     def _looked(self) -> Iterator[tuple[_Entry, _Known, Glance | None, Rate | None]]:

@@ -9,13 +9,16 @@ from typing import Final, final
 from netledger.config import Config, ConfigError, Meter
 from netledger.daemon import logs
 from netledger.daemon.answers import Answers
+from netledger.daemon.attribution import Learners
 from netledger.daemon.board import Board
 from netledger.daemon.build import make_exports
 from netledger.daemon.cuts import Cuts
 from netledger.daemon.housekeeping import Housekeeping
+from netledger.daemon.learners import make_learner
 from netledger.daemon.meter import RunningMeter
 from netledger.daemon.notify import ServiceManager
 from netledger.daemon.quotas import Quotas
+from netledger.daemon.recorder import StoreRecorder
 from netledger.daemon.runtime import RuntimeLock, file_system, is_in_memory
 from netledger.daemon.status_server import StatusServer
 from netledger.daemon.wakeup import Wakeup
@@ -76,8 +79,10 @@ class Daemon:
         self._exports = Exports(make_exports(config), clock=clock, problems=self._problems)
         pipeline = Pipeline(config.node, ledger, self._exports)
         self._queue = CommitQueue(pipeline, committed=self._committed, problems=self._problems)
-        self._board = Board(config, clock, self._queue, self._problems)
         self._cuts = Cuts(clock, wake=self._wakeup.notify)
+        recorder = StoreRecorder(Path(config.store), clock, cut_moment=self._cuts.moment)
+        self._learners = Learners(config, clock, record=recorder, problems=self._problems, make_learner=make_learner)
+        self._board = Board(config, clock, self._queue, self._problems, learners=self._learners.look)
         self._server = StatusServer(Path(config.runtime), Answers(self._board))
         self._housekeeping = Housekeeping(config, clock, problems=self._problems)
         self._quotas = Quotas(config, clock, problems=self._problems)
@@ -127,6 +132,7 @@ class Daemon:
             self._open(name)
         self._quotas.open()
         self._want_cuts()
+        self._learners.open()
         self._has_started = True
         self._manager.ready(self._status())
         _log.info("started", extra={"fields": {"node": self._config.node, "meters": ",".join(self._meters)}})
@@ -183,6 +189,7 @@ class Daemon:
         self._housekeeping.stop()
         # The loop cuts nothing any more, and all that is open ends now.
         self._cuts.want(is_wanted=False)
+        self._learners.close()
         failed = sum(not self._close(name, keep_rules=self._keep_rules) for name in list(self._meters))
         kept = self._queue.close()
         self._quotas.close()
@@ -271,7 +278,11 @@ class Daemon:
         self._wanted = dict(config.meters)
         if config.store == self._config.store:  # else the default directory would be that of the next store
             self._queue.change_exports(make_exports(config))
+        # One that is to end may wait for a cut, which only this thread makes.
+        self._cuts.want(is_wanted=False)
+        self._learners.let_go(config)
         self._want_cuts()
+        self._learners.take_up(config)
         self._not_before_ns.clear()
         _log.info("reloaded", extra={"fields": {"meters": ",".join(self._wanted)}})
 

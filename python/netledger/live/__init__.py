@@ -4,6 +4,6 @@ Read-only: nothing that is asked changes anything. See ``docs/reference/status.m
 """
 
 from netledger.live.client import Client
-from netledger.live.shape import DaemonStatus, LastCommit, LiveTable, MeterStatus, ProblemStatus
+from netledger.live.shape import AttributionStatus, DaemonStatus, LastCommit, LiveTable, MeterStatus, ProblemStatus
 
-__all__ = ["Client", "DaemonStatus", "LastCommit", "LiveTable", "MeterStatus", "ProblemStatus"]
+__all__ = ["AttributionStatus", "Client", "DaemonStatus", "LastCommit", "LiveTable", "MeterStatus", "ProblemStatus"]

@@ -111,6 +111,35 @@ class MeterStatus:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttributionStatus:
+    """One source that tells whose an address is.
+
+    Attributes:
+        name: of the ``[attribution.NAME]``.
+        source: the kind of it.
+        state: ``starting``, ``following``, ``waiting`` (not there; it looks again by itself) or ``failed`` (it is
+            started again after a pause).
+        since: when that began.
+        facts: how many were learnt since the daemon began.
+        last_learnt: when the last of them was, or None.
+        refused: how much of what it told was no address, no name or no time.
+        why: what is wrong, or None.
+        hint: how to mend it, or None.
+    """
+
+    name: str
+    source: str
+    state: str
+    since: str
+    facts: int
+    last_learnt: str | None
+    refused: int
+    why: str | None
+    hint: str | None
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonStatus:
     """A running daemon.
 
@@ -125,6 +154,7 @@ class DaemonStatus:
         meters: that count, by name.
         problems: what is wrong now, the oldest first; empty when all is well.
         network_namespace: the inode of the network namespace that it looks at, or None where it is not known.
+        attribution: where it is learnt whose an address is, by name.
     """
 
     version: str
@@ -137,6 +167,7 @@ class DaemonStatus:
     meters: tuple[MeterStatus, ...]
     problems: tuple[ProblemStatus, ...]
     network_namespace: int | None = None
+    attribution: tuple[AttributionStatus, ...] = ()
 
 
 @final

@@ -34,6 +34,8 @@ class Trouble(StrEnum):
     """A quota cannot be looked after: what it limits may pass."""
     QUOTA_LATE = "quota_late"
     """Somebody has set the object of a quota back: the kernel cuts later than agreed."""
+    ATTRIBUTION = "attribution_failing"
+    """It is not learnt any more, somewhere, whose an address is; what was learnt stays."""
     RELOAD = "reload_refused"
     """The configuration was changed, and the changed one is wrong."""
 

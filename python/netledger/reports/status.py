@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _SECOND_NS: Final = 1_000_000_000
 _PIPE_COLUMNS: Final = 1000
 _COLUMNS: Final = ("meter", "open", "rows", "packets/s", "bytes/s", "lost", "waiting", "last commit")
-_RIGHT: Final = frozenset({"rows", "packets/s", "bytes/s", "lost", "waiting"})
+_SOURCES: Final = ("attribution", "source", "state", "facts", "refused", "last learnt")
+_RIGHT: Final = frozenset({"rows", "packets/s", "bytes/s", "lost", "waiting", "facts", "refused"})
 _LIMITED: Final = frozenset({"open", "rows"})
 _LIMIT: Final = " of "
 _UNKNOWN: Final = "-"
@@ -50,6 +51,9 @@ def shown(status: DaemonStatus, width: int | None = None) -> "Group":
     parts = [Text(line) for line in _head(status)]
     if status.meters:
         title, *rows = _table(_columns(status), width)
+        parts += [Text(), Text(title, style="bold", no_wrap=True), *(Text(row, no_wrap=True) for row in rows)]
+    if status.attribution:
+        title, *rows = lines(_attribution(status))
         parts += [Text(), Text(title, style="bold", no_wrap=True), *(Text(row, no_wrap=True) for row in rows)]
     parts.append(Text())
     if not status.problems:
@@ -105,6 +109,17 @@ def _cells(meter: MeterStatus, status: DaemonStatus) -> list[str]:
         waiting,
         "none yet" if meter.last_commit is None else _commit(meter.last_commit, status),
     ]
+
+
+def _attribution(status: DaemonStatus) -> list[Column]:
+    columns = [Column(name, [], "", name in _RIGHT) for name in _SOURCES]
+    for one in status.attribution:
+        last = _UNKNOWN if one.last_learnt is None else f"{duration(_since_ns(one.last_learnt, status))} ago"
+        lasts = duration(_since_ns(one.since, status))
+        cells = (one.name, one.source, f"{one.state} for {lasts}", f"{one.facts:,}", f"{one.refused:,}", last)
+        for column, cell in zip(columns, cells, strict=True):
+            column.cells.append(cell)
+    return columns
 
 
 def _commit(commit: LastCommit, status: DaemonStatus) -> str:

@@ -1,0 +1,1 @@
+"""Where it is learnt whose an address is: each kind of source tells facts to a recorder, and knows nothing else."""

@@ -1,0 +1,90 @@
+"""Files that other programs write: when it is time to look at them again."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, final
+
+from netledger.learners.base import Stop
+from netledger.learners.inotify import Event, Watch, What
+
+LOOK_SECONDS: Final = 60.0
+"""They are looked at so often in any case: some file systems tell nothing of what other machines do to them."""
+
+_WANTED: Final = (
+    What.MODIFY | What.ATTRIB | What.CLOSE_WRITE | What.MOVED_FROM | What.MOVED_TO | What.CREATE | What.DELETE
+)
+_GONE: Final = What.DELETE_SELF | What.MOVE_SELF | What.UNMOUNT | What.IGNORED
+_AGAIN_SECONDS: Final = 1.0
+# A file that is being written in place is looked at when nothing has come for so long, but not later than the other.
+_CALM_SECONDS: Final = 0.05
+_CALM_SECONDS_MAX: Final = 0.5
+
+
+def never() -> float:
+    """No need to look again by the clock."""
+    return math.inf
+
+
+@final
+class Following:
+    """Follows some files of one directory, which need not be there.
+
+    Args:
+        directory: where they are.
+        names: of the files.
+    """
+
+    def __init__(self, directory: Path, names: Sequence[str]) -> None:
+        self._directory = os.fsencode(directory)
+        self._names = frozenset(os.fsencode(name) for name in names)
+
+    def looks(self, stop: Stop, *, due_seconds: Callable[[], float] = never) -> Iterator[None]:
+        """Gives each time at which to look, the first at once; ends when it is time to stop.
+
+        Nothing that is written behind a look is missed by the next. ``due_seconds`` says behind each look when to look
+        again at the latest.
+
+        Raises:
+            LearnerError: the kernel has no more watches for this user.
+        """
+        while not stop.is_set():
+            try:
+                with Watch(self._directory, _WANTED) as watch:
+                    yield
+                    while self._waited(watch, stop, due_seconds()):
+                        yield
+            except OSError:
+                yield  # who looks will find out why
+            stop.wait(_AGAIN_SECONDS)
+
+    def _waited(self, watch: Watch, stop: Stop, due_seconds: float) -> bool:
+        """Blocks until it is time to look; False when the directory is gone, or it is time to stop."""
+        deadline = time.monotonic() + max(0.0, min(due_seconds, LOOK_SECONDS))
+        while (rest_seconds := deadline - time.monotonic()) > 0:
+            if stop.wait(rest_seconds, watch.fileno()):
+                return False
+            events = list(watch.events())
+            if any(event.what & _GONE for event in events):
+                return False
+            if any(self._is_of_them(event) for event in events):
+                return self._is_calm(watch, stop)
+        return not stop.is_set()
+
+    def _is_calm(self, watch: Watch, stop: Stop) -> bool:
+        """Blocks until nothing has been written for a moment; False as above."""
+        deadline = time.monotonic() + _CALM_SECONDS_MAX
+        while time.monotonic() < deadline:
+            if stop.wait(_CALM_SECONDS, watch.fileno()):
+                return False
+            events = list(watch.events())
+            if any(event.what & _GONE for event in events):
+                return False
+            if not events:
+                break
+        return True
+
+    def _is_of_them(self, event: Event) -> bool:
+        return event.name in self._names or bool(event.what & What.OVERFLOW)

@@ -1,0 +1,1 @@
+"""Learners on real files, with a real ledger."""
