@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-# One thing after the other: the tests on the kernel measure time, and cargo uses every core by itself.
+# One target after the other: cargo uses every core by itself, and tests that may run side by side do so, two at a time.
 .NOTPARALLEL:
 MAKEFLAGS += --no-builtin-rules
 
@@ -41,7 +41,8 @@ day: system-demo build ## an operator's day as a transcript: install, run, repor
 	$(BIN)/python demo/day
 
 test: system build check test-rust fuzz ## everything but the benchmarks; on a machine without root or peers some tests are skipped
-	$(PYTEST) $(OTHER_TESTS)
+	$(PYTEST) $(TWO_AT_ONCE) $(filter-out tests/crash,$(OTHER_TESTS))
+	$(PYTEST) tests/crash
 
 ## Building
 
@@ -80,7 +81,7 @@ system-demo: ## Debian packages that the demo needs
 ## Checking
 
 .PHONY: check test-rust test-kernel test-crash test-compat golden-update fuzz bench docs
-check: build ## lint, types, layers, stub of the native module, unit tests; under a minute
+check: build ## lint, types, layers, stub of the native module, unit tests; some minutes
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy $(PY_SOURCES)
@@ -95,13 +96,13 @@ test-rust: ## unit and property tests of the core, and its documentation
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --quiet --locked --no-deps --document-private-items -p netledger-core
 
 test-kernel: build ## real packets through a real kernel, as root
-	$(PYTEST) tests/kernel
+	$(PYTEST) $(TWO_AT_ONCE) tests/kernel
 
 test-crash: build ## kills, power cuts and full disks at awkward moments, then the sums
 	NETLEDGER_EXAMPLES=24 $(PYTEST) tests/crash tests/property/test_store_once.py
 
 test-compat: build ## the old commands, byte for byte, and the golden captures
-	$(PYTEST) tests/compat tests/golden
+	$(PYTEST) $(TWO_AT_ONCE) tests/compat tests/golden
 
 golden-update: build ## write the golden files anew; look at the difference before committing it
 	$(PYTEST) tests/golden tests/compat --golden-update
