@@ -17,7 +17,9 @@ pub mod nfnetlink;
 pub mod nft_counters;
 pub mod nft_quotas;
 pub mod packet;
+pub mod packet_meter;
 pub mod posting;
+pub mod recovery;
 pub mod sources;
 #[allow(unsafe_code, reason = "system calls and mappings: the one room where memory is not checked by the compiler")]
 pub mod sys;

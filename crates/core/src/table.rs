@@ -10,8 +10,11 @@ pub mod closed;
 pub mod file;
 pub mod header;
 pub(crate) mod index;
+pub(crate) mod interfaces;
 pub mod journal;
 pub mod live;
+pub mod several;
+pub mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use netledger_core::batch::{Names, batch};
 use netledger_core::error::{Error, Kind};
 use netledger_core::flow::Sums;
 use netledger_core::packet::Unreadable;
-use netledger_core::table::closed::Closed;
+use netledger_core::recovery;
 use netledger_core::table::header::GroupState;
+use netledger_core::table::several::Several;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -60,6 +60,12 @@ counters! {
     truncated_datagrams = self -> self.state.truncated_datagrams;
     malformed_messages = self -> self.state.malformed_messages;
     length_unknown_packets = self -> self.state.length_unknown_packets;
+    dropped_packets = self -> self.state.ring.dropped_packets;
+    super_packets = self -> self.state.ring.super_packets;
+    wire_packets = self -> self.state.ring.wire_packets;
+    fragments_unknown = self -> self.state.ring.fragments_unknown;
+    length_lies = self -> self.state.ring.length_lies;
+    ignored_packets = self -> self.state.ring.ignored_packets;
 }
 
 #[pyclass(frozen, module = "netledger._core")]
@@ -70,13 +76,14 @@ pub(crate) struct Generation {
     recovered: bool,
     last_received_ns: u64,
     /// None once it is released.
-    closed: Mutex<Option<Closed>>,
+    closed: Mutex<Option<Several>>,
 }
 
 impl Generation {
-    pub(crate) fn new(closed: Closed) -> Self {
+    pub(crate) fn new(closed: impl Into<Several>) -> Self {
+        let closed = closed.into();
         Self {
-            path: closed.file.path().display().to_string(),
+            path: closed.path().display().to_string(),
             totals: closed.totals,
             other: closed.other,
             recovered: closed.recovered,
@@ -85,7 +92,7 @@ impl Generation {
         }
     }
 
-    fn with<T>(&self, operation: &'static str, ask: impl FnOnce(&Closed) -> Result<T, Error>) -> PyResult<T> {
+    fn with<T>(&self, operation: &'static str, ask: impl FnOnce(&Several) -> Result<T, Error>) -> PyResult<T> {
         let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         let closed = closed.as_ref().ok_or_else(|| self.released(operation))?;
         ask(closed).map_err(raise)
@@ -105,8 +112,7 @@ impl Generation {
 
     #[getter]
     fn rows(&self) -> PyResult<usize> {
-        let is_used = |sums: &Sums| sums.sent_packets != 0 || sums.received_packets != 0;
-        self.with("count rows", |closed| Ok(closed.file.table.rows().filter(|(_, sums)| is_used(sums)).count()))
+        self.with("count rows", |closed| Ok(closed.used()))
     }
 
     #[getter]
@@ -125,20 +131,13 @@ impl Generation {
     }
 
     fn batch(&self, py: Python<'_>, interface_names: HashMap<u32, String>) -> PyResult<Batch> {
-        py.detach(|| {
-            self.with("read", |closed| {
-                let labels = closed.file.labels();
-                let names = Names { interfaces: &interface_names, labels: &labels };
-                let table = &closed.file.table;
-                batch(table.rows(), table.len(), &closed.file.spec, &names, None).map(Batch)
-            })
-        })
+        py.detach(|| self.with("read", |closed| closed.batch(&interface_names).map(Batch)))
     }
 
     fn release(&self) -> PyResult<()> {
         let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         // Kept until its file is gone: who commits it again after a failure reads its rows again.
-        closed.as_ref().ok_or_else(|| self.released("release"))?.file.remove().map_err(raise)?;
+        closed.as_ref().ok_or_else(|| self.released("release"))?.remove().map_err(raise)?;
         *closed = None;
         Ok(())
     }
@@ -147,5 +146,5 @@ impl Generation {
 /// Opens the table file of a process that died.
 #[pyfunction]
 pub(crate) fn recover(py: Python<'_>, path: &str) -> PyResult<Generation> {
-    py.detach(|| Closed::recover(Path::new(path))).map(Generation::new).map_err(raise)
+    py.detach(|| recovery::recover(Path::new(path))).map(Generation::new).map_err(raise)
 }

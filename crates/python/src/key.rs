@@ -42,6 +42,16 @@ fn network(text: &str) -> PyResult<posting::Network> {
     if length > bits { Err(refuse()) } else { Ok((address, length, bits == 32)) }
 }
 
+/// Which postings a packet makes.
+pub(crate) fn sides(account: &str) -> PyResult<Sides> {
+    match account {
+        "both" => Ok(Sides::Both),
+        "source" => Ok(Sides::Sent),
+        "destination" => Ok(Sides::Received),
+        _ => Err(PyValueError::new_err("account is source, destination or both")),
+    }
+}
+
 #[pyclass(frozen, from_py_object, module = "netledger._core")]
 #[derive(Clone)]
 pub(crate) struct NflogGroup(pub(crate) GroupSpec);
@@ -51,12 +61,7 @@ impl NflogGroup {
     #[new]
     #[pyo3(signature = (number, *, account, copy_range_bytes, strict_family=0))]
     fn new(number: u16, account: &str, copy_range_bytes: u32, strict_family: u8) -> PyResult<Self> {
-        let sides = match account {
-            "both" => Sides::Both,
-            "source" => Sides::Sent,
-            "destination" => Sides::Received,
-            _ => return Err(PyValueError::new_err("account is source, destination or both")),
-        };
+        let sides = sides(account)?;
         if !matches!(strict_family, 0 | 4 | 6) {
             return Err(PyValueError::new_err("strict_family is 0, 4 or 6"));
         }

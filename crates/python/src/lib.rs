@@ -14,6 +14,7 @@ mod meter;
 mod nfacct;
 mod nft_counters;
 mod nft_quotas;
+mod packet_meter;
 mod pcap;
 
 use pyo3::prelude::*;
@@ -45,6 +46,8 @@ mod _core {
     use crate::nft_counters::{nft_counters_all, nft_counters_of_table};
     #[pymodule_export]
     use crate::nft_quotas::nft_quotas;
+    #[pymodule_export]
+    use crate::packet_meter::PacketMeter;
     #[pymodule_export]
     use crate::pcap::PcapReader;
 }

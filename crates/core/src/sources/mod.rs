@@ -5,4 +5,5 @@ pub mod ctnetlink;
 pub mod nfacct;
 pub mod nflog;
 pub mod nft_counters;
+pub mod packet;
 pub mod pcap;

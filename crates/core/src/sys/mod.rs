@@ -6,4 +6,6 @@ pub mod clock;
 pub mod datagrams;
 pub mod mapping;
 pub mod netlink_socket;
+pub mod packet_ring;
+pub mod packet_socket;
 pub mod poll;

@@ -11,7 +11,7 @@ use crate::flow::Key;
 use crate::posting::KeySpec;
 use crate::sys::mapping::{Mapping, PAGE_BYTES, reserve};
 
-use super::header::{GROUPS_MAX, GroupSpec, Header, Word};
+use super::header::{Content, GROUPS_MAX, GroupSpec, Header, Word};
 use super::index::Index;
 use super::{CONTROL_ROWS, SPECIALS, STEP_BYTES, Shape, Table, capacity};
 
@@ -63,6 +63,17 @@ impl TableFile {
         rows_max: usize,
         rows_expected: usize,
     ) -> Result<Self, Error> {
+        Self::create_for(Content::Messages, path, spec, groups, (rows_max, rows_expected))
+    }
+
+    /// As [`Self::create`], for what the buffer is to hold.
+    pub(crate) fn create_for(
+        content: Content,
+        path: &Path,
+        spec: &KeySpec,
+        groups: &[GroupSpec],
+        rows: (usize, usize),
+    ) -> Result<Self, Error> {
         if groups.len() > GROUPS_MAX {
             return Err(fail(path, "create", format!("more than {GROUPS_MAX} groups")));
         }
@@ -73,7 +84,7 @@ impl TableFile {
             .mode(0o640)
             .open(path)
             .map_err(|e| fail(path, "create", reason(&e)))?;
-        let made = Self::fill(file, path, spec, groups, rows_max, rows_expected);
+        let made = Self::fill(content, file, path, spec, groups, rows);
         if made.is_err() {
             // A file that could not be filled holds nothing; its own error matters more than this one's.
             let _ignored = fs::remove_file(path);
@@ -82,16 +93,16 @@ impl TableFile {
     }
 
     fn fill(
+        content: Content,
         file: File,
         path: &Path,
         spec: &KeySpec,
         groups: &[GroupSpec],
-        rows_max: usize,
-        rows_expected: usize,
+        (rows_max, rows_expected): (usize, usize),
     ) -> Result<Self, Error> {
         lock(&file, path)?;
         let shape = Shape::of(spec);
-        let header_bytes = Header::bytes_for(spec.local.len());
+        let header_bytes = Header::bytes_for(spec.local.len(), content);
         let rows_at = header_bytes + BUFFER_BYTES;
         let capacity = capacity(rows_max, 0);
         let step_rows = STEP_BYTES / (shape.stride * size_of::<u64>());
@@ -114,7 +125,7 @@ impl TableFile {
         header.set(Word::RowsMax, rows_max as u64);
         header.set(Word::Groups, groups.len() as u64);
         header.set(Word::PendingEpoch, u64::MAX);
-        header.write_magic(spec);
+        header.write_magic(spec, content);
         opened.table.insert_first();
         Ok(opened)
     }
@@ -132,7 +143,7 @@ impl TableFile {
         }
         let peek = Mapping::shared(&file, 0, PAGE_BYTES, false).map_err(|e| fail(path, "map", reason(&e)))?;
         let header = Header(peek.words());
-        if !header.is_known() {
+        if header.content().is_none() {
             return Err(fail(path, "open", "not a table file of this version"));
         }
         let header_bytes = usize::try_from(header.get(Word::HeaderBytes)).unwrap_or(usize::MAX);

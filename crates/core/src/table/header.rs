@@ -5,15 +5,20 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, fence};
 
-use crate::flow::{Address, Sides, Sums};
-use crate::packet::Unreadable;
+use crate::flow::{Address, Sides};
 use crate::posting::{KeySpec, Network};
 use crate::sys::mapping::PAGE_BYTES;
+
+use super::interfaces;
+use super::state::STATE_WORDS;
+pub use super::state::{GroupState, RingState};
 
 /// "NLTABLE" and the layout's version: another layout gets another number.
 const MAGIC: u64 = u64::from_be_bytes(*b"NLTABLE\x01");
 /// The same with columns that version 1 did not know; a program of that time must not take them for something else.
 const MAGIC_WITH_CONNECTIONS: u64 = u64::from_be_bytes(*b"NLTABLE\x02");
+/// Of packet sockets: the buffer holds packets that were read, not messages, and the names of interfaces are there.
+const MAGIC_OF_PACKETS: u64 = u64::from_be_bytes(*b"NLTABLE\x03");
 
 pub(crate) const GROUPS_MAX: usize = 64;
 /// Labels (NFLOG prefixes) that are told apart; what comes after them has the last one's number.
@@ -22,7 +27,6 @@ pub(crate) const LABELS_MAX: usize = 256;
 const LABEL_BYTES: usize = 128;
 const LABEL_WORDS: usize = 1 + LABEL_BYTES / size_of::<u64>();
 
-const STATE_WORDS: usize = 12 + Unreadable::COUNT;
 const GROUP_WORDS: usize = 64;
 const GROUP_EPOCH: usize = 1;
 const GROUP_STATES: [usize; 2] = [8, 36];
@@ -32,6 +36,15 @@ const GROUPS_AT: usize = 32;
 const LABELS_AT: usize = GROUPS_AT + GROUPS_MAX * GROUP_WORDS;
 const NETWORKS_AT: usize = LABELS_AT + LABELS_MAX * LABEL_WORDS;
 const NETWORK_WORDS: usize = 3;
+
+/// What a table's buffer holds, and so what reads it after a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// NFLOG's messages, or nothing.
+    Messages,
+    /// Packets that a packet socket has read.
+    Packets,
+}
 
 /// The places of single words. 8 and 9 are the table's own (`CONTROL_ROWS`, `CONTROL_APPLIED`).
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +63,10 @@ pub(crate) enum Word {
     Labels = 13,
     /// `CLOCK_BOOTTIME`, nanoseconds.
     LastReceived = 14,
+    /// How many names of interfaces there are; tables of packet sockets only, as what follows.
+    Interfaces = 15,
+    /// How many files a generation is spread over.
+    Files = 16,
 }
 
 /// One NFLOG group as asked for.
@@ -62,112 +79,22 @@ pub struct GroupSpec {
     pub copy_range_bytes: u32,
 }
 
-/// What a group has got so far in this generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct GroupState {
-    /// The sequence number that the next packet should have.
-    pub expected_sequence: u32,
-    pub received_packets: u64,
-    pub received_bytes: u64,
-    pub posted: Sums,
-    pub sequence_gap_packets: u64,
-    pub overruns: u64,
-    pub truncated_datagrams: u64,
-    pub malformed_messages: u64,
-    pub length_unknown_packets: u64,
-    pub unreadable: [u64; Unreadable::COUNT],
-}
-
-impl GroupState {
-    fn to_words(self) -> [u64; STATE_WORDS] {
-        let mut words = [0; STATE_WORDS];
-        let plain = [
-            u64::from(self.expected_sequence),
-            self.received_packets,
-            self.received_bytes,
-            self.posted.sent_packets,
-            self.posted.sent_bytes,
-            self.posted.received_packets,
-            self.posted.received_bytes,
-            self.sequence_gap_packets,
-            self.overruns,
-            self.truncated_datagrams,
-            self.malformed_messages,
-            self.length_unknown_packets,
-        ];
-        for (word, value) in words.iter_mut().zip(plain.iter().chain(&self.unreadable)) {
-            *word = *value;
-        }
-        words
-    }
-
-    #[allow(clippy::cast_possible_truncation, reason = "the sequence number was written from 32 bits")]
-    fn from_words(words: &[u64; STATE_WORDS]) -> Self {
-        let [
-            sequence,
-            packets,
-            bytes,
-            sent_p,
-            sent_b,
-            received_p,
-            received_b,
-            gap,
-            overruns,
-            cut,
-            malformed,
-            unknown,
-            rest @ ..,
-        ] = *words;
-        Self {
-            expected_sequence: sequence as u32,
-            received_packets: packets,
-            received_bytes: bytes,
-            posted: Sums {
-                sent_packets: sent_p,
-                sent_bytes: sent_b,
-                received_packets: received_p,
-                received_bytes: received_b,
-            },
-            sequence_gap_packets: gap,
-            overruns,
-            truncated_datagrams: cut,
-            malformed_messages: malformed,
-            length_unknown_packets: unknown,
-            unreadable: rest,
-        }
-    }
-
-    /// Packets that could be read, and their bytes.
-    pub(crate) fn readable(&self) -> (u64, u64) {
-        let unreadable = self.unreadable.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
-        (self.received_packets.saturating_sub(unreadable), self.received_bytes)
-    }
-
-    /// Adds what another group or generation has got.
-    pub fn merge(&mut self, other: &Self) {
-        let sum = |a: &mut u64, b: u64| *a = a.saturating_add(b);
-        sum(&mut self.received_packets, other.received_packets);
-        sum(&mut self.received_bytes, other.received_bytes);
-        self.posted.merge(&other.posted);
-        sum(&mut self.sequence_gap_packets, other.sequence_gap_packets);
-        sum(&mut self.overruns, other.overruns);
-        sum(&mut self.truncated_datagrams, other.truncated_datagrams);
-        sum(&mut self.malformed_messages, other.malformed_messages);
-        sum(&mut self.length_unknown_packets, other.length_unknown_packets);
-        for (a, b) in self.unreadable.iter_mut().zip(other.unreadable) {
-            sum(a, b);
-        }
-    }
-}
-
 /// The words of a header, wherever they are mapped.
 #[derive(Clone, Copy)]
 pub(crate) struct Header<'a>(pub(crate) &'a [AtomicU64]);
 
 impl Header<'_> {
     /// The size of a header with so many networks.
-    pub(crate) fn bytes_for(networks: usize) -> usize {
-        ((NETWORKS_AT + networks * NETWORK_WORDS) * size_of::<u64>()).next_multiple_of(PAGE_BYTES)
+    pub(crate) fn bytes_for(networks: usize, content: Content) -> usize {
+        let words = match content {
+            Content::Messages => Self::behind_networks(networks),
+            Content::Packets => Self::behind_networks(networks) + interfaces::WORDS,
+        };
+        (words * size_of::<u64>()).next_multiple_of(PAGE_BYTES)
+    }
+
+    pub(super) fn behind_networks(networks: usize) -> usize {
+        NETWORKS_AT + networks * NETWORK_WORDS
     }
 
     pub(crate) fn get_at(self, at: usize) -> u64 {
@@ -189,12 +116,22 @@ impl Header<'_> {
     }
 
     /// Last of all: a file without its magic was never used.
-    pub(crate) fn write_magic(self, spec: &KeySpec) {
-        self.set(Word::Magic, if spec.has_connection() { MAGIC_WITH_CONNECTIONS } else { MAGIC });
+    pub(crate) fn write_magic(self, spec: &KeySpec, content: Content) {
+        let magic = match content {
+            Content::Packets => MAGIC_OF_PACKETS,
+            Content::Messages if spec.has_connection() => MAGIC_WITH_CONNECTIONS,
+            Content::Messages => MAGIC,
+        };
+        self.set(Word::Magic, magic);
     }
 
-    pub(crate) fn is_known(self) -> bool {
-        matches!(self.get(Word::Magic), MAGIC | MAGIC_WITH_CONNECTIONS)
+    /// None if this is no table file that we know.
+    pub(crate) fn content(self) -> Option<Content> {
+        match self.get(Word::Magic) {
+            MAGIC | MAGIC_WITH_CONNECTIONS => Some(Content::Messages),
+            MAGIC_OF_PACKETS => Some(Content::Packets),
+            _ => None,
+        }
     }
 
     pub(crate) fn write_spec(self, spec: &KeySpec) {
@@ -367,7 +304,7 @@ fn halves(number: u128) -> [u64; 2] {
     [(number >> 64) as u64, number as u64]
 }
 
-fn word_of(bytes: &[u8]) -> u64 {
+pub(super) fn word_of(bytes: &[u8]) -> u64 {
     let mut word = [0; size_of::<u64>()];
     for (to, from) in word.iter_mut().zip(bytes) {
         *to = *from;

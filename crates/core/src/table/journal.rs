@@ -44,6 +44,21 @@ impl TableFile {
         compiler_fence(SeqCst);
     }
 
+    /// Opens a batch that is in the buffer already: so many bytes, and the state that holds when they are applied. It is
+    /// for those who cannot read again what came: [`written_state`] has the state after a crash.
+    pub(crate) fn open_written(&mut self, group: usize, bytes: usize, state: &GroupState) {
+        let header = self.header();
+        let epoch = header.epoch(group);
+        header.write_state(group, epoch.wrapping_add(1), state);
+        header.set(Word::PendingBytes, bytes as u64);
+        header.set(Word::PendingGroup, group as u64);
+        self.table.set_applied(0);
+        compiler_fence(SeqCst);
+        // The last batch is closed: until here its epoch stands there, which is not the group's any more.
+        self.header().set(Word::PendingEpoch, epoch);
+        compiler_fence(SeqCst);
+    }
+
     /// So many bytes of the buffer have arrived.
     pub fn extend_batch(&self, bytes: usize) {
         self.header().set(Word::PendingBytes, bytes as u64);
@@ -71,6 +86,11 @@ impl TableFile {
     pub fn totals(&self) -> GroupState {
         self.header().totals(self.groups.len())
     }
+}
+
+/// The state that [`TableFile::open_written`] left for when its batch is applied.
+pub(crate) fn written_state(header: Header<'_>, group: usize) -> GroupState {
+    header.state(group, header.epoch(group).wrapping_add(1))
 }
 
 /// Finishes what a dead process had begun. Returns whether there was anything to finish.

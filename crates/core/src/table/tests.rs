@@ -12,8 +12,8 @@ use super::file::TableFile;
 use super::header::{GroupSpec, GroupState, Header};
 use super::*;
 use crate::flow::{Address, Fields, Sides};
+use crate::recovery::finish;
 use crate::sources::nflog::Reader;
-use crate::table::closed::Closed;
 
 fn key(host: u32) -> Key {
     let [a, b, c, d] = host.to_be_bytes();
@@ -124,7 +124,7 @@ fn killed_at(applied: usize, torn: Option<(u64, bool)>, is_noted: bool, rows_max
     }
     drop(file);
 
-    let closed = Closed::recover(&path).unwrap();
+    let closed = finish(&path).unwrap();
     let (rows, posted) = expected(rows_max);
     let what = format!("applied {applied}, torn {torn:?}, noted {is_noted}, rows_max {rows_max}");
     assert_eq!(rows_of(&closed.file.table), rows, "{what}");
@@ -132,7 +132,7 @@ fn killed_at(applied: usize, torn: Option<(u64, bool)>, is_noted: bool, rows_max
     assert_eq!(closed.totals.received_packets, 18, "{what}");
     assert_eq!(closed.file.table.sums(), posted, "{what}");
     drop(closed);
-    let again = Closed::recover(&path).unwrap();
+    let again = finish(&path).unwrap();
     assert_eq!(again.file.table.sums(), posted, "a second recovery changes nothing: {what}");
     again.file.remove().unwrap();
 }
@@ -160,7 +160,7 @@ fn a_kill_before_anything_arrived_adds_nothing() {
     let posted = file.totals().posted;
     file.open_batch(0);
     drop(file);
-    let closed = Closed::recover(&path).unwrap();
+    let closed = finish(&path).unwrap();
     assert_eq!(closed.file.table.sums(), posted);
     closed.file.remove().unwrap();
 }
@@ -171,7 +171,7 @@ fn rows_that_do_not_add_up_are_refused() {
     let file = begun(&path, 1000);
     file.table.add(1, Side::Sent, 0, 1);
     drop(file);
-    let error = Closed::recover(&path).unwrap_err();
+    let error = finish(&path).unwrap_err();
     assert!(error.cause.starts_with("its rows do not add up"), "{error}");
     std::fs::remove_file(path).unwrap();
 }
@@ -188,7 +188,7 @@ fn a_file_that_somebody_else_has_removed_is_gone_as_well() {
 fn a_file_in_use_is_refused() {
     let path = scratch();
     let file = begun(&path, 1000);
-    assert_eq!(Closed::recover(&path).unwrap_err().cause, "in use by a running process");
+    assert_eq!(finish(&path).unwrap_err().cause, "in use by a running process");
     file.remove().unwrap();
 }
 
@@ -196,9 +196,9 @@ fn a_file_in_use_is_refused() {
 fn a_file_that_is_no_table_is_refused() {
     let path = scratch();
     std::fs::write(&path, vec![0; 1 << 20]).unwrap();
-    assert_eq!(Closed::recover(&path).unwrap_err().cause, "not a table file of this version");
+    assert_eq!(finish(&path).unwrap_err().cause, "not a table file of this version");
     std::fs::write(&path, b"short").unwrap();
-    assert_eq!(Closed::recover(&path).unwrap_err().cause, "too short to be a table file");
+    assert_eq!(finish(&path).unwrap_err().cause, "too short to be a table file");
     std::fs::remove_file(path).unwrap();
 }
 

@@ -12,7 +12,6 @@ use crate::posting::KeySpec;
 use crate::sys::clock::boottime_ns;
 use crate::sys::netlink_socket::Received;
 use crate::sys::poll::wait;
-use crate::table::closed::Closed;
 use crate::table::file::{GATHER_BYTES, TableFile};
 use crate::table::header::{GroupSpec, GroupState, Header, Word};
 use crate::table::journal;
@@ -216,17 +215,14 @@ impl Generation {
     }
 }
 
-impl Closed {
-    /// Opens the table file of a dead process and finishes what it had received.
-    ///
-    /// # Errors
-    /// No table file, damaged, of another version, or in use.
-    pub fn recover(path: &Path) -> Result<Self, Error> {
-        let mut file = TableFile::open(path)?;
-        let reader = Reader::new(&file.spec);
-        journal::recover(&mut file, &mut |bytes, tail, group, header, state, take| {
-            reader.absorb(bytes, tail, group, header, state, None, take);
-        })?;
-        Ok(Self::new(file, true))
-    }
+/// Finishes what a dead process had received and not yet added.
+///
+/// # Errors
+/// The rows are not what the journal says: the file is damaged.
+pub(crate) fn finish(file: &mut TableFile) -> Result<(), Error> {
+    let reader = Reader::new(&file.spec);
+    journal::recover(file, &mut |bytes, tail, group, header, state, take| {
+        reader.absorb(bytes, tail, group, header, state, None, take);
+    })?;
+    Ok(())
 }

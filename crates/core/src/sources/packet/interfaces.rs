@@ -1,0 +1,225 @@
+//! Which interfaces count, and what they are called.
+//!
+//! Keys hold a number for each *name*: an interface that goes and comes again with another index stays one row, and one
+//! that is renamed gets another. An index that was never met is looked up once, by the thread that met it.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::batch::InterfaceNames;
+use crate::sys::packet_socket::PacketSocket;
+use crate::table::interfaces::{MORE, MORE_NAME};
+
+/// Names that are told apart as long as a meter lives; what comes after them is one.
+const NAMES_MAX: usize = 1 << 16;
+/// Packets of an interface that went may lie in the ring for so long, at most.
+const KEPT_AFTER_END: Duration = Duration::from_secs(5);
+
+/// A name, or the beginning of names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Pattern {
+    Name(String),
+    Beginning(String),
+}
+
+impl Pattern {
+    fn new(text: &str) -> Self {
+        if let Some(literal) = text.strip_suffix("[*]") {
+            return Self::Name(format!("{literal}*"));
+        }
+        text.strip_suffix('*').map_or_else(|| Self::Name(text.to_owned()), |start| Self::Beginning(start.to_owned()))
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Name(wanted) => name == wanted,
+            Self::Beginning(start) => name.starts_with(start.as_str()),
+        }
+    }
+}
+
+/// Which interfaces are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    wanted: Vec<Pattern>,
+    excluded: Vec<Pattern>,
+    loopback: bool,
+    promiscuous: Vec<Pattern>,
+}
+
+impl Selection {
+    /// By names or by beginnings with a `*` behind them.
+    #[must_use]
+    pub fn new(wanted: &[String], excluded: &[String], loopback: bool, promiscuous: &[String]) -> Self {
+        let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::new(text)).collect();
+        Self { wanted: patterns(wanted), excluded: patterns(excluded), loopback, promiscuous: patterns(promiscuous) }
+    }
+
+    pub(crate) fn overhears(&self) -> bool {
+        !self.promiscuous.is_empty()
+    }
+
+    fn wants(&self, name: &str, is_loopback: bool) -> bool {
+        let is_named = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(name));
+        let is_wanted = if self.wanted.is_empty() { self.loopback || !is_loopback } else { is_named(&self.wanted) };
+        is_wanted && !is_named(&self.excluded)
+    }
+
+    fn is_promiscuous(&self, name: &str) -> bool {
+        self.promiscuous.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+/// What the receivers need to know of an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Known {
+    /// By which it is booked; 0: it does not count.
+    pub(crate) number: u32,
+    pub(crate) is_promiscuous: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: String,
+    is_loopback: bool,
+    known: Known,
+    ended: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    by_index: HashMap<u32, Entry>,
+    /// Number 1 is the first.
+    names: Vec<String>,
+    numbers: HashMap<String, u32>,
+    hints: InterfaceNames,
+}
+
+/// All interfaces that were met. Shared by the receivers, who ask it only for what they have not met.
+#[derive(Debug)]
+pub(crate) struct Interfaces {
+    selection: Selection,
+    inner: Mutex<Inner>,
+    /// Grows when what receivers have kept may be wrong.
+    version: AtomicU64,
+    /// Grows when the kernel could drop more, or must drop less.
+    unwanted_version: AtomicU64,
+}
+
+impl Interfaces {
+    pub(crate) fn new(selection: Selection) -> Self {
+        let (version, unwanted_version) = (AtomicU64::new(1), AtomicU64::new(1));
+        Self { selection, inner: Mutex::default(), version, unwanted_version }
+    }
+
+    pub(crate) fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Acquire)
+    }
+
+    pub(crate) fn unwanted_version(&self) -> u64 {
+        self.unwanted_version.load(Acquire)
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of an index, with its name, and what is not is found out.
+    pub(crate) fn look_up(&self, socket: &PacketSocket, index: u32, is_loopback: bool) -> (Known, String) {
+        let mut inner = self.inner();
+        if let Some(entry) = inner.by_index.get(&index) {
+            return (entry.known, entry.name.clone());
+        }
+        let name = socket.interface_name(index).ok().or_else(|| inner.hints.get(&index).cloned());
+        // One that went before its name could be asked for counts where no names were asked for.
+        let name = name.unwrap_or_else(|| format!("if{index}"));
+        let known = self.judge(&mut inner, &name, is_loopback);
+        if known.number == 0 {
+            self.unwanted_version.fetch_add(1, Release);
+        }
+        inner.by_index.insert(index, Entry { name: name.clone(), is_loopback, known, ended: None });
+        (known, name)
+    }
+
+    fn judge(&self, inner: &mut Inner, name: &str, is_loopback: bool) -> Known {
+        if !self.selection.wants(name, is_loopback) {
+            return Known::default();
+        }
+        Known { number: inner.number(name), is_promiscuous: self.selection.is_promiscuous(name) }
+    }
+
+    /// Asks for the names of all that were met again. `hints` are names that somebody else knows.
+    pub(crate) fn refresh(&self, socket: &PacketSocket, hints: &InterfaceNames) {
+        let mut guard = self.inner();
+        let inner = &mut *guard;
+        inner.hints.clone_from(hints);
+        let mut entries = std::mem::take(&mut inner.by_index);
+        entries.retain(|&index, entry| {
+            match socket.interface_name(index) {
+                Ok(name) => {
+                    entry.ended = None;
+                    entry.known = self.judge(inner, &name, entry.is_loopback);
+                    entry.name = name;
+                }
+                Err(_) => {
+                    entry.ended.get_or_insert_with(Instant::now);
+                }
+            }
+            entry.ended.is_none_or(|ended| ended.elapsed() < KEPT_AFTER_END)
+        });
+        inner.by_index = entries;
+        for (&index, name) in hints {
+            if self.selection.is_promiscuous(name) {
+                // One that is gone already needs it no more.
+                let _gone = socket.make_promiscuous(index);
+            }
+        }
+        self.version.fetch_add(1, Release);
+        self.unwanted_version.fetch_add(1, Release);
+    }
+
+    /// The indexes that do not count, in order.
+    pub(crate) fn unwanted(&self) -> Vec<u32> {
+        let inner = self.inner();
+        let unwanted = inner.by_index.iter().filter(|(_, entry)| entry.known.number == 0 && entry.ended.is_none());
+        let mut indexes: Vec<u32> = unwanted.map(|(&index, _)| index).collect();
+        indexes.sort_unstable();
+        indexes
+    }
+
+    /// The names by the numbers in keys.
+    pub(crate) fn names(&self) -> InterfaceNames {
+        let inner = self.inner();
+        let more = std::iter::once((MORE, MORE_NAME.to_owned()));
+        (1..).zip(inner.names.iter().cloned()).chain(more).collect()
+    }
+
+    /// The names of those that count, by index.
+    pub(crate) fn counted(&self) -> InterfaceNames {
+        let inner = self.inner();
+        let counted = inner.by_index.iter().filter(|(_, entry)| entry.known.number != 0);
+        counted.map(|(&index, entry)| (index, entry.name.clone())).collect()
+    }
+}
+
+impl Inner {
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(&number) = self.numbers.get(name) {
+            return number;
+        }
+        if self.names.len() >= NAMES_MAX {
+            return MORE;
+        }
+        self.names.push(name.to_owned());
+        let number = u32::try_from(self.names.len()).unwrap_or(MORE);
+        self.numbers.insert(name.to_owned(), number);
+        number
+    }
+}
