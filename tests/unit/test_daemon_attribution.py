@@ -185,8 +185,10 @@ def test_the_daemon_learns_from_the_start_and_after_hup(tmp_path: Path) -> None:
     assert Kept(tmp_path / "store", SystemClock()).now() == {"10.0.0.2": "alice"}
 
 
-def test_every_kind_of_the_configuration_has_its_learner() -> None:
+def test_every_kind_of_the_configuration_has_its_learner(tmp_path: Path) -> None:
     clock = SystemClock()
-    for text in (A, B):
+    radius = '[attribution.c]\nsource = "radius"\nsecret_file = "/c"\n'
+    others = [f'[attribution.{kind}]\nsource = "{kind}"\n' for kind in ("wireguard", "neighbours")]
+    for text in (A, B, radius, *others):
         (wanted,) = loads(text, file="f").attribution.values()
-        assert isinstance(make_learner("x", wanted, clock).status(), LearnerStatus)
+        assert isinstance(make_learner("x", wanted, clock, runtime=tmp_path).status(), LearnerStatus)

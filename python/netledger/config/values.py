@@ -9,7 +9,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, NoReturn
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
 
 from netledger.config import durations
@@ -20,6 +20,7 @@ from netledger.reports import zones
 NAME_LENGTH_MAX = 16
 _NODE_LENGTH_MAX = 64
 _INTERFACE_BYTES_MAX = 15
+_PORT_MAX = 65_535
 
 _NAME = re.compile(r"[a-z0-9_]+")
 
@@ -79,6 +80,21 @@ def _duration(value: object) -> int:
     return seconds
 
 
+def _endpoint(text: str) -> str:
+    """As it is written best: an IPv6 address in brackets, without zeros that say nothing."""
+    host, colon, port = text.rpartition(":")
+    is_six = host.startswith("[") and host.endswith("]")
+    try:
+        address = ipaddress.ip_address(host[1:-1] if is_six else host)
+    except ValueError:
+        refuse(f"{value_to_toml(text)} is no address and port", 'as in "127.0.0.1:1813" or "[::1]:1813"')
+    if not colon or is_six != (address.version == 6) or not port.isascii() or not port.isdigit():  # noqa: PLR2004  # IPv6
+        refuse(f"{value_to_toml(text)} is no address and port", 'as in "127.0.0.1:1813" or "[::1]:1813"')
+    if not 1 <= int(port) <= _PORT_MAX:
+        refuse(f"{port} is no port", f"from 1 to {_PORT_MAX}")
+    return f"[{address}]:{int(port)}" if is_six else f"{address}:{int(port)}"
+
+
 def _interval(seconds: int) -> int:
     if seconds > durations.INTERVAL_MAX_SECONDS:
         refuse(
@@ -131,6 +147,8 @@ Interface = Annotated[str, AfterValidator(_interface)]
 Network = Annotated[str, AfterValidator(_network)]
 Directory = Annotated[str, AfterValidator(_directory)]
 File = Annotated[str, AfterValidator(_file)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Duration = Annotated[int, BeforeValidator(_duration), PlainSerializer(durations.render, when_used="json")]
 Interval = Annotated[int, BeforeValidator(_duration), AfterValidator(_interval)]
 Days = Annotated[int | None, BeforeValidator(_days)]
 

@@ -3,15 +3,54 @@
 from pathlib import Path
 
 from netledger.config.attribution import Attribution
+from netledger.config.attribution.directory import Directory
+from netledger.config.attribution.neighbours import Neighbours
+from netledger.config.attribution.radius import Radius
 from netledger.config.attribution.static import Static
+from netledger.config.attribution.wireguard import Wireguard
 from netledger.intervals import Clock
 from netledger.learners.base import Learner
 from netledger.learners.directory import DirectoryLearner
+from netledger.learners.neighbours import NeighbourLearner
+from netledger.learners.radius.learner import RadiusLearner
 from netledger.learners.static import StaticLearner
+from netledger.learners.wireguard import WireguardLearner
 
 
-def make_learner(name: str, wanted: Attribution, clock: Clock) -> Learner:
-    """The learner of one table; inert until it is run."""
-    if isinstance(wanted, Static):
-        return StaticLearner(name, Path(wanted.path), clock)
-    return DirectoryLearner(name, Path(wanted.path), clock)
+def make_learner(name: str, wanted: Attribution, clock: Clock, *, runtime: Path) -> Learner:
+    """The learner of one table; inert until it is run. In ``runtime`` it may keep what the next process needs."""
+    match wanted:
+        case Static():
+            return StaticLearner(name, Path(wanted.path), clock)
+        case Directory():
+            return DirectoryLearner(name, Path(wanted.path), clock)
+        case Radius():
+            return _radius(name, wanted, clock, runtime)
+        case Wireguard():
+            return WireguardLearner(
+                name,
+                interfaces=wanted.interfaces,
+                names=wanted.names,
+                every_seconds=wanted.every_seconds,
+                clock=clock,
+            )
+        case Neighbours():
+            return NeighbourLearner(
+                name, interfaces=wanted.interfaces, forget_after_seconds=wanted.forget_after_seconds, clock=clock
+            )
+
+
+def _radius(name: str, wanted: Radius, clock: Clock, runtime: Path) -> RadiusLearner:
+    address, _, port = wanted.listen.rpartition(":")
+    secrets: list[tuple[str | None, Path]] = [(one.network, Path(one.secret_file)) for one in wanted.clients]
+    if wanted.secret_file is not None:
+        secrets.append((None, Path(wanted.secret_file)))
+    return RadiusLearner(
+        name,
+        address=address.strip("[]"),
+        port=int(port),
+        secrets=secrets,
+        stale_after_seconds=wanted.stale_after_seconds,
+        signs_file=runtime / f"signs-{name}.json",
+        clock=clock,
+    )

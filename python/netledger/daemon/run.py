@@ -1,5 +1,6 @@
 """The composition root: builds the parts from the configuration, and lets them run until a signal ends it."""
 
+import functools
 import logging
 import signal
 from collections.abc import Callable, Sequence
@@ -81,7 +82,8 @@ class Daemon:
         self._queue = CommitQueue(pipeline, committed=self._committed, problems=self._problems)
         self._cuts = Cuts(clock, wake=self._wakeup.notify)
         recorder = StoreRecorder(Path(config.store), clock, cut_moment=self._cuts.moment)
-        self._learners = Learners(config, clock, record=recorder, problems=self._problems, make_learner=make_learner)
+        learner = functools.partial(make_learner, runtime=Path(config.runtime))
+        self._learners = Learners(config, clock, record=recorder, problems=self._problems, make_learner=learner)
         self._board = Board(config, clock, self._queue, self._problems, learners=self._learners.look)
         self._server = StatusServer(Path(config.runtime), Answers(self._board))
         self._housekeeping = Housekeeping(config, clock, problems=self._problems)

@@ -1,0 +1,116 @@
+"""Requests as they come in, and what is to be kept and answered. No socket, no disk and no clock."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from netledger.attribution.facts import Fact
+from netledger.errors import FactError
+from netledger.learners.radius.clients import Clients
+from netledger.learners.radius.moments import arrival
+from netledger.learners.radius.packet import Verdict, read
+from netledger.learners.radius.request import UnreadableError
+from netledger.learners.radius.request import read as read_request
+from netledger.learners.radius.sessions import FullError, Sessions
+from netledger.learners.radius.wire import Letter
+
+REMEMBERED_MAX: Final = 16_384
+"""Requests whose answers are kept, for those that are sent again as they were."""
+
+_WORDS: Final = {
+    Verdict.MALFORMED: "this is no RADIUS request",
+    Verdict.BAD_AUTHENTICATOR: "bad authenticator: its secret is another one",
+    Verdict.NOT_ACCOUNTING: "this is no accounting request",
+}
+
+
+@final
+@dataclass(slots=True)
+class Outcome:
+    """What came of some requests.
+
+    Attributes:
+        facts: what is to be kept, in this order, before anything is answered.
+        answers: what is to be sent then.
+        refused: who gets no answer, and why.
+    """
+
+    facts: list[Fact] = field(default_factory=list)
+    answers: list[tuple[Letter, bytes]] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+
+@final
+class Desk:
+    """Takes requests in. When what it gives cannot be kept, it is to be made anew: it believes that it was.
+
+    Args:
+        clients: whose requests are taken.
+        sessions: what is known.
+    """
+
+    def __init__(self, clients: Clients, sessions: Sessions) -> None:
+        self._clients = clients
+        self._sessions = sessions
+        self._answered: OrderedDict[tuple[str, int, bytes], bytes] = OrderedDict()
+
+    def take(self, letters: Sequence[Letter], *, now_ns: int, cut: Callable[[], int]) -> Outcome:
+        """Takes some requests in, in the order in which they came.
+
+        Args:
+            letters: the requests.
+            now_ns: when they came, where the kernel does not say it.
+            cut: gives the moment of a hand-over that happens now; asked once at most.
+        """
+        outcome = Outcome()
+        cut_once = _Once(cut)
+        for letter in letters:
+            why = self._take_one(letter, outcome, letter.received_ns or now_ns, cut_once)
+            if why is not None:
+                outcome.refused.append((letter.address, why))
+        return outcome
+
+    def _take_one(self, letter: Letter, outcome: Outcome, received_ns: int, cut: Callable[[], int]) -> str | None:
+        """None, or why there is no answer."""
+        client = self._clients.find(letter.address)
+        if client is None:
+            return "this address is no client"
+        # The first twenty bytes are a hash of all of it and the secret: what is the same there is the same packet.
+        again = self._answered.get((letter.address, letter.port, letter.data[:20]))
+        if again is not None:
+            outcome.answers.append((letter, again))
+            return None
+        datagram = read(letter.data, client.secret)
+        if isinstance(datagram, Verdict):
+            return _WORDS[datagram]
+        if datagram.attributes is not None:
+            try:
+                request = read_request(datagram.attributes, client=client.network, source=letter.address)
+                outcome.facts += self._sessions.apply(request, arrival(request, received_ns=received_ns, cut=cut))
+            except (UnreadableError, FactError) as error:
+                return str(error)
+            except FullError:
+                return "too many sessions are open"
+            self._remember((letter.address, letter.port, datagram.identity), datagram.answer)
+        outcome.answers.append((letter, datagram.answer))
+        return None
+
+    def _remember(self, identity: tuple[str, int, bytes], answer: bytes) -> None:
+        self._answered[identity] = answer
+        if len(self._answered) > REMEMBERED_MAX:
+            self._answered.popitem(last=False)
+
+
+@final
+class _Once:
+    """Asks a question once, and gives that answer ever after."""
+
+    def __init__(self, ask: Callable[[], int]) -> None:
+        self._ask = ask
+        self._answer: int | None = None
+
+    def __call__(self) -> int:
+        if self._answer is None:
+            self._answer = self._ask()
+        return self._answer
