@@ -1,6 +1,7 @@
 """From a question on the status socket to its answer: pure but for what the board says."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Final, final
 
@@ -20,6 +21,10 @@ _KEYS: Final = {
     "counters": frozenset({"get"}),
 }
 _WHAT: Final = '{"get": "status"} or {"get": "table", "meter": "lan", "top": 20, "sort": "bytes"}'
+
+
+Later = Callable[[int], bytes]
+"""Gives an answer that takes its time, when it is called with the user id of who asks."""
 
 
 class _RefusedError(Exception):

@@ -10,6 +10,7 @@ from typing import Final, final
 from netledger.config import Config, ConfigError, Meter
 from netledger.daemon import logs
 from netledger.daemon.answers import Answers
+from netledger.daemon.assigning import Requests
 from netledger.daemon.attribution import Learners
 from netledger.daemon.board import Board
 from netledger.daemon.build import make_exports
@@ -85,7 +86,8 @@ class Daemon:
         learner = functools.partial(make_learner, runtime=Path(config.runtime))
         self._learners = Learners(config, clock, record=recorder, problems=self._problems, make_learner=learner)
         self._board = Board(config, clock, self._queue, self._problems, learners=self._learners.look)
-        self._server = StatusServer(Path(config.runtime), Answers(self._board))
+        requests = Requests(Answers(self._board), Path(config.store), clock, self._cuts)
+        self._server = StatusServer(Path(config.runtime), requests)
         self._housekeeping = Housekeeping(config, clock, problems=self._problems)
         self._quotas = Quotas(config, clock, problems=self._problems)
         self._meters: dict[str, RunningMeter] = {}

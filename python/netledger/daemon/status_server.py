@@ -2,20 +2,23 @@
 
 One question per connection, one line long; then the answer, then the end. Nothing that a client does hurts: there are
 few of them at a time, a question is short, and who is slow is let go. The thread takes no lock that the loop holds.
+What has to wait for the loop or the disk is done in a thread of its own, and the others are answered meanwhile.
 """
 
 import contextlib
 import logging
 import os
+import queue
 import selectors
 import socket
+import struct
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, final
 
-from netledger.daemon.answers import refused
+from netledger.daemon.answers import Later, refused
 from netledger.live.shape import REQUEST_BYTES_MAX, SOCKET
 
 CLIENTS_MAX: Final = 16
@@ -26,11 +29,17 @@ STALL_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 30.0
 """How long it may take for all of it."""
 
+WORK_SECONDS: Final = 5.0
+"""How long :meth:`StatusServer.close` waits for what is being done."""
+
 _LOOK_SECONDS: Final = 5.0
 _REST_SECONDS: Final = 1.0
 _BACKLOG: Final = 128
 _PIECE_BYTES: Final = 1 << 16
 _MODE: Final = 0o660
+_STOP: Final = b"\0"
+_NEWS: Final = b"\1"
+_CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: process, user, group
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +47,8 @@ _log = logging.getLogger(__name__)
 class Answerer(Protocol):
     """Who knows the answers."""
 
-    def answer(self, request: bytes) -> bytes:
-        """The answer to one line."""
+    def answer(self, request: bytes) -> bytes | Later:
+        """The answer to one line, or who gives it in a thread of its own."""
 
     def look(self) -> None:
         """Called every few seconds."""
@@ -74,6 +83,9 @@ class StatusServer:
         self._clients: list[_Client] = []
         self._rest_until: float | None = None
         self._reader, self._writer = -1, -1
+        self._workers: set[threading.Thread] = set()
+        self._done: queue.SimpleQueue[tuple[_Client, bytes]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="status", daemon=True)
 
     def open(self) -> None:
@@ -84,10 +96,13 @@ class StatusServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread and removes the socket. May be called twice."""
+        """Ends the thread and removes the socket; what is being done is answered first. May be called twice."""
         if self._writer < 0:
             return
-        os.write(self._writer, b"\0")
+        end = time.monotonic() + WORK_SECONDS
+        for worker in list(self._workers):
+            worker.join(max(0.0, end - time.monotonic()))
+        os.write(self._writer, _STOP)
         self._thread.join()
         for client in list(self._clients):
             self._drop(client)
@@ -96,9 +111,10 @@ class StatusServer:
             with contextlib.suppress(OSError):
                 (self._runtime / SOCKET).unlink()
         self._selector.close()
-        os.close(self._reader)
-        os.close(self._writer)
-        self._reader = self._writer = -1
+        with self._lock:
+            os.close(self._reader)
+            os.close(self._writer)
+            self._reader = self._writer = -1
 
     def _run(self) -> None:
         look_at = 0.0
@@ -111,8 +127,12 @@ class StatusServer:
             wake_at = min([look_at, *ends, *([] if self._rest_until is None else [self._rest_until])])
             for key, _ in self._selector.select(max(0.0, wake_at - now)):
                 if key.fd == self._reader:
-                    return
-                self._serve(key)
+                    news = os.read(self._reader, _PIECE_BYTES)
+                    self._take_done()
+                    if _STOP in news:
+                        return
+                else:
+                    self._serve(key)
             self._expire()
 
     def _look(self) -> None:
@@ -170,18 +190,62 @@ class StatusServer:
         if len(line) >= REQUEST_BYTES_MAX:
             answer = refused(f"a question has less than {REQUEST_BYTES_MAX} bytes")
         elif newline:
-            answer = self._answered(bytes(line))
+            found = self._answered(bytes(line))
+            if not isinstance(found, bytes):
+                self._begin(client, found)
+                return
+            answer = found
         elif piece:
             return
         else:
             self._drop(client)
             return
+        self._selector.modify(client.channel, selectors.EVENT_WRITE, client)
+        self._tell(client, answer)
+
+    def _tell(self, client: _Client, answer: bytes) -> None:
         now = time.monotonic()
         client.answer, client.end, client.deadline = memoryview(answer), now + ANSWER_SECONDS, now + STALL_SECONDS
-        self._selector.modify(client.channel, selectors.EVENT_WRITE, client)
         self._write(client)
 
-    def _answered(self, request: bytes) -> bytes:
+    def _begin(self, client: _Client, work: Later) -> None:
+        """Has the answer made in another thread, which has the client meanwhile."""
+        if len(self._workers) >= CLIENTS_MAX:
+            self._selector.modify(client.channel, selectors.EVENT_WRITE, client)
+            self._tell(client, refused("too many ask at once", "ask again"))
+            return
+        self._clients.remove(client)
+        self._selector.unregister(client.channel)
+        worker = threading.Thread(target=self._work, args=(client, work), name="status work", daemon=True)
+        self._workers.add(worker)
+        worker.start()
+
+    def _work(self, client: _Client, work: Later) -> None:
+        try:
+            answer = work(_user_of(client.channel))
+        except Exception:  # noqa: BLE001  # the top of a thread: it outlives what nobody thought of
+            _log.exception("status_failed")
+            answer = refused("this cannot be answered", "see the log of the daemon")
+        with self._lock:
+            self._workers.discard(threading.current_thread())
+            if self._writer < 0:  # nobody serves any more
+                client.channel.close()
+                return
+            self._done.put((client, answer))
+            with contextlib.suppress(BlockingIOError):  # there is news enough
+                os.write(self._writer, _NEWS)
+
+    def _take_done(self) -> None:
+        while not self._done.empty():
+            client, answer = self._done.get()
+            self._clients.append(client)
+            self._selector.register(client.channel, selectors.EVENT_WRITE, client)
+            try:
+                self._tell(client, answer)
+            except OSError:  # it has gone away
+                self._drop(client)
+
+    def _answered(self, request: bytes) -> bytes | Later:
         try:
             return self._answerer.answer(request)
         except Exception:  # noqa: BLE001  # the top of a thread: it outlives what nobody thought of
@@ -256,3 +320,9 @@ class StatusServer:
             return (self._runtime / SOCKET).stat().st_ino != self._inode
         except OSError:
             return True
+
+
+def _user_of(channel: socket.socket) -> int:
+    """Who has connected, as the kernel has noted it then."""
+    found = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(found)[1])

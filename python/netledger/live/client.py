@@ -6,11 +6,12 @@ import json
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, TypeVar, final
 
 from netledger.errors import LiveError, NotRunningError
+from netledger.live.assigned import ASSIGN, AssignedFact
 from netledger.live.counters import CounterRow, CountersHead, LiveCounters
 from netledger.live.shape import REQUEST_BYTES_MAX, SOCKET, TOP_DEFAULT, DaemonStatus, LiveTable, Row, TableHead
 
@@ -77,9 +78,26 @@ class Client:
             raise self._odd(f"{len(rows)} counters came of {said.counters_told}")
         return LiveCounters(head=said, rows=rows)
 
-    def _ask(self, request: dict[str, str | int]) -> tuple[bytes, list[bytes]]:
+    def assign(
+        self, target: str, subject: str | None, *, start: str | None = None, end: str | None = None, store: str = ""
+    ) -> AssignedFact:
+        """Has the daemon keep a fact. Blocks until the open intervals are cut where they are to be, and it is durable.
+
+        Without ``subject`` it is nobody's; without ``start`` it begins now. Times are RFC 3339 in UTC. With ``store``
+        it is refused where the daemon keeps another one.
+
+        Raises:
+            NotRunningError, LiveError: as :meth:`status`; the daemon refuses.
+        """
+        wish = {"do": ASSIGN, "target": target, "subject": subject, "from": start, "to": end, "store": store or None}
+        head, rest = self._ask({key: value for key, value in wish.items() if value is not None})
+        if rest:
+            raise self._odd("there is more than was asked for")
+        return self._understood(AssignedFact, head, "assigned")
+
+    def _ask(self, request: Mapping[str, str | int]) -> tuple[bytes, list[bytes]]:
         """The first line of the answer, and the others."""
-        message = json.dumps(request).encode() + b"\n"
+        message = json.dumps(request, ensure_ascii=False).encode() + b"\n"
         if len(message) > REQUEST_BYTES_MAX:
             raise self._odd("so long a question is refused")
         with self._connected() as channel:

@@ -1,0 +1,103 @@
+"""An assignment that somebody asks the daemon for: the open intervals end, and then the fact begins."""
+
+import json
+import logging
+import pwd
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final, final
+
+from netledger.attribution.facts import ASSIGN, Fact, Target, given_subject
+from netledger.daemon.answers import Answers, Later, refused
+from netledger.daemon.cuts import Cuts
+from netledger.errors import FactError, NetledgerError
+from netledger.intervals import Clock
+from netledger.ledger.assignments import Assignments
+from netledger.live import assigned
+from netledger.receipt import parse_rfc3339
+from netledger.reports.assignments import told
+
+_KEYS: Final = frozenset(("do", "target", "subject", "from", "to", "store"))
+_WHAT: Final = '{"do": "assign", "target": "10.0.0.2", "subject": "alice"}, and from, to, store'
+
+_log = logging.getLogger(__name__)
+
+
+@final
+class Requests:
+    """Answers questions, and does what it is asked to. To be used from one thread.
+
+    Args:
+        answers: to what changes nothing.
+        store: where facts are kept.
+        clock: where the time comes from.
+        cuts: who is asked for the moment of a hand-over.
+    """
+
+    def __init__(self, answers: Answers, store: Path, clock: Clock, cuts: Cuts) -> None:
+        self._answers = answers
+        self._store = store
+        self._assignments = Assignments(store, clock)
+        self._cuts = cuts
+
+    def answer(self, request: bytes) -> bytes | Later:
+        """The answer to one line; where something is to be done, who does it and answers then."""
+        try:
+            asked = json.loads(request)
+        except (ValueError, RecursionError):
+            return self._answers.answer(request)
+        if not isinstance(asked, dict) or "do" not in asked:
+            return self._answers.answer(request)
+        return self._begun(asked)
+
+    def look(self) -> None:
+        """See :meth:`Answers.look`."""
+        self._answers.look()
+
+    def _begun(self, asked: dict[str, object]) -> bytes | Later:
+        texts = {key: value for key, value in asked.items() if isinstance(value, str)}
+        others = [key for key, value in asked.items() if key not in texts and value is not None]
+        if texts.get("do") != assigned.ASSIGN or others or set(asked) - _KEYS or "target" not in texts:
+            return refused("nobody knows what is to be done", _WHAT)
+        if texts.get("store", str(self._store)) != str(self._store):
+            return refused("the daemon keeps another store", f"it is {self._store}")
+        try:
+            target = Target.parse(texts["target"])
+            subject = given_subject(texts["subject"]) if "subject" in texts else None
+            start_ns, end_ns = (parse_rfc3339(texts[key]) if key in texts else None for key in ("from", "to"))
+        except FactError as error:
+            return refused(str(error), error.hint)
+        except (ValueError, OverflowError) as error:
+            return refused(str(error), "times as in 2026-11-20T10:05:00Z")
+        return lambda user: self._assigned(target, subject, start_ns, end_ns, user)
+
+    def _assigned(
+        self, target: Target, subject: str | None, start_ns: int | None, end_ns: int | None, user: int
+    ) -> bytes:
+        """Called in a thread of its own."""
+        try:
+            fact = Fact(
+                target=target,
+                valid_from_ns=self._cuts.moment() if start_ns is None else start_ns,
+                valid_to_ns=end_ns,
+                subject=subject,
+                source=ASSIGN,
+                detail={"by": name_of(user)},
+            )
+            written = self._assignments.add([fact])
+        except NetledgerError as error:
+            return refused(str(error), error.hint)
+        shown = told(written[0] if written else fact)
+        fields: dict[str, object] = {"target": shown.target, "subject": subject or "nobody", "from": shown.valid_from}
+        fields |= {"by": shown.detail["by"], "is_new": bool(written)}
+        _log.info("assigned", extra={"fields": fields})
+        return json.dumps({"assigned": asdict(shown)}, ensure_ascii=False).encode() + b"\n"
+
+
+def name_of(user: int) -> str:
+    """What a user of this machine is called."""
+    try:
+        name = pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"uid {user}"
+    return name if name.isprintable() else f"uid {user}"
