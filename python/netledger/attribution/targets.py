@@ -2,12 +2,17 @@
 
 import ipaddress
 import re
+import socket
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self, final
 
 from netledger.errors import FactError
 
+ADDRESS_BITS: Final = 128
+"""Of an address as rows have it: 16 bytes, IPv4 behind ``::ffff:``."""
+
+_V4_MAPPED: Final = bytes(10) + b"\xff\xff"
 _MAC: Final = re.compile(r"[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}|[0-9a-f]{4}(?:\.[0-9a-f]{4}){2}", re.IGNORECASE)
 _CANONICAL_MAC: Final = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10}")
@@ -130,6 +135,16 @@ class Target:
         if not 0 <= number <= _MARK_MAX:
             raise _refused(text, "this is no mark", "a number of 32 bits, as in mark:42 or mark:0x2a")
         return cls(Kind.MARK, str(number))
+
+
+def network_of(target: Target) -> tuple[int, int]:
+    """The first address of a target of the kind ADDRESS as a number of 128 bits, and how many of them are meant."""
+    address, _, length = target.value.partition("/")
+    if ":" in address:
+        raw, shift = socket.inet_pton(socket.AF_INET6, address), 0
+    else:
+        raw, shift = _V4_MAPPED + socket.inet_pton(socket.AF_INET, address), _V4_MAPPED_BITS
+    return int.from_bytes(raw), int(length) + shift if length else ADDRESS_BITS
 
 
 def _is_plain(text: str) -> bool:

@@ -3,22 +3,15 @@
 docs/explanation/attribution.md says them for people.
 """
 
-import socket
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple, final
+from typing import NamedTuple, final
 
 from netledger.attribution.facts import Fact
 from netledger.attribution.painting import Piece, claims, painted, within
-from netledger.attribution.targets import Kind, Target
+from netledger.attribution.targets import ADDRESS_BITS, Kind, Target, network_of
 from netledger.intervals import SECOND_NS
-
-ADDRESS_BITS: Final = 128
-"""Of an address as rows have it: 16 bytes, IPv4 behind ``::ffff:``."""
-
-_V4_MAPPED: Final = bytes(10) + b"\xff\xff"
-_V4_BITS: Final = 96
 
 
 class Reason(StrEnum):
@@ -99,7 +92,7 @@ class Timeline:
         self._networks: dict[int, dict[int, Target]] = defaultdict(dict)
         for target in self._facts:
             if target.kind is Kind.ADDRESS:
-                number, bits = _network(target.value)
+                number, bits = network_of(target)
                 self._networks[bits][number >> (ADDRESS_BITS - bits)] = target
         self._lengths = sorted(self._networks, reverse=True)
         self._tracks: dict[Target, tuple[_Track, ...]] = {}
@@ -246,13 +239,3 @@ def _joined(pieces: Iterable[Piece[_Named]]) -> Iterator[Segment]:
         last = Segment(start_ns, end_ns, subject, fact)
     if last is not None:
         yield last
-
-
-def _network(text: str) -> tuple[int, int]:
-    """Number and bits of an address or network in the form that :class:`Target` has."""
-    address, _, length = text.partition("/")
-    if ":" in address:
-        raw, shift = socket.inet_pton(socket.AF_INET6, address), 0
-    else:
-        raw, shift = _V4_MAPPED + socket.inet_pton(socket.AF_INET, address), _V4_BITS
-    return int.from_bytes(raw), int(length) + shift if length else ADDRESS_BITS

@@ -11,6 +11,8 @@ from typing import Annotated, Final
 
 import typer
 
+from netledger.cli.assign import assign, unassign
+from netledger.cli.assignments import assignments
 from netledger.cli.audit import audit
 from netledger.cli.compat import compat, forward
 from netledger.cli.config import config
@@ -51,6 +53,9 @@ app.command(name="import")(import_)
 app.command()(maintain)
 app.command()(report)
 app.command()(man)
+app.command()(assign)
+app.command()(unassign)
+app.add_typer(assignments)
 app.add_typer(config)
 app.add_typer(counters)
 app.add_typer(quota)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import pwd
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final, final
@@ -14,6 +13,7 @@ from netledger.errors import FactError, NetledgerError
 from netledger.intervals import Clock
 from netledger.ledger.assignments import Assignments
 from netledger.live import assigned
+from netledger.live.users import name_of
 from netledger.receipt import parse_rfc3339
 from netledger.reports.assignments import told
 
@@ -92,12 +92,3 @@ class Requests:
         fields |= {"by": shown.detail["by"], "is_new": bool(written)}
         _log.info("assigned", extra={"fields": fields})
         return json.dumps({"assigned": asdict(shown)}, ensure_ascii=False).encode() + b"\n"
-
-
-def name_of(user: int) -> str:
-    """What a user of this machine is called."""
-    try:
-        name = pwd.getpwuid(user).pw_name
-    except KeyError:
-        return f"uid {user}"
-    return name if name.isprintable() else f"uid {user}"

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, final
 
-from netledger.attribution.facts import FOREVER_NS, Fact, Kind, Target
-from netledger.attribution.painting import claims
+from netledger.attribution.facts import Fact, Kind, Target
+from netledger.attribution.standing import standing
 from netledger.errors import DamageError, FactError
 from netledger.intervals import Clock
 from netledger.ledger import database
@@ -21,6 +21,7 @@ from netledger.ledger.assignments_news import NOTHING, news, text_of
 from netledger.ledger.files import explained, require_room
 from netledger.ledger.maintain import Progress, no_progress
 from netledger.ledger.reader import Reader
+from netledger.ledger.store import Ledger
 
 _COLUMNS: Final = "id, kind, target, valid_from, valid_to, subject, mac, source, learnt_at, detail"
 _Row = tuple[int, str, str, int, int | None, str | None, str | None, str, int, str]
@@ -68,17 +69,32 @@ class Assignments:
                 connection.close()
         return added
 
-    def facts(self, *, as_known_at_ns: int | None = None, after_id: int = 0, source: str | None = None) -> list[Fact]:
+    def facts(
+        self,
+        *,
+        as_known_at_ns: int | None = None,
+        after_id: int = 0,
+        source: str | None = None,
+        target: Target | None = None,
+    ) -> list[Fact]:
         """Facts in the order in which they were learnt; where there is no ledger there are none.
 
-        ``as_known_at_ns`` leaves out what was learnt later, ``after_id`` what has no greater number.
+        ``as_known_at_ns`` leaves out what was learnt later, ``after_id`` what has no greater number. ``source`` and
+        ``target`` choose those of one.
 
         Raises:
             LedgerError: it cannot be read, or is of another version.
         """
 
         def ask(connection: sqlite3.Connection) -> list[Fact]:
-            return read_facts(connection, self._store, as_known_at_ns=as_known_at_ns, after_id=after_id, source=source)
+            return read_facts(
+                connection,
+                self._store,
+                as_known_at_ns=as_known_at_ns,
+                after_id=after_id,
+                source=source,
+                target=target,
+            )
 
         return self._reader().read(ask) if self._is_there() else []
 
@@ -89,16 +105,7 @@ class Assignments:
             LedgerError: as :meth:`facts`.
         """
         now_ns = self._clock.now().wall_ns
-        by_target: dict[Target, list[Fact]] = {}
-        for fact in self.facts(source=source):
-            by_target.setdefault(fact.target, []).append(fact)
-        found = []
-        for told in by_target.values():
-            for start_ns, end_ns, fact in claims(told):
-                if end_ns > now_ns:
-                    end = None if end_ns == FOREVER_NS else end_ns
-                    found.append(replace(fact, valid_from_ns=start_ns, valid_to_ns=end))
-        return found
+        return [one for one in standing(self.facts(source=source)) if one.end_ns > now_ns]
 
     def last_id(self) -> int:
         """The number of the newest fact; 0 without any.
@@ -115,6 +122,20 @@ class Assignments:
         return Reader(self._store)
 
 
+def begin(store: Path, clock: Clock) -> None:
+    """Makes the ledger where there is none; for who assigns before anything was ever counted.
+
+    Raises:
+        LedgerError: it cannot be made.
+    """
+    with explained(store, "open"):
+        if (store / database.NAME).exists():
+            return
+    ledger = Ledger(store, clock=clock)
+    ledger.open()
+    ledger.close()
+
+
 def read_facts(
     connection: sqlite3.Connection,
     store: Path,
@@ -122,6 +143,7 @@ def read_facts(
     as_known_at_ns: int | None = None,
     after_id: int = 0,
     source: str | None = None,
+    target: Target | None = None,
 ) -> list[Fact]:
     """The same as :meth:`Assignments.facts` for who reads something else at the same moment, see :meth:`Reader.read`.
 
@@ -131,8 +153,8 @@ def read_facts(
     """
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM assignments WHERE id > ?1 AND (?2 IS NULL OR learnt_at <= ?2) "  # noqa: S608  # our own words
-        "AND (?3 IS NULL OR source = ?3) ORDER BY id",
-        (after_id, as_known_at_ns, source),
+        "AND (?3 IS NULL OR source = ?3) AND (?4 IS NULL OR kind = ?4 AND target = ?5) ORDER BY id",
+        (after_id, as_known_at_ns, source, *((None, None) if target is None else (target.kind, target.value))),
     )
     return list(_as_facts(rows, store))
 

@@ -1,0 +1,175 @@
+"""``netledger assign`` and ``unassign``: whose an address is from now on, or was."""
+
+# ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
+
+import json as json_text
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from netledger.cli.options import ConfigFile, Json, Store, Timezone, load_config
+from netledger.errors import FactError, UsageError
+
+if TYPE_CHECKING:
+    from netledger.attribution.facts import Fact
+    from netledger.config import Config
+
+_ANSWER_SECONDS: Final = 60.0
+
+_Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="ADDRESS",
+        help="An address or network; or a MAC, an interface as in ppp0 or interface:ppp0, a mark as in mark:42.",
+    ),
+]
+_From = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="TIME", show_default=False, help="Since when, as in 2026-11-20T08:00. Default: from now on."
+    ),
+]
+_To = Annotated[
+    str | None,
+    typer.Option("--to", metavar="TIME", show_default=False, help="Until when. Default: until further notice."),
+]
+
+
+def assign(
+    address: _Target,
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="Whose it is: any name.")],
+    *,
+    start: _From = None,
+    end: _To = None,
+    timezone: Timezone = None,
+    json: Json = False,
+    config: ConfigFile = None,
+    store: Store = None,
+) -> None:
+    """Say whose an address is. What was said of it before ends then, and stays for the time until then.
+
+    Works while `netledger run` counts, and while it does not. With cut_on_assignment it returns when the open intervals
+    have ended: traffic that passes afterwards is the new holder's. A time in the past corrects what was said of it.
+    """
+    _tell(address, subject, start, end, timezone=timezone, json=json, settings=load_config(config, store))
+
+
+def unassign(
+    address: _Target,
+    *,
+    start: _From = None,
+    timezone: Timezone = None,
+    json: Json = False,
+    config: ConfigFile = None,
+    store: Store = None,
+) -> None:
+    """Say that an address is nobody's any more. Ends what `assign` and `import` said of it, not what others say."""
+    _tell(address, None, start, None, timezone=timezone, json=json, settings=load_config(config, store))
+
+
+def _tell(
+    address: str,
+    subject: str | None,
+    start: str | None,
+    end: str | None,
+    *,
+    timezone: str | None,
+    json: bool,
+    settings: "Config",
+) -> None:
+    from netledger.attribution.facts import ASSIGN, Fact, Target, given_subject
+    from netledger.intervals import SystemClock
+    from netledger.reports.assignments import sentence, told
+    from netledger.reports.periods import Calendar
+    from netledger.reports.zones import find
+
+    zone = find(timezone)
+    now_ns = SystemClock().now().wall_ns
+    calendar = Calendar(zone=zone)
+    start_ns = None if start is None else calendar.moment("--from", start, now_ns=now_ns)
+    end_ns = None if end is None else calendar.moment("--to", end, now_ns=now_ns)
+    try:
+        wish = Fact(
+            target=Target.parse(address),
+            valid_from_ns=now_ns if start_ns is None else start_ns,
+            valid_to_ns=end_ns,
+            subject=None if subject is None else given_subject(subject),
+            source=ASSIGN,
+        )
+    except FactError as error:
+        raise UsageError(error.subject, error.operation, error.cause, error.hint) from error
+    fact = _kept(wish, settings, is_now=start_ns is None)
+    if json:
+        typer.echo(json_text.dumps(asdict(told(fact)), ensure_ascii=False, indent=2))
+    else:
+        typer.echo(f"{sentence(fact, zone)}{'' if fact.id else '; that was said already'}")
+    if subject is None:
+        _tell_others(fact, settings)
+
+
+def _kept(wish: "Fact", settings: "Config", *, is_now: bool) -> "Fact":
+    """The fact as it is in the ledger: by the daemon, which can cut and may write; where none runs, by this process."""
+    from netledger.errors import LedgerError, LiveError, NotRunningError
+
+    try:
+        return _kept_by_daemon(wish, settings, is_now=is_now)
+    except NotRunningError:
+        return _kept_here(wish, settings)
+    except LiveError as error:
+        # Better with a conflict in one interval than not at all.
+        try:
+            fact = _kept_here(wish, settings)
+        except LedgerError:
+            raise error from None
+        typer.echo(f"note: written without the daemon, whose intervals go on: {error}", err=True)
+        return fact
+
+
+def _kept_by_daemon(wish: "Fact", settings: "Config", *, is_now: bool) -> "Fact":
+    from dataclasses import replace
+
+    from netledger.live import Client
+    from netledger.receipt import parse_rfc3339, rfc3339
+
+    done = Client(Path(settings.runtime), timeout_seconds=_ANSWER_SECONDS).assign(
+        str(wish.target),
+        wish.subject,
+        start=None if is_now else rfc3339(wish.valid_from_ns),
+        end=None if wish.valid_to_ns is None else rfc3339(wish.valid_to_ns),
+        store=settings.store,
+    )
+    return replace(
+        wish,
+        id=done.id,
+        valid_from_ns=parse_rfc3339(done.valid_from),
+        learnt_ns=0 if done.learnt_at is None else parse_rfc3339(done.learnt_at),
+        detail=done.detail,
+    )
+
+
+def _kept_here(wish: "Fact", settings: "Config") -> "Fact":
+    from dataclasses import replace
+
+    from netledger.intervals import SystemClock
+    from netledger.ledger.assignments import Assignments, begin
+    from netledger.live.users import name_of
+
+    store, clock = Path(settings.store), SystemClock()
+    begin(store, clock)
+    fact = replace(wish, detail={"by": name_of(os.getuid())})
+    return next(iter(Assignments(store, clock).add([fact])), fact)
+
+
+def _tell_others(fact: "Fact", settings: "Config") -> None:
+    """Who else says that it is somebody's: `unassign` does not end that, and who types it may think so."""
+    from netledger.attribution.standing import standing
+    from netledger.intervals import SystemClock
+    from netledger.ledger.assignments import Assignments
+
+    known = Assignments(Path(settings.store), SystemClock()).facts(target=fact.target)
+    for one in standing(known):
+        if one.valid_from_ns <= fact.valid_from_ns < one.end_ns and one.subject is not None:
+            typer.echo(f"note: {one.source} says that it is {one.subject}'s, and goes on to", err=True)

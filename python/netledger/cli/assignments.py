@@ -1,0 +1,169 @@
+"""``netledger assignments``: what is known of whose addresses are and were."""
+
+# ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
+
+import json as json_text
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from netledger.cli.options import ConfigFile, Json, Store, Timezone, load_config, standard_output
+from netledger.cli.progress import progress_bar
+from netledger.errors import FactError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from netledger.attribution.facts import Fact
+    from netledger.imports.assignments import Found, Mistake
+
+assignments = typer.Typer(
+    name="assignments", help="What is known of whose addresses are, and were.", no_args_is_help=True
+)
+
+_EXIT_FAILED: Final = 1
+_MISTAKES_SHOWN_MAX: Final = 1000
+
+
+@assignments.command(name="list")
+def list_(
+    address: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ADDRESS]",
+            show_default=False,
+            help="Only what speaks of this address or network, of what lies around it, and of a network in it; or a "
+            "MAC, an interface, a mark.",
+        ),
+    ] = None,
+    *,
+    subject: Annotated[
+        str | None, typer.Option(metavar="SUBJECT", show_default=False, help="Only what is his.")
+    ] = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="Every fact as it was learnt, what was replaced and ended too.")
+    ] = False,
+    as_known_at: Annotated[
+        str | None,
+        typer.Option("--as-known-at", metavar="TIME", show_default=False, help="Leave out what was learnt later."),
+    ] = None,
+    timezone: Timezone = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, which `import` reads again.")] = False,
+    json: Json = False,
+    config: ConfigFile = None,
+    store: Store = None,
+) -> None:
+    """Print what is assigned: of each source and target what was not replaced by something later, in order of time."""
+    from netledger.attribution.facts import Target
+    from netledger.attribution.standing import standing
+    from netledger.intervals import SystemClock
+    from netledger.ledger.assignments import Assignments
+    from netledger.reports import assignments as shown
+    from netledger.reports.zones import find
+
+    if csv and json:
+        raise UsageError("--csv", "", "not together with --json")
+    zone = find(timezone)
+    read_time = _time_reader(timezone)
+    known_ns = None if as_known_at is None else read_time("--as-known-at", as_known_at)
+    try:
+        target = None if address is None else Target.parse(address)
+    except FactError as error:
+        raise UsageError(error.subject, error.operation, error.cause, error.hint) from error
+    facts = Assignments(Path(load_config(config, store).store), SystemClock()).facts(as_known_at_ns=known_ns)
+    found: Sequence[Fact] = facts if history else shown.ordered(standing(facts))
+    found = found if target is None else shown.about(found, target)
+    found = found if subject is None else [fact for fact in found if fact.subject == subject]
+    with standard_output():
+        if json:
+            typer.echo(json_text.dumps([asdict(shown.told(fact)) for fact in found], ensure_ascii=False, indent=2))
+        elif csv:
+            shown.write_csv(found, sys.stdout)
+        elif found:
+            sys.stdout.writelines(f"{line}\n" for line in shown.table(found, zone, with_history=history))
+        else:
+            typer.echo("nothing is assigned")
+
+
+@assignments.command(name="import")
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CSV",
+            readable=False,
+            help="A file with the columns address, subject, from and to, or a list that --csv has printed.",
+        ),
+    ],
+    *,
+    start: Annotated[
+        str,
+        typer.Option("--from", metavar="TIME", help="Since when, where a line does not say."),
+    ] = "now",
+    timezone: Timezone = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read everything, say what is wrong, and do nothing.")
+    ] = False,
+    json: Json = False,
+    config: ConfigFile = None,
+    store: Store = None,
+) -> None:
+    """Assign what a CSV file says: all of it, or nothing where a line is wrong. To do it twice is harmless.
+
+    Works while `netledger run` counts and while it does not. Open intervals go on: it is for what is known already.
+    """
+    from netledger.imports.assignments import read
+    from netledger.intervals import SystemClock
+    from netledger.ledger.assignments import Assignments, begin
+
+    clock = SystemClock()
+    read_time = _time_reader(timezone)
+    directory = Path(load_config(config, store).store)
+    from_ns = read_time("--from", start)
+    with progress_bar() as progress:
+        found = read(file, default_from_ns=from_ns, read_time=read_time, progress=progress)
+        added: Sequence[Fact] = ()
+        if not found.mistakes and not dry_run:
+            begin(directory, clock)
+            added = Assignments(directory, clock).add(found.facts, progress=progress)
+    _tell_mistakes(file, found.mistakes)
+    if json:
+        typer.echo(json_text.dumps(_shape(found, added), ensure_ascii=False, indent=2))
+    elif found.mistakes:
+        typer.echo(f"nothing of {len(found.facts) + len(found.mistakes):,} lines is imported", err=True)
+    elif dry_run:
+        typer.echo(f"{len(found.facts):,} lines, none of them wrong; nothing was imported")
+    else:
+        typer.echo(f"{len(found.facts):,} lines: {len(added):,} new, {len(found.facts) - len(added):,} said already")
+    if found.mistakes:
+        raise typer.Exit(_EXIT_FAILED)
+
+
+def _time_reader(timezone: str | None) -> "Callable[[str, str], int]":
+    from netledger.intervals import SystemClock
+    from netledger.reports.periods import Calendar
+    from netledger.reports.zones import find
+
+    calendar: Calendar = Calendar(zone=find(timezone))
+    now_ns = SystemClock().now().wall_ns
+    return lambda option, text: calendar.moment(option, text, now_ns=now_ns)
+
+
+def _shape(found: "Found", added: "Sequence[Fact]") -> dict[str, object]:
+    return {
+        "lines": len(found.facts) + len(found.mistakes),
+        "added": len(added),
+        "mistakes": [{"line": one.line, "cause": one.cause, "hint": one.hint} for one in found.mistakes],
+    }
+
+
+def _tell_mistakes(file: Path, mistakes: "Sequence[Mistake]") -> None:
+    for one in mistakes[:_MISTAKES_SHOWN_MAX]:
+        typer.echo(f"{file}:{one.line}: {one.cause}", err=True)
+        if one.hint is not None:
+            typer.echo(f"hint: {one.hint}", err=True)
+    if len(mistakes) > _MISTAKES_SHOWN_MAX:
+        typer.echo(f"{file}: {len(mistakes) - _MISTAKES_SHOWN_MAX:,} more lines are wrong", err=True)
