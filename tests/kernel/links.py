@@ -1,0 +1,60 @@
+"""Links of all kinds, raw frames put on them, and packet sockets that take them off."""
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from netledger.sources.packet_program import Instruction
+from tests.kernel.lab import Network
+
+ETH_P_ALL = 3
+SO_ATTACH_FILTER = 26
+SOL_PACKET, PACKET_IGNORE_OUTGOING = 263, 23
+TUNSETIFF = 0x4004_54CA
+IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
+SOCKET_SECONDS = 10.0
+
+
+def put(network: Network, namespace: str, interface: str, frames: Sequence[bytes]) -> None:
+    """Sends whole frames, as they are."""
+    with network.inside(namespace), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as line:
+        line.bind((interface, 0))
+        for frame in frames:
+            line.send(frame)
+
+
+@contextmanager
+def tun(network: Network, namespace: str, name: str) -> Iterator[int]:
+    """A link without a header, as ppp and WireGuard make one; what is written to the descriptor is received on it."""
+    with network.inside(namespace):
+        descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        with network.inside(namespace):
+            fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
+        network.run(namespace, ["ip", "link", "set", name, "up"])
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def listening(
+    network: Network, namespace: str, interface: str, program: Sequence[Instruction], *, outgoing: bool = False
+) -> Iterator[socket.socket]:
+    """A packet socket with a program, on one interface; by default it sees only what is received."""
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *instruction) for instruction in program))
+    with network.inside(namespace):
+        line = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    with line:
+        if program:
+            attached = struct.pack("@HP", len(program), ctypes.addressof(code))
+            line.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, attached)
+        if not outgoing:
+            line.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+        line.settimeout(SOCKET_SECONDS)
+        line.bind((interface, ETH_P_ALL))
+        yield line
