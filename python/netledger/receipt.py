@@ -84,6 +84,9 @@ class Observed:
         other: the part of ``accounted`` that has no detail because ``rows_max`` was reached.
         lost_by_sequence_packets: packets that the kernel numbered and that never came.
         unreadable_packets: IP packets that came and could not be read, so that they are in no row.
+        dropped_packets: packets that the kernel had no room for, as it says itself; None where it does not say.
+        super_packets: of what came, packets that were merged or not yet split; None where that is not known.
+        wire_packets: what came as packets of the wire: in place of each super-packet what it was, or became.
         errors: how often things went wrong, by name.
         rows: rows of the generation.
         interrupted: None, or from when to when nobody counted, and why.
@@ -98,6 +101,9 @@ class Observed:
     other: Count = ZERO
     lost_by_sequence_packets: int = 0
     unreadable_packets: int = 0
+    dropped_packets: int | None = None
+    super_packets: int | None = None
+    wire_packets: int | None = None
     errors: Mapping[str, int] = field(default_factory=dict)
     rows: int
     interrupted: str | None = None
@@ -110,15 +116,20 @@ class Observed:
     def lost(self) -> Count:
         """What the kernel counted and is in no row.
 
-        Without a kernel count: what the sequence numbers admit, and what came and could not be read.
+        Without a kernel count: what the kernel admits, and what came and could not be read.
 
         When the kernel's count was reset by someone else it is taken number by number, never below zero.
         """
         if self.kernel is None:
-            return Count(self.lost_by_sequence_packets + self.unreadable_packets, 0)
+            return Count(self.admitted_packets + self.unreadable_packets, 0)
         return Count(
             max(0, self.kernel.packets - self.accounted.packets), max(0, self.kernel.bytes - self.accounted.bytes)
         )
+
+    @property
+    def admitted_packets(self) -> int:
+        """What the kernel says that it had and did not hand over."""
+        return self.lost_by_sequence_packets + (self.dropped_packets or 0)
 
     @property
     def unattributed(self) -> Count:
@@ -214,16 +225,17 @@ class Receipt:
             "reason": self.reason,
             "lost": {
                 "sequence_gap_packets": seen.lost_by_sequence_packets,
+                **({} if seen.dropped_packets is None else {"dropped_packets": seen.dropped_packets}),
                 "unreadable_packets": seen.unreadable_packets,
-                "unexplained_packets": max(
-                    0, self.lost.packets - seen.lost_by_sequence_packets - seen.unreadable_packets
-                ),
+                "unexplained_packets": max(0, self.lost.packets - seen.admitted_packets - seen.unreadable_packets),
             },
             "errors": dict(sorted(seen.errors.items())),
             "wall_seconds": seconds(self.end_ns - self.start_ns),
             "monotonic_seconds": seconds(self.monotonic_ns),
             "source": seen.source,
             "meaning": seen.meaning,
+            **({} if seen.super_packets is None else {"super_packets": seen.super_packets}),
+            **({} if seen.wire_packets is None else {"wire_packets": seen.wire_packets}),
             **({} if seen.table is Table.TRAFFIC else {"table": str(seen.table)}),
             **({} if self.imported is None else {"import": dict(self.imported)}),
         }

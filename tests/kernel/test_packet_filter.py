@@ -38,7 +38,7 @@ EXPRESSIONS = (
 def numbered() -> list[bytes]:
     """Packets between all of some addresses, with a number at the end of each."""
     found: list[bytes] = []
-    pairs = [ends for ends in product(ADDRESSES, repeat=2) if (":" in ends[0]) == (":" in ends[1])]
+    pairs = [ends for ends in product(ADDRESSES, ADDRESSES) if (":" in ends[0]) == (":" in ends[1])]
     for ends, port in product(pairs, (53, 9000)):
         body = packets.udp(destination=port, payload=bytes(port % 7) + len(found).to_bytes(NUMBER_BYTES, "big"))
         found.append(packets.ipv6(*ends, body) if ":" in ends[0] else packets.ipv4(*ends, body))

@@ -13,7 +13,8 @@ from netledger.service.install import CONFIG, COUNTERS_UNIT, UNIT, USERS, Instal
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "how-to" / "install-as-a-service.md"
-EXPOSURE_MAX = 1.5
+EXPOSURE_MAX = 1.6
+EXPOSURE_AT_BOOT_MAX = 1.5
 # The version of Debian 12, whose words are on the page.
 DOCUMENTED_SYSTEMD = 252
 OVERALL = re.compile(r"Overall exposure level for netledger\.service: ([0-9.]+)")
@@ -131,7 +132,7 @@ def test_systemd_has_nothing_to_say_against_the_unit_for_boot(unit: Path) -> Non
         r"Overall exposure level for \S+: ([0-9.]+)", analyzed("security", "--offline=true", str(counters))
     )
     assert exposure is not None
-    assert float(exposure[1]) <= EXPOSURE_MAX
+    assert float(exposure[1]) <= EXPOSURE_AT_BOOT_MAX
 
 
 def test_the_counters_are_made_before_any_firewall_is_loaded(unit: Path) -> None:

@@ -202,8 +202,8 @@ def test_the_program_says_of_each_address_what_the_networks_say(data: st.DataObj
 
 def test_a_jump_that_reaches_too_far_is_made_in_two() -> None:
     """The kernel's conditions reach over 255 instructions."""
-    filling = [Op(LDX, number) for number in range(300)]
-    parts = [Op(LD_X, 0), Op(JEQ, 0, "no", "yes"), Label("a"), *filling, Label("yes"), Op(RETURN, 1)]
+    filling: list[Part] = [Op(LDX, number) for number in range(300)]
+    parts: list[Part] = [Op(LD_X, 0), Op(JEQ, 0, "no", "yes"), Label("a"), *filling, Label("yes"), Op(RETURN, 1)]
     program = assemble([*parts, *filling, Label("no"), Op(RETURN, 0)])
     assert run(program, Frame(bytes(4))) == 0
     assert run(program, Frame(b"\0\0\0\1")) == 1

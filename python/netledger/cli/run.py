@@ -29,14 +29,14 @@ def run(
     from netledger.daemon import Daemon, logs
     from netledger.daemon.build import make_source
     from netledger.intervals import SystemClock
-    from netledger.sources.privileges import give_up_others
+    from netledger.sources.privileges import give_up_others, needed
 
     logs.set_up()
     # A watchdog ends a program that hangs by SIGABRT; its log should say where it hung.
     faulthandler.enable()
     wanted = load_config(config, store)
     # Before anything is opened and any thread is there: those of the core and of the libraries have what this one has.
-    give_up_others()
+    give_up_others(needed(meter.mechanism for meter in wanted.meters.values()))
     daemon = Daemon(
         wanted,
         SystemClock(),

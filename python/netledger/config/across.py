@@ -12,7 +12,7 @@ from netledger.schema import CONNECTION_COLUMNS
 
 _PACKET_COLUMNS = ("interface", "label")
 _SELECTIONS = ("interfaces", "interfaces_excluded", "networks", "networks_excluded")
-SOURCE_TABLES = ("nflog", "conntrack", "nfacct")
+SOURCE_TABLES = ("nflog", "packet", "conntrack", "nfacct")
 """Tables of a meter, each of one source."""
 OF_ADDRESSES = ("local", "key", "prefix_length", "rows_max", *_SELECTIONS)
 """Keys of a meter that named counters have no use for."""
@@ -77,6 +77,9 @@ def _not_of_source(path: Path, settings: Mapping[str, object]) -> Iterator[tuple
         elif column in _PACKET_COLUMNS and is_of_flows:
             why = f"{value_to_toml(column)} belongs to packets, and connection tracking does not know it"
             yield (*path, position), why, 'leave it out, or count packets: source = "nflog"'
+        elif column == "label" and source == "packet":
+            why = '"label" is what a rule of netfilter gives, and a packet socket has none'
+            yield (*path, position), why, 'leave it out, or count by rules: source = "nflog"'
 
 
 def _of_another_source(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:

@@ -20,7 +20,7 @@ from netledger.config.toml import value_to_toml
 
 DEFAULT_PATH: Final = Path("/etc/netledger/netledger.toml")
 
-_NOT_YET: Final = {"bpf", "packet"}
+_NOT_YET: Final = {"bpf"}
 _SYNTAX_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _BARE: Final = re.compile(r"[A-Za-z_/][\w./:-]*")
 _QUOTED: Final = re.compile("'([^']*)'")

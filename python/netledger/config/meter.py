@@ -5,6 +5,7 @@ from typing import Annotated, Literal, final
 from pydantic import BeforeValidator, Field
 
 from netledger.config.named import Nfacct
+from netledger.config.packet import Packet
 from netledger.config.part import Part
 from netledger.config.sources import Conntrack, Nflog
 from netledger.config.values import Interfaces, Interval, Networks, refuse
@@ -20,8 +21,8 @@ class PrefixLength(Part):
 
 
 def _is_built(source: object) -> object:
-    if source in {"bpf", "packet"}:
-        refuse(f'"{source}" is not in this version', '"auto", "nflog", "conntrack" and "nfacct" are')
+    if source == "bpf":
+        refuse('"bpf" is not in this version', '"auto", "nflog", "packet", "conntrack" and "nfacct" are')
     return source
 
 
@@ -35,7 +36,7 @@ Key = Annotated[
 class Meter(Part):
     """One accounting, `[meters.NAME]`. Without any there is one, named after its source."""
 
-    source: Annotated[Literal["auto", "nflog", "conntrack", "nfacct"], BeforeValidator(_is_built)] = Field(
+    source: Annotated[Literal["auto", "nflog", "packet", "conntrack", "nfacct"], BeforeValidator(_is_built)] = Field(
         default="auto", description="The kernel's mechanism to count with. `auto` takes the best one there is."
     )
     interval_seconds: Interval = Field(
@@ -52,7 +53,7 @@ class Meter(Part):
     key: Key = Field(
         default=("host",),
         description=f"What rows are added up by: any of {', '.join(KEY_COLUMNS)}. Only the source conntrack knows "
-        f"{' and '.join(CONNECTION_COLUMNS)}, and it knows no interface and no label.",
+        f"{' and '.join(CONNECTION_COLUMNS)}, and it knows no interface and no label; the source packet has no label.",
     )
     interfaces: Interfaces = Field(
         default=(),
@@ -72,13 +73,25 @@ class Meter(Part):
     nflog: Nflog = Field(default=Nflog(), description="What only this source has.")
     nfacct: Nfacct = Field(default=Nfacct(), description="What only this source has.")
     conntrack: Conntrack = Field(default=Conntrack(), description="What only this source has.")
+    packet: Packet = Field(default=Packet(), description="What only this source has.")
 
     @property
-    def mechanism(self) -> Literal["nflog", "conntrack", "nfacct"]:
+    def mechanism(self) -> Literal["nflog", "packet", "conntrack", "nfacct"]:
         """The source that counts: what `auto` stands for, too."""
         return "nflog" if self.source == "auto" else self.source
 
     @property
     def buffer_bytes(self) -> int:
-        """Receive buffer of that source."""
-        return self.conntrack.buffer_bytes if self.mechanism == "conntrack" else self.nflog.buffer_bytes
+        """What may wait in the kernel for that source."""
+        match self.mechanism:
+            case "conntrack":
+                return self.conntrack.buffer_bytes
+            case "packet":
+                return self.packet.ring_bytes
+            case "nflog" | "nfacct":
+                return self.nflog.buffer_bytes
+
+    @property
+    def buffer_key(self) -> str:
+        """The key that it is set by, in the source's own table."""
+        return "ring_bytes" if self.mechanism == "packet" else "buffer_bytes"

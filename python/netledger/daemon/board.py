@@ -104,7 +104,7 @@ class Board:
         )
         observed = receipt.observed
         with self._lock:
-            self._known[receipt.meter] = _Known(commit, observed.lost_by_sequence_packets, observed.other.packets)
+            self._known[receipt.meter] = _Known(commit, observed.admitted_packets, observed.other.packets)
 
     def meter(self, name: str) -> RunningMeter | None:
         """A meter that counts."""
@@ -163,7 +163,7 @@ class Board:
         why = f"{lost:,} packets in this interval and the one before it" if lost else None
         if why is None and glance.overruns:
             why = f"the receive buffer was full; {_TOLD_BY.get(mechanism, _TOLD_LATER)}"
-        hint = f"raise meters.{name}.{mechanism}.buffer_bytes, which is {size}"
+        hint = f"raise meters.{name}.{mechanism}.{meter.config.buffer_key}, which is {size}"
         self.problems.set(Trouble.LOSS, why, meter=name, hint=hint)
         why = f"{other:,} packets in this interval and the one before it are counted without detail" if other else None
         hint = f"raise meters.{name}.rows_max, which is {meter.config.rows_max}, or keep fewer columns in its key"

@@ -11,6 +11,8 @@ from netledger.sources.named import Choice
 from netledger.sources.named_counters import NamedCountersConfig, NamedCountersSource
 from netledger.sources.nflog_groups import GivenGroup, GivenGroupsConfig, GivenGroupsSource
 from netledger.sources.nflog_managed import ManagedNflogConfig, ManagedNflogSource
+from netledger.sources.packet import PacketConfig, PacketSource
+from netledger.sources.packet_filter import PacketChoice
 
 _STRICT = {None: 0, "ipv4": 4, "ipv6": 6}
 
@@ -20,6 +22,8 @@ def make_source(name: str, meter: Meter, config: Config) -> Source:
     match meter.mechanism:
         case "nfacct":
             return _named_counters(name, meter, config)
+        case "packet":
+            return _packet(name, meter, config)
         case "conntrack":
             return _conntrack(name, meter, config)
         case "nflog":
@@ -105,6 +109,29 @@ def _conntrack(name: str, meter: Meter, config: Config) -> Source:
             buffer_bytes=meter.conntrack.buffer_bytes,
             prove=meter.conntrack.prove,
             zones=meter.conntrack.zones,
+        )
+    )
+
+
+def _packet(name: str, meter: Meter, config: Config) -> Source:
+    return PacketSource(
+        PacketConfig(
+            meter=name,
+            node=config.node,
+            runtime=Path(config.runtime) / name,
+            store=Path(config.store) / "meters",
+            key=_key(meter),
+            rows_max=meter.rows_max,
+            interfaces=meter.interfaces,
+            interfaces_excluded=meter.interfaces_excluded,
+            choice=PacketChoice(
+                networks=meter.networks,
+                networks_excluded=meter.networks_excluded,
+                expression=meter.packet.filter,
+            ),
+            promiscuous=meter.packet.promiscuous,
+            ring_bytes=meter.packet.ring_bytes,
+            threads=meter.packet.threads,
         )
     )
 

@@ -8,11 +8,9 @@ from typing import Final
 from netledger import _core
 
 CAP_NET_ADMIN: Final = 12
+CAP_NET_RAW: Final = 13
 
-NEEDED: Final = frozenset({CAP_NET_ADMIN})
-"""What the sources of this version need, all of them together: a reload may ask for another one."""
-
-_NAMES: Final = {CAP_NET_ADMIN: "CAP_NET_ADMIN"}
+_NAMES: Final = {CAP_NET_ADMIN: "CAP_NET_ADMIN", CAP_NET_RAW: "CAP_NET_RAW"}
 _THREADS: Final = Path("/proc/self/task")
 
 _log = logging.getLogger(__name__)
@@ -27,7 +25,15 @@ def has_capability(number: int) -> bool:
     return False
 
 
-def give_up_others(kept: Iterable[int] = NEEDED) -> None:
+def needed(mechanisms: Iterable[str]) -> frozenset[int]:
+    """What the sources of a configuration need, and those that a reload may ask for; save one.
+
+    To read all that passes is more than to count by rules: CAP_NET_RAW is kept only where it is used from the start.
+    """
+    return frozenset({CAP_NET_ADMIN, CAP_NET_RAW} if "packet" in mechanisms else {CAP_NET_ADMIN})
+
+
+def give_up_others(kept: Iterable[int]) -> None:
     """Gives up all capabilities but ``kept``, for good, and the right to gain any; programs that are run get no more.
 
     To be called before other threads are started: they have what the one has that starts them. It does not fail, for

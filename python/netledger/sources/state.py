@@ -25,6 +25,8 @@ from netledger.sources.lasting import Lasting, replace_file
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NAME = re.compile(r"gen-(\d{8,})\.(json|table)")
+# A table may lie in several files; this is the name of the others.
+_REST = re.compile(r"gen-(\d{8,})\.table\.\d+")
 
 log = logging.getLogger(__name__)
 
@@ -202,6 +204,8 @@ class State:
             os.link(path, aside)
         if path.suffix == ".table":
             path.unlink(missing_ok=True)
+            for rest in path.parent.glob(f"{path.name}.*"):
+                rest.replace(path.with_name(f"{aside.name}{rest.suffix}"))
         return aside
 
     def forget(self, seq: int) -> None:
@@ -225,7 +229,7 @@ class State:
         """Removes a generation that never counted anything."""
         self._facts(seq).unlink(missing_ok=True)
         self._saved.pop(seq, None)
-        self.table(seq).unlink(missing_ok=True)
+        self._remove_table(seq)
 
     def next_seq(self) -> int:
         """The number of the next generation."""
@@ -249,8 +253,20 @@ class State:
     def _sweep(self) -> None:
         for path in self._runtime.glob("*.new"):
             path.unlink()
-        for seq in self._numbers("table") - self._numbers("json"):
-            self.table(seq).unlink()
+        known = self._numbers("json")
+        for seq in (self._numbers("table") | self._numbers_of_rests()) - known:
+            self._remove_table(seq)
+
+    def _remove_table(self, seq: int) -> None:
+        """What it lies in besides comes first: as long as the file of its own name is there, all can be found."""
+        path = self.table(seq)
+        for rest in path.parent.glob(f"{path.name}.*"):
+            rest.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+    def _numbers_of_rests(self) -> set[int]:
+        names = [_REST.fullmatch(path.name) for path in self._runtime.iterdir()]
+        return {int(match[1]) for match in names if match}
 
     def _locked(self) -> int:
         lock = os.open(self._runtime / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
