@@ -38,9 +38,25 @@ SELECTIONS = {
     "networks": NETWORKS,
     "networks_excluded": NETWORKS,
 }
-METERS = st.dictionaries(
-    NAMES, st.fixed_dictionaries({}, optional={**MEASURES, **SELECTIONS, "nflog": RULES}), max_size=4
+RINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "ring_bytes": st.integers(1 << 20, 1 << 30),
+        "threads": st.integers(1, 64),
+        "promiscuous": INTERFACES,
+        "filter": st.sampled_from(["", "not port 22", "ip[0] & 0xf != 5 and host 10.0.0.1"]),
+    },
 )
+BY_RULES = st.fixed_dictionaries({}, optional={**MEASURES, **SELECTIONS, "nflog": RULES})
+BY_SOCKETS = st.fixed_dictionaries(
+    {"source": st.just("packet")},
+    optional={
+        **{name: values for name, values in MEASURES.items() if name not in {"source", "key"}},
+        **SELECTIONS,
+        "packet": RINGS,
+    },
+)
+METERS = st.dictionaries(NAMES, BY_RULES | BY_SOCKETS, max_size=4)
 PLACES = st.sampled_from(["/", "/srv/a b", '/srv/"x"', "/srv/ü"])
 EXPORTS = st.dictionaries(
     NAMES, st.fixed_dictionaries({"format": st.sampled_from(["csv", "jsonl"]), "directory": PLACES}), max_size=1

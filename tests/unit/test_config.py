@@ -54,6 +54,7 @@ EMPTY = "an empty pattern stands for nothing"
 NAMED_HINT = "hint: they have no addresses; leave it out"
 NFT_HINT = 'hint: family, table and name, each may be a pattern: "inet filter web*", or "*" for all'
 KEY_HINT = 'hint: "host", "peer", "protocol", "host_port", "peer_port", "interface", "label", "zone" or "mark"'
+SOURCES_HINT = 'hint: "auto", "nflog", "packet", "conntrack" and "nfacct" are'
 OF_FLOWS = "belongs to connections, and packets do not tell it"
 FLOWS_HINT = 'hint: leave it out, or count flows: source = "conntrack"'
 LONG_HINT = "hint: interface names have at most 15"
@@ -169,7 +170,7 @@ def test_a_mistake_is_told_with_its_line_and_a_hint(text: str, said: list[str]) 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('source = "bpf"', ['"bpf" is not in this version', 'hint: "auto", "nflog", "conntrack" and "nfacct" are']),
+        ('source = "bpf"', ['"bpf" is not in this version', SOURCES_HINT]),
         ('source = "nflg"', ['"nflg" is not possible here', 'hint: did you mean "nflog"?']),
         ('local = ["10.0.0.1/24"]', ['"10.0.0.1/24" has host bits set', 'hint: the network is "10.0.0.0/24"']),
         ('local = ["ten"]', ['"ten" is no network', 'hint: as in "192.168.0.0/24" or "2001:db8:1::/48"']),

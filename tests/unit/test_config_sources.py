@@ -1,5 +1,7 @@
 """What only one source has, and what a source has no use for."""
 
+import json
+
 import pytest
 
 from netledger.config import ConfigError, loads, to_toml
@@ -16,6 +18,8 @@ zones = [0, 65535]
 
 [meters.lan]
 """
+
+MANY = [f"10.{high}.{low}.0/25" for high in range(4) for low in range(250)]
 
 
 def mistakes(text: str) -> list[str]:
@@ -58,6 +62,37 @@ def test_flows_are_proven_unless_one_says_otherwise() -> None:
             ["f:3: meters.a.conntrack.zones[0]: 65536 is too big", "hint: at most 65535"],
         ),
         (
+            '[meters.a]\nsource = "packet"\nkey = ["label"]\nnflog.table = "x"\npacket.filter = "tcp prt 80"',
+            [
+                'f:3: meters.a.key[0]: "label" is what a rule of netfilter gives, and a packet socket has none',
+                'hint: leave it out, or count by rules: source = "nflog"',
+                "f:4: meters.a.nflog: has no effect on the source packet",
+                'hint: it is for source = "nflog"',
+                "f:5: meters.a.packet.filter: libpcap refuses it: syntax error",
+                "hint: as tcpdump has it, but for what stands before the IP header (ether, vlan, pppoes, inbound)",
+            ],
+        ),
+        (
+            '[meters.a]\nsource = "packet"\npacket = {ring_bytes = 1, threads = 0, promiscuous = ["a b"], snap = 5}',
+            [
+                "f:3: meters.a.packet.ring_bytes: 1 is too small",
+                "hint: at least 1048576",
+                "f:3: meters.a.packet.threads: 0 is too small",
+                "hint: at least 1",
+                'f:3: meters.a.packet.promiscuous[0]: "a b" is no interface name',
+                'hint: as in "eth1"',
+                "f:3: meters.a.packet.snap: unknown key",
+                "hint: possible are ring_bytes, threads, promiscuous, filter",
+            ],
+        ),
+        (
+            f'[meters.a]\nsource = "packet"\nnetworks = {json.dumps(MANY)}',
+            [
+                "f:3: meters.a.networks: 7917 instructions for the kernel are too many, at most 3072",
+                "hint: join networks that touch",
+            ],
+        ),
+        (
             '[meters.a]\nsource = "conntrack"\nconntrack.prove = 1',
             ["f:3: meters.a.conntrack.prove: 1 is neither true nor false"],
         ),
@@ -65,3 +100,29 @@ def test_flows_are_proven_unless_one_says_otherwise() -> None:
 )
 def test_what_the_source_has_no_use_for_is_told(text: str, said: list[str]) -> None:
     assert mistakes(text) == said
+
+
+def test_a_meter_of_packets_has_keys_of_its_own() -> None:
+    text = """\
+[meters.up]
+source = "packet"
+interfaces = ["ppp*"]
+networks = ["10.0.0.0/8"]
+[meters.up.packet]
+ring_bytes = 1048576
+threads = 4
+promiscuous = ["eth*"]
+filter = "not port 22"
+"""
+    config = loads(text, file="f")
+    meter = config.meters["up"]
+    assert (meter.mechanism, meter.buffer_key, meter.buffer_bytes) == ("packet", "ring_bytes", 1048576)
+    assert (meter.packet.threads, meter.packet.promiscuous, meter.packet.filter) == (4, ("eth*",), "not port 22")
+    assert loads(to_toml(config), file="shown") == config
+
+
+def test_a_bad_network_is_told_once_and_where_it_stands() -> None:
+    assert mistakes('[meters.a]\nsource = "packet"\nnetworks = ["10.0.0.1/8"]') == [
+        'f:3: meters.a.networks[0]: "10.0.0.1/8" has host bits set',
+        'hint: the network is "10.0.0.0/8"',
+    ]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from netledger.config import durations, exports
 from netledger.config.problems import Path, dotted
 from netledger.config.toml import table, value_to_toml
+from netledger.errors import NetledgerError
 from netledger.schema import CONNECTION_COLUMNS
 
 _PACKET_COLUMNS = ("interface", "label")
@@ -28,6 +29,7 @@ def check(document: Mapping[str, object]) -> Iterator[tuple[Path, str, str | Non
         yield from _twice(("meters", name, "key"), settings.get("key"))
         yield from _not_of_source(("meters", name, "key"), settings)
         yield from _of_another_source(("meters", name), settings)
+        yield from _too_long(("meters", name), settings)
         groups = table(settings.get("nflog")).get("groups")
         if not isinstance(groups, list) or not groups:
             continue
@@ -95,6 +97,31 @@ def _of_another_source(meter: Path, settings: Mapping[str, object]) -> Iterator[
     for name in _SELECTIONS:
         if settings.get(name) and mechanism == "conntrack":
             yield (*meter, name), "has no effect on flows", "conntrack knows no interfaces; choose with --where"
+
+
+def _too_long(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:
+    """More networks, beside an expression, than the kernel can be told."""
+    networks, excluded = (_texts(settings.get(name)) for name in ("networks", "networks_excluded"))
+    if settings.get("source") != "packet" or not (networks or excluded):
+        return
+    # Only who has such a meter waits until this is loaded.
+    from netledger.sources.packet_filter import PacketChoice  # noqa: PLC0415  (as said above)
+    from netledger.sources.packet_program import TooLongError  # noqa: PLC0415  (the same)
+
+    expression = table(settings.get("packet")).get("filter")
+    choice = PacketChoice(
+        networks=networks, networks_excluded=excluded, expression=expression if isinstance(expression, str) else ""
+    )
+    try:
+        choice.program()
+    except TooLongError as error:
+        yield (*meter, "networks" if networks else "networks_excluded"), str(error), "join networks that touch"
+    except (ValueError, NetledgerError):
+        return  # told where it stands
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
 
 
 def _useless(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:

@@ -100,7 +100,7 @@ class PacketChoice:
         Raises:
             UsageError: the expression is none.
             NotSupportedError: it needs libpcap, which is not installed.
-            ValueError: it would be too long for the kernel.
+            TooLongError: it would be too long for the kernel.
         """
         if not (self.networks or self.networks_excluded or self.expression):
             return ()

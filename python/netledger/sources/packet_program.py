@@ -65,6 +65,10 @@ class Op:
 Part: TypeAlias = Label | Op
 
 
+class TooLongError(ValueError):
+    """A program has more instructions than it may have."""
+
+
 def jump(label: str) -> Op:
     """Goes on elsewhere."""
     return Op(JUMP, 0, label)
@@ -79,7 +83,8 @@ def assemble(parts: Sequence[Part], *, instructions_max: int = INSTRUCTIONS_MAX)
     """The program as the kernel takes it.
 
     Raises:
-        ValueError: it has more than ``instructions_max`` instructions.
+        TooLongError: it has more than ``instructions_max`` instructions.
+        ValueError: it jumps back.
         KeyError: a label is nowhere.
     """
     far: set[int] = set()
@@ -94,7 +99,7 @@ def assemble(parts: Sequence[Part], *, instructions_max: int = INSTRUCTIONS_MAX)
             break
         far |= more
     if places.size > instructions_max:
-        raise ValueError(f"{places.size} instructions for the kernel are too many, at most {instructions_max}")
+        raise TooLongError(f"{places.size} instructions for the kernel are too many, at most {instructions_max}")
     return tuple(_laid_out(parts, far, places))
 
 

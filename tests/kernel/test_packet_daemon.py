@@ -1,0 +1,177 @@
+"""``netledger run`` with a meter of packets: status and live rows, warnings, reload, kill, stop, report and audit."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+from netledger.live.client import Client
+from tests.kernel import senders
+from tests.kernel.gateway import Gateway, configuration
+from tests.kernel.lab import Count, Lab, wait_for
+from tests.kernel.senders import Udp
+
+NETLEDGER = str(Path(sys.executable).with_name("netledger"))
+LEFT = 'source = "packet"\ninterfaces = ["left"]\nlocal = ["10.77.1.0/24", "fd77:1::/64"]\nkey = ["host", "peer"]\n'
+EVERYWHERE = 'source = "packet"\nkey = ["host", "interface"]\npacket = {ring_bytes = 8388608, filter = "udp"}\n'
+BURST = Udp(source="10.77.1.2", destination="10.77.2.2", count=500, sources=10)
+LOAD = Udp(source="10.77.1.2", destination="10.77.2.2", sources=199, ports=20, count=0, rate=10_000)
+NET_ADMIN, NET_RAW = 1 << 12, 1 << 13
+
+
+def forwarded(lab: Lab) -> Count:
+    return lab.counter(lab.gw, "witness", "forward")
+
+
+def asked(lab: Lab, gateway: Gateway, *words: str) -> dict[str, object]:
+    """What a command says; that a part of the period is not covered, or not proven, is no failure here."""
+    line = f"{NETLEDGER} {' '.join(words)} --json --config {gateway.file} || test $? = 3"
+    found: dict[str, object] = json.loads(lab.run(lab.gw, ["sh", "-c", line]))
+    return found
+
+
+def wait_for_events(gateway: Gateway, event: str, number: int) -> None:
+    """Until it has been said so often, in all."""
+    wait_for(lambda: gateway.log().count(event) >= number, 20, f"{number} times {event}; {gateway.log()}")
+
+
+def test_a_day_of_packets_from_the_start_to_the_audit(lab: Lab) -> None:
+    lab.witness(lab.gw)
+    gateway = Gateway(lab, lab.gw, interval="1h", meters={"line": LEFT})
+    gateway.start_counting("line")
+    senders.udp(lab, lab.left, BURST)
+    client = Client(gateway.runtime)
+    table = wait_for(lambda: table if (table := client.table(top=3)).head.sent_packets == 500 else None, 10, "rows")
+    assert table is not None
+    assert (table.head.rows, table.head.rows_shown) == (11, 3)
+    (meter,) = client.status().meters
+    assert (meter.source, meter.received_packets, meter.lost_packets, meter.overruns) == ("packet", 500, 0, 0)
+    assert client.status().problems == ()
+    senders.tcp(lab, lab.left, lab.right, "10.77.2.2", 200_000)
+    assert gateway.stop() == 0
+    books = gateway.books("line")
+    assert books.problems() == []
+    assert books.statuses == {"unproven": 1}
+    assert books.sent == books.received == books.accounted == forwarded(lab)
+    receipt = books.intervals[0].receipt
+    assert (receipt["source"], receipt["meaning"]) == (
+        "packet",
+        "packets as each interface has them, super-packets merged",
+    )
+    assert isinstance(receipt["wire_packets"], int)
+    assert receipt["wire_packets"] >= books.accounted.packets
+    report = asked(lab, gateway, "report", "--by", "account")
+    rows = report["rows"]
+    assert isinstance(rows, list)
+    assert sum(row["sent_bytes"] for row in rows) == forwarded(lab).bytes
+    balance = asked(lab, gateway, "audit", "--verify")["balance"]
+    assert isinstance(balance, dict)
+    assert (balance["unproven"], balance["intervals"], balance["lost_packets"]) == (1, 1, 0)
+    assert "counts_twice" not in gateway.log()
+
+
+def test_what_is_counted_twice_is_warned_of(lab: Lab) -> None:
+    lab.run(lab.gw, ["ip", "link", "add", "br0", "type", "bridge"])
+    gateway = Gateway(lab, lab.gw, interval="1h", meters={"line": EVERYWHERE})
+    gateway.start_counting("line")
+    gateway.wait_for_log("event=forwarded_counts_twice")
+    lab.run(lab.gw, ["ip", "link", "set", "right", "master", "br0"])
+    gateway.wait_for_log('event=counted_at_both interfaces="right and br0"')
+    assert gateway.stop() == 0
+
+
+def test_an_interface_that_is_not_there_is_told_and_counted_when_it_comes(lab: Lab) -> None:
+    late = LEFT.replace('"left"', '"late"')
+    gateway = Gateway(lab, lab.gw, interval="1h", meters={"line": late})
+    gateway.start_counting("line")
+    gateway.wait_for_log("event=interface_not_there interface=late")
+    lab.run(lab.gw, ["ip", "link", "set", "left", "down"])
+    lab.run(lab.gw, ["ip", "link", "set", "left", "name", "late"])
+    lab.run(lab.gw, ["ip", "link", "set", "late", "up"])
+    client = Client(gateway.runtime)
+    mac = "02:77:00:00:01:02"
+    lab.run(lab.gw, ["ip", "neighbour", "replace", "10.77.1.2", "lladdr", mac, "dev", "late", "nud", "permanent"])
+    senders.udp(lab, lab.left, BURST)
+    wait_for(lambda: client.status().meters[0].received_packets == 500, 10, "packets")
+    assert gateway.stop() == 0
+
+
+def test_a_killed_daemon_loses_what_came_meanwhile_and_says_so(lab: Lab) -> None:
+    gateway = Gateway(lab, lab.gw, interval="1s", meters={"line": LEFT})
+    gateway.start_counting("line")
+    load = senders.start_udp(lab, lab.left, LOAD)
+    for _ in range(3):
+        number = len(gateway.books("line").intervals)
+        gateway.wait_for_intervals(number + 2, meter="line")
+        gateway.child.kill()
+        gateway.start_counting("line")
+    gateway.wait_for_intervals(len(gateway.books("line").intervals) + 2, meter="line")
+    sent = senders.stop_udp(load).count
+    assert gateway.stop() == 0
+    books = gateway.books("line")
+    assert books.problems() == []
+    assert books.statuses["interrupted"] == 3
+    assert set(books.statuses) == {"interrupted", "unproven"}
+    told = [one.reason for one in books.intervals if one.status == "interrupted"]
+    assert all("nobody counted: the process had ended" in reason for reason in told)
+    assert sent.packets // 4 < books.accounted.packets < sent.packets
+    assert books.sent == books.received == books.accounted
+
+
+def test_a_reload_under_load_changes_one_meter_and_disturbs_no_other(lab: Lab) -> None:
+    gateway = Gateway(lab, lab.gw, interval="1s", meters={"line": LEFT, "same": LEFT})
+    gateway.start_counting("same")
+    load = senders.start_udp(lab, lab.left, LOAD)
+    changed = [
+        {"line": LEFT + 'packet = {threads = 2, filter = "not port 22"}\n', "same": LEFT},
+        {"line": LEFT.replace('"peer"', '"protocol"'), "same": LEFT},
+        {"same": LEFT},
+    ]
+    for number, meters in enumerate(changed, 1):
+        gateway.wait_for_intervals(len(gateway.books("same").intervals) + 1, meter="same")
+        gateway.write(configuration(store=gateway.store, runtime=gateway.runtime, interval="1s", meters=meters))
+        gateway.child.signal(signal.SIGHUP)
+        wait_for_events(gateway, "event=closed", number)
+        wait_for_events(gateway, "meter=line event=counting", min(number + 1, len(changed)))
+    bad = configuration(store=gateway.store, runtime=gateway.runtime, interval="1s", meters={"same": LEFT})
+    gateway.write(bad + 'packet = {filter = "udp prt 5"}\n')
+    gateway.child.signal(signal.SIGHUP)
+    gateway.wait_for_log("event=reload_refused")
+    sent = senders.stop_udp(load).count
+    assert gateway.stop() == 0
+    for name in ("line", "same"):
+        books = gateway.books(name)
+        assert books.problems() == []
+        assert set(books.statuses) == {"unproven"}
+        assert books.lost == Count(0, 0)
+    assert gateway.books("same").accounted == sent
+
+
+def capabilities(gateway: Gateway) -> set[int]:
+    threads = Path(f"/proc/{gateway.child.pid}/task").iterdir()
+    lines = [line for task in threads for line in (task / "status").read_text().splitlines()]
+    return {int(line.partition(":")[2], 16) for line in lines if line.startswith("CapEff:")}
+
+
+def test_the_right_to_read_packets_is_kept_where_it_is_used(lab: Lab) -> None:
+    rules = 'source = "nflog"\n'
+    gateway = Gateway(lab, lab.gw, interval="1h", meters={"rules": rules})
+    gateway.start_counting("rules")
+    assert capabilities(gateway) == {NET_ADMIN}
+    both = configuration(
+        store=gateway.store, runtime=gateway.runtime, interval="1h", meters={"rules": rules, "line": LEFT}
+    )
+    gateway.write(both)
+    gateway.child.signal(signal.SIGHUP)
+    gateway.wait_for_log("run as root, or with CAP_NET_RAW; after a reload: restart")
+    wait_for(lambda: Client(gateway.runtime).status().problems, 10, "a problem")
+    (problem,) = Client(gateway.runtime).status().problems
+    assert (problem.meter, problem.what) == ("line", "not_counting")
+    senders.udp(lab, lab.left, BURST)
+    assert gateway.stop() == 0
+    assert gateway.books("rules").accounted.packets == 500
+    gateway.start_counting("line")
+    assert capabilities(gateway) == {NET_ADMIN | NET_RAW}
+    senders.udp(lab, lab.left, BURST)
+    assert gateway.stop() == 0
+    assert gateway.books("line").accounted.packets == 500
