@@ -26,6 +26,14 @@ BY_INTERFACE = Key(columns=("host", "interface"), ipv6_prefix_length=128)
 BY_PORT = Key(columns=("host", "protocol", "host_port", "peer_port"), ipv6_prefix_length=128)
 
 
+# To the gateway, from the left: what is for other machines counts where an interface is promiscuous only.
+FOR_US = bytes.fromhex("027700000101 027700000102")
+
+
+def ethernet(packet: bytes) -> bytes:
+    return packets.ethernet(packet, macs=FOR_US)
+
+
 @pytest.fixture
 def gateway(lab: Lab) -> Iterator[Lab]:
     """The lab, with this thread on its gateway and a witness beside the meter."""
@@ -128,7 +136,9 @@ def test_what_is_in_tags_or_pppoe_is_read(gateway: Lab, form: str) -> None:
         gateway, interfaces=("left",), key=HOSTS, choice=PacketChoice(networks=("::/0", "10.0.0.0/8"))
     )
     meter.open()
-    links.put(gateway, gateway.left, "uplink", [packets.ethernet(packet, **FORMS[form]) for packet in sent] * 5)
+    links.put(
+        gateway, gateway.left, "uplink", [packets.ethernet(packet, **FORMS[form], macs=FOR_US) for packet in sent] * 5
+    )
     meter.wait_for_packets(10)
     meter.close()
     assert meter.sum("accounted") == Count(10, 5 * (28 + 48))
@@ -138,12 +148,10 @@ def test_what_is_in_tags_or_pppoe_is_read(gateway: Lab, form: str) -> None:
 def test_what_is_not_ip_is_no_part_of_the_account(gateway: Lab) -> None:
     meter = PacketBench.on(gateway, interfaces=("left",), key=HOSTS)
     meter.open()
-    arp = packets.MACS + struct.pack("!H", packets.ARP) + bytes(28)
-    lcp = bytearray(packets.ethernet(packets.ipv4("10.0.0.1", "10.0.0.2"), pppoe=True))
+    arp = FOR_US + struct.pack("!H", packets.ARP) + bytes(28)
+    lcp = bytearray(packets.ethernet(packets.ipv4("10.0.0.1", "10.0.0.2"), pppoe=True, macs=FOR_US))
     lcp[20:22] = b"\xc0\x21"
-    links.put(
-        gateway, gateway.left, "uplink", [arp, bytes(lcp), packets.ethernet(packets.ipv4("10.0.0.1", "10.0.0.2"))]
-    )
+    links.put(gateway, gateway.left, "uplink", [arp, bytes(lcp), ethernet(packets.ipv4("10.0.0.1", "10.0.0.2"))])
     meter.wait_for_packets(1)
     meter.close()
     assert meter.sum("accounted") == Count(1, 20)
@@ -155,9 +163,9 @@ def test_headers_that_lie_and_headers_that_are_none(gateway: Lab) -> None:
     meter.open()
     honest = packets.ipv4("10.0.0.1", "10.0.0.2", packets.udp())
     liar = honest[:2] + struct.pack("!H", 60_000) + honest[4:]
-    padded = packets.ethernet(honest) + bytes(18)
-    broken = packets.MACS + struct.pack("!H", packets.IPV4) + b"\x45\x00\x00"
-    links.put(gateway, gateway.left, "uplink", [packets.ethernet(honest), padded, packets.ethernet(liar), broken])
+    padded = ethernet(honest) + bytes(18)
+    broken = FOR_US + struct.pack("!H", packets.IPV4) + b"\x45\x00\x00"
+    links.put(gateway, gateway.left, "uplink", [ethernet(honest), padded, ethernet(liar), broken])
     wait_for(lambda: sum(meter.opened().stats().unreadable.values()) == 1, 10, "a broken header")
     meter.close()
     (interval,) = meter.intervals
@@ -183,7 +191,7 @@ def test_a_later_fragment_without_its_first_is_counted_and_told(gateway: Lab) ->
     meter = PacketBench.on(gateway, interfaces=("left",), key=BY_PORT)
     meter.open()
     later = packets.ipv4("10.0.0.1", "10.0.0.2", bytes(32), fragment=185)
-    links.put(gateway, gateway.left, "uplink", [packets.ethernet(later)])
+    links.put(gateway, gateway.left, "uplink", [ethernet(later)])
     meter.wait_for_packets(1)
     (interval,) = meter.close()
     assert interval.observed.accounted == Count(1, 52)
@@ -319,7 +327,7 @@ def test_one_that_is_renamed_out_of_the_choice_is_not_counted_any_more(gateway: 
         native = meter.opened()._native()
         wait_for(lambda: "ppp0" not in native.interface_names().values(), 10, "the new name")
         os.write(line, packet)
-        links.put(gateway, gateway.left, "uplink", [packets.ethernet(packet)])
+        links.put(gateway, gateway.left, "uplink", [ethernet(packet)])
         meter.wait_for_packets(2)
     meter.close()
     assert meter.rows["ppp0", "10.0.0.1", "sent"] == meter.rows["left", "10.0.0.1", "sent"] == 1

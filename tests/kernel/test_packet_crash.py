@@ -111,7 +111,7 @@ def test_the_name_of_a_line_that_is_gone_survives_the_process(gateway: Lab) -> N
         for number in range(3):
             with links.tun(gateway, gateway.gw, f"ppp{number}") as line:
                 os.write(line, packets.ipv4("10.0.0.1", "10.0.0.2", bytes(80)))
-        wait_for(lambda: child.received_packets() == 3, 10, "packets")
+                wait_for_packets(child, number + 1)
         child.signal(signal.SIGKILL)
         child.wait()
     bench.open()

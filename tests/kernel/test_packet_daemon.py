@@ -139,9 +139,10 @@ def test_a_reload_under_load_changes_one_meter_and_disturbs_no_other(lab: Lab) -
     gateway.wait_for_log("event=reload_refused")
     sent = senders.stop_udp(load).count
     assert gateway.stop() == 0
-    for name in ("line", "same"):
+    for name, closed in (("line", 2), ("same", 0)):
         books = gateway.books(name)
-        assert books.problems() == []
+        # Between its close and its next open no interval covers the time, and reports say so.
+        assert len([words for words in books.problems() if " starts " in words]) == len(books.problems()) == closed
         assert set(books.statuses) == {"unproven"}
         assert books.lost == Count(0, 0)
     assert gateway.books("same").accounted == sent
