@@ -21,6 +21,12 @@ COUNT_MAX = 2**64 - 1
 WITHOUT_IPV6_HEADER = "bytes of IPv6 without the IP header"
 """In the meaning of a receipt: they must not be added to others without saying so."""
 
+WITHOUT_PACKETS = "packets were not written"
+"""In the meaning of a receipt: that they are 0 does not mean that there were none."""
+
+WITHOUT_BYTES = "bytes were not written"
+"""The same of bytes."""
+
 _SECOND_NS = 1_000_000_000
 _RFC3339 = re.compile(r"(?P<whole>\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(?P<rest>\d{1,9}))?Z")
 

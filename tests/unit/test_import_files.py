@@ -162,7 +162,7 @@ def test_of_a_directory_only_finished_files_are_taken(tmp_path: Path) -> None:
     (tmp_path / "below.csv").mkdir()
     found = kinds.find(None, [tmp_path])
     assert (found.files, found.unfinished) == ([path], 1)
-    with pytest.raises(OldFileError, match=r"no file \*\.csv in there"):
+    with pytest.raises(OldFileError, match=r"no file \*\.csv or \*\.log in there"):
         kinds.find(None, [tmp_path / "below.csv"])
     with pytest.raises(OldFileError, match="nothing: open: no such file or directory"):
         kinds.find(None, [tmp_path / "nothing"])

@@ -73,7 +73,7 @@ class Kind:
 
     Attributes:
         name: of the program.
-        suffix: what the names of its files end with.
+        patterns: what its files in a directory are called, as shells match names.
         is_it: whether a file is one of its, by its first bytes.
         periods: the periods of a file, in its order. Raises OldFileError at the first thing that is wrong.
         meaning: what a packet and a byte of its are.
@@ -81,7 +81,7 @@ class Kind:
     """
 
     name: str
-    suffix: str
+    patterns: tuple[str, ...]
     is_it: Callable[[bytes], bool]
     periods: Callable[[Path], Iterator[OldPeriod]]
     meaning: str

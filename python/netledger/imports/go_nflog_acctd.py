@@ -52,7 +52,7 @@ def periods(path: Path) -> Iterator[OldPeriod]:
 
 KIND: Final = Kind(
     name="go-nflog-acctd",
-    suffix=".csv",
+    patterns=("*.csv",),
     is_it=lambda head: head.startswith(HEADER),
     periods=periods,
     meaning="merged super-packets",

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final, final
 
 from netledger.errors import OldFileError, UsageError
 from netledger.imports import go_nflog_acctd
 from netledger.imports.base import Kind, place
+from netledger.imports.nacctd import kind as nacctd
+from netledger.imports.nacctd.kind import LogKind
 from netledger.reports.harmless import harmless
 
-KINDS: Final = {one.name: one for one in (go_nflog_acctd.KIND,)}
+KINDS: Final[dict[str, Kind | LogKind]] = {one.name: one for one in (go_nflog_acctd.KIND, nacctd.KIND)}
 """By the name of their program."""
 
 _HEAD_BYTES: Final = 4096
@@ -28,12 +31,12 @@ class Found:
         unfinished: how many more there are that were never finished.
     """
 
-    kind: Kind
+    kind: Kind | LogKind
     files: Sequence[Path]
     unfinished: int
 
 
-def split(words: Sequence[str]) -> tuple[Kind | None, list[Path]]:
+def split(words: Sequence[str]) -> tuple[Kind | LogKind | None, list[Path]]:
     """``[KIND] PATH…`` in its parts.
 
     Raises:
@@ -48,8 +51,8 @@ def split(words: Sequence[str]) -> tuple[Kind | None, list[Path]]:
     return kind, paths
 
 
-def find(kind: Kind | None, paths: Sequence[Path]) -> Found:
-    """The files of these paths: those given, and of a directory those with the kind's suffix, not below it.
+def find(kind: Kind | LogKind | None, paths: Sequence[Path]) -> Found:
+    """The files of these paths: those given, and of a directory those that the kind calls so, not below it.
 
     Without a kind it is that of the first file.
 
@@ -59,20 +62,31 @@ def find(kind: Kind | None, paths: Sequence[Path]) -> Found:
     files: list[Path] = []
     unfinished = 0
     for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            kind = kind or kind_of(path)
+            continue
         try:
-            inside = sorted(path.iterdir()) if path.is_dir() else [path]
+            inside = [one for one in sorted(path.iterdir()) if one.is_file()]
         except OSError as error:
             raise _unreadable(path, error) from error
-        suffixes = {kind.suffix} if kind else {one.suffix for one in KINDS.values()}
-        taken = [one for one in inside if one.suffix in suffixes and one.is_file()] if path.is_dir() else inside
-        unfinished += sum(one.suffix == _TEMPORARY for one in inside) if path.is_dir() else 0
+        wanted = [kind.patterns] if kind else [one.patterns for one in KINDS.values()]
+        taken = _called(inside, [pattern for patterns in wanted for pattern in patterns])
         if not taken:
-            raise OldFileError(harmless(str(path)), "import", f"no file *{' or *'.join(sorted(suffixes))} in there")
-        files += taken
-    return Found(kind or kind_of(files[0]), files, unfinished)
+            names = " or ".join(patterns[0] for patterns in wanted)
+            raise OldFileError(harmless(str(path)), "import", f"no file {names} in there")
+        kind = kind or kind_of(taken[0])
+        files += _called(taken, kind.patterns)
+        unfinished += sum(one.suffix == _TEMPORARY for one in inside)
+    assert kind is not None  # noqa: S101  # there is a path, and each has told it
+    return Found(kind, files, unfinished)
 
 
-def kind_of(path: Path) -> Kind:
+def _called(files: Iterable[Path], patterns: Sequence[str]) -> list[Path]:
+    return [one for one in files if any(fnmatch(one.name, pattern) for pattern in patterns)]
+
+
+def kind_of(path: Path) -> Kind | LogKind:
     """Whose file it is, by its first bytes.
 
     Raises:

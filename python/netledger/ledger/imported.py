@@ -119,3 +119,86 @@ def one_at_a_time(store: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookedPart:
+    """A part of an old log that is in the ledger.
+
+    Attributes:
+        start_ns: its start, UTC nanoseconds since 1970.
+        end_ns: its end.
+        period: which one of those of ``period_seconds`` since 1970 its lines were written in.
+        period_seconds: how long periods are.
+        first_second: when the first of its lines was written, seconds since 1970.
+        last_second: when the last one was.
+        lines: of all parts together.
+        sha256: of those lines, hexadecimal.
+        part: which one of them it is, from 1.
+        parts: how many there are.
+        file: where they came from.
+    """
+
+    start_ns: int
+    end_ns: int
+    period: int
+    period_seconds: int
+    first_second: int
+    last_second: int
+    lines: int
+    sha256: str
+    part: int
+    parts: int
+    file: str
+
+
+_PART_KEYS: Final = (
+    "period", "period_seconds", "first_second", "last_second", "lines", "sha256", "part", "parts", "file",
+)  # fmt: skip
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedLog:
+    """What the ledger has of a meter of old logs.
+
+    Attributes:
+        last_seq: its greatest number; 0 without one.
+        others: how many of its intervals come from elsewhere.
+        booked: those that were imported.
+    """
+
+    last_seq: int = 0
+    others: int = 0
+    booked: Sequence[BookedPart] = ()
+
+
+def imported_log(reader: Reader, *, node: str, meter: str, kind: str) -> ImportedLog:
+    """What the ledger has of a meter; nothing where there is no ledger yet. Reads all receipts of the meter.
+
+    Raises:
+        LedgerError: it cannot be read, or is of another version.
+    """
+    if not reader.version():
+        return ImportedLog()
+
+    def ask(connection: sqlite3.Connection) -> ImportedLog:
+        last, others = connection.execute(
+            "SELECT coalesce(max(seq), 0), count(*) FILTER (WHERE json_extract(receipt, '$.import.kind') IS NOT ?1) "
+            "FROM intervals WHERE node = ?2 AND meter = ?3",
+            (kind, node, meter),
+        ).fetchone()
+        told = ", ".join(f"json_extract(receipt, '$.import.{key}')" for key in _PART_KEYS)
+        rows = connection.execute(
+            f"SELECT interval_start, interval_end, {told} FROM intervals "  # noqa: S608  # our own words
+            "WHERE node = ? AND meter = ? AND json_extract(receipt, '$.import.kind') = ? ORDER BY seq",
+            (node, meter, kind),
+        )
+        booked = [
+            BookedPart(start_ns=start_ns, end_ns=end_ns, **dict(zip(_PART_KEYS, rest, strict=True)))
+            for start_ns, end_ns, *rest in rows
+        ]
+        return ImportedLog(last_seq=last, others=others, booked=booked)
+
+    return reader.read(ask)

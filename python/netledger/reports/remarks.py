@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from netledger.receipt import WITHOUT_IPV6_HEADER, ZERO, Balance, Count, Status
+from netledger.receipt import WITHOUT_BYTES, WITHOUT_IPV6_HEADER, WITHOUT_PACKETS, ZERO, Balance, Count, Status
 from netledger.reports.periods import Period
 from netledger.reports.totals import Answer
 from netledger.reports.zones import Zone
@@ -59,6 +59,10 @@ def notes(answer: Answer, zone: Zone) -> list[str]:
     without = sorted({one.meter for one in answer.intervals if WITHOUT_IPV6_HEADER in one.receipt})
     if without:
         sentences.append(f"{WITHOUT_IPV6_HEADER}, as an imported program has counted them: {', '.join(without)}")
+    for missing in (WITHOUT_PACKETS, WITHOUT_BYTES):
+        without = sorted({one.meter for one in answer.intervals if missing in one.receipt})
+        if without:
+            sentences.append(f"{missing} by an imported program, and are added up as 0: {', '.join(without)}")
     if answer.crossing:
         sentences.append(f"{counted(answer.crossing, 'interval')} across a border: counted where they begin, and whole")
     if answer.days_of_hours:

@@ -1,0 +1,1 @@
+"""Log files of nacctd (net-acct), whichever fields their lines have."""
