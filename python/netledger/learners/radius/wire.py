@@ -63,7 +63,13 @@ class Wire:
 
     def __init__(self, address: str, port: int) -> None:
         is_six = ":" in address
-        self._socket = socket.socket(socket.AF_INET6 if is_six else socket.AF_INET, socket.SOCK_DGRAM)
+        where = f"radius [{address}]:{port}" if is_six else f"radius {address}:{port}"
+        try:
+            self._socket = socket.socket(socket.AF_INET6 if is_six else socket.AF_INET, socket.SOCK_DGRAM)
+        except OSError as error:
+            # So says seccomp, too, where the unit of systemd allows no such sockets.
+            hint = "a service may need RestrictAddressFamilies=AF_INET AF_INET6 and IPAddressAllow="
+            raise LearnerError(where, "listen", cause_of(error), hint) from error
         try:
             self._socket.settimeout(0)
             self._enlarge()
@@ -76,8 +82,7 @@ class Wire:
             self._socket.bind((address, port))
         except OSError as error:
             self._socket.close()
-            where = f"[{address}]:{port}" if is_six else f"{address}:{port}"
-            raise LearnerError(f"radius {where}", "listen", cause_of(error)) from error
+            raise LearnerError(where, "listen", cause_of(error)) from error
         self.port: int = self._socket.getsockname()[1]
 
     def __enter__(self) -> Self:
