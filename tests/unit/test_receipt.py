@@ -97,6 +97,22 @@ def test_a_receipt_is_one_line_of_json_with_plain_numbers() -> None:
     }
 
 
+def test_what_a_ring_dropped_is_lost_and_told_with_what_the_wire_had() -> None:
+    observed = replace(
+        EXACT, kernel=None, dropped_packets=5, unreadable_packets=1, super_packets=2, wire_packets=90, source="packet"
+    )
+    assert observed.lost == Count(6, 0)
+    told = json.loads(replace(RECEIPT, observed=observed).to_line())
+    assert told["status"] == "unproven"
+    assert told["lost"] == {
+        "sequence_gap_packets": 0,
+        "dropped_packets": 5,
+        "unreadable_packets": 1,
+        "unexplained_packets": 0,
+    }
+    assert (told["lost_packets"], told["super_packets"], told["wire_packets"]) == (6, 2, 90)
+
+
 def test_numbers_of_64_bits_stay_exact_in_json() -> None:
     observed = replace(EXACT, kernel=Count(COUNT_MAX, COUNT_MAX), accounted=Count(COUNT_MAX - 1, 1))
     told = json.loads(replace(RECEIPT, observed=observed).to_line())

@@ -212,3 +212,23 @@ def test_the_last_sign_of_a_dead_process_stays_until_the_next_one_leaves_its_own
     assert following.last_sign_ns is not None
     assert following.last_sign_ns > 5_000_000_000
     following.close()
+
+
+def test_all_files_of_a_table_go_together(state: State, tmp_path: Path) -> None:
+    """A table of several threads lies in several files."""
+    state.save(OPEN)
+    paths = [state.table(OPEN.seq), *(Path(f"{state.table(OPEN.seq)}.{number}") for number in (1, 2))]
+    other = Path(f"{state.table(8)}.1")
+    for path in (*paths, other):
+        path.write_bytes(b"rows")
+    assert state.set_aside(paths[0]).name == "gen-00000007.damaged.table"
+    aside = sorted(path.name for path in tmp_path.joinpath("run", "lan").glob("*.damaged.*"))
+    assert aside == [f"gen-00000007.damaged.table{rest}" for rest in ("", ".1", ".2")]
+    for path in paths:
+        path.write_bytes(b"rows")
+    state.discard(OPEN.seq)
+    assert not any(path.exists() for path in paths)
+    assert other.exists()
+    state.close()
+    State(tmp_path / "run" / "lan", tmp_path / "store" / "meters", "lan").open()
+    assert not other.exists(), "it belongs to no generation, and the file that all would be found by is gone"
