@@ -83,6 +83,7 @@ def ask(
     top: int | None = None,
     direction: str = "both",
     now: str = LATER,
+    as_known_at_ns: int | None = None,
 ) -> Answer:
     """The answer to a question about a store."""
     calendar = Calendar(zone=find(zone), billing_day=billing_day)
@@ -95,6 +96,7 @@ def ask(
         sort=sort,
         top=top,
         direction=direction,
+        as_known_at_ns=as_known_at_ns,
     )
     reader = Reader(store)
     snapshot = reader.snapshot(start_ns=question.period.start_ns, end_ns=question.period.end_ns)

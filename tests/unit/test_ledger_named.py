@@ -96,8 +96,8 @@ def test_two_meters_are_told_apart(tmp_path: Path) -> None:
         (["--where", "host=10.0.0.1"], "named counters have no such thing"),
         (["--by", "host"], "no such column"),
         (["--sort", "host"], "not among the columns"),
-        (["--per", "day"], "cannot go with --per, --direction or --names"),
-        (["--names"], "cannot go with --per, --direction or --names"),
+        (["--per", "day"], "cannot go with --per, --direction, --names, --subject or --as-known-at"),
+        (["--names"], "cannot go with --per, --direction, --names, --subject or --as-known-at"),
     ],
 )
 def test_what_counters_do_not_have_is_refused(tmp_path: Path, options: list[str], said: str) -> None:

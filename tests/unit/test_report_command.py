@@ -180,7 +180,7 @@ def test_two_meters_are_told_apart_unless_columns_are_named(tmp_path: Path) -> N
         (["--where", "hots=1"], "netledger: --where hots=1: no such word: hots"),
         (["--csv", "--json"], "netledger: --csv, --json, --parquet: only one of them at a time"),
         (["--meter", "flows"], "netledger: --meter: no such option\nhint: --where meter=flows\n"),
-        (["--by", "subject"], "netledger: --by subject: no such column"),
+        (["--by", "subjects"], "netledger: --by subjects: no such column"),
     ],
 )
 def test_what_is_asked_wrongly_is_refused_with_a_hint(config: Path, arguments: list[str], message: str) -> None:

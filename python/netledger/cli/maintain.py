@@ -15,7 +15,8 @@ import typer
 from netledger.cli.options import ConfigFile, Json, Store, load_config
 
 if TYPE_CHECKING:
-    from netledger.ledger.maintain import Kept, Progress
+    from netledger.ledger.maintain import Kept
+    from netledger.ledger.progress import Progress
 
 _OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
 
@@ -107,6 +108,7 @@ def _as_json(kept: "Kept") -> dict[str, object]:
     return {
         "days_rolled_up": kept.days_rolled_up,
         "days_compacted": kept.days_compacted,
+        "days_by_subject": kept.days_by_subject,
         "days_dropped": kept.days_dropped,
         "rollup_days_dropped": kept.rollup_days_dropped,
         "files_removed": kept.files_removed,
@@ -120,8 +122,10 @@ def _as_text(kept: "Kept") -> str:
         f"{_counted(len(kept.days_dropped), 'day')} dropped",
         f"{_counted(kept.files_removed, 'file')} removed",
     ]
+    if kept.days_by_subject:
+        parts.insert(1, f"{_counted(len(kept.days_by_subject), 'day')} added up by subject")
     if kept.rollup_days_dropped:
-        parts.insert(3, f"hourly sums of {_counted(len(kept.rollup_days_dropped), 'day')} dropped")
+        parts.insert(-1, f"hourly sums of {_counted(len(kept.rollup_days_dropped), 'day')} dropped")
     return ", ".join(parts)
 
 

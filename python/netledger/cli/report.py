@@ -46,8 +46,8 @@ _By = Annotated[
     typer.Option(
         metavar="COLUMNS",
         help="What totals are told apart by: interval_start, node, meter, account, host, peer, protocol, host_port, "
-        "peer_port, interface, label, zone, mark. Default: account,host, and meter if there are several. Empty: one "
-        "total.",
+        "peer_port, interface, label, zone, mark, subject. Default: account,host, and meter if there are several; with "
+        "--subject: subject. Empty: one total.",
     ),
 ]
 _Per = Annotated[
@@ -58,8 +58,16 @@ _Where = Annotated[
     typer.Option(
         metavar="CONDITION",
         help="Only some rows, as in host=10.1.0.0/16, proto!=udp, port=80,443. Words: host, peer, address, protocol, "
-        "port, host_port, peer_port, interface, label, zone, mark, account, meter, node. Repeatable.",
+        "port, host_port, peer_port, interface, label, zone, mark, account, meter, node, subject. Repeatable.",
     ),
+]
+_Subject = Annotated[
+    list[str] | None,
+    typer.Option("--subject", metavar="NAME", help="Only what was NAME's; short for --where subject=NAME. Repeatable."),
+]
+_AsKnownAt = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Whose it was by what was known then. Default: by what is known now."),
 ]
 _Sort = Annotated[
     str, typer.Option(metavar="COLUMN", help="bytes, packets or a column; greatest counter or least name first.")
@@ -98,6 +106,8 @@ def report(
     by: _By = None,
     per: _Per = None,
     where: _Where = None,
+    subject: _Subject = None,
+    as_known_at: _AsKnownAt = None,
     sort: _Sort = "bytes",
     top: _Top = None,
     direction: _Direction = "both",
@@ -126,20 +136,21 @@ def report(
         raise UsageError("--meter", "", "no such option", f"--where meter={meter}")
     if csv + json + (parquet is not None) > 1:
         raise UsageError("--csv, --json, --parquet", "", "only one of them at a time")
-    if counters and (per is not None or direction != "both" or names):
-        raise UsageError("--counters", "", "cannot go with --per, --direction or --names", "counters have no addresses")
+    if counters:
+        _refuse_with_counters(per, subject, as_known_at, is_more=names or direction != "both")
     is_table, shown_unit = not (csv or json or parquet), Unit(one_of("--unit", unit, [*Unit]))
     calendar = Calendar(zone=zones.find(timezone), billing_day=billing_day)
     now_ns = SystemClock().now().wall_ns
     settings = load_config(config, store)
     asked = _Asked(
         period=calendar.period(period, now_ns=now_ns),
-        by=None if by is None else _columns(by),
-        where=tuple(where or ()),
+        by=(("subject",) if subject else None) if by is None else _columns(by),
+        where=(*(where or ()), *(f"subject={name}" for name in subject or ())),
         per=per,
         sort=sort,
         top=top or (_TABLE_ROWS if is_table else None),
         direction=direction,
+        as_known_at_ns=None if as_known_at is None else calendar.moment("--as-known-at", as_known_at, now_ns=now_ns),
     )
     reader = Reader(Path(settings.store))
     found = (_of_counters if counters else _of_traffic)(reader, asked, calendar, now_ns)
@@ -149,6 +160,14 @@ def report(
     _print(found, prefixes, calendar.zone, table_unit=table_unit, json=json, parquet=parquet)
     if doubts(found, calendar.zone):
         raise typer.Exit(_EXIT_DOUBTFUL)
+
+
+def _refuse_with_counters(
+    per: str | None, subject: list[str] | None, as_known_at: str | None, *, is_more: bool
+) -> None:
+    if is_more or per is not None or subject or as_known_at is not None:
+        cause = "cannot go with --per, --direction, --names, --subject or --as-known-at"
+        raise UsageError("--counters", "", cause, "counters have no addresses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +181,7 @@ class _Asked:
     sort: str
     top: int | None
     direction: str
+    as_known_at_ns: int | None
 
 
 def _of_traffic(reader: "Reader", asked: _Asked, calendar: "Calendar", now_ns: int) -> "Answer":
@@ -180,6 +200,7 @@ def _of_traffic(reader: "Reader", asked: _Asked, calendar: "Calendar", now_ns: i
         sort=asked.sort,
         top=asked.top,
         direction=asked.direction,
+        as_known_at_ns=asked.as_known_at_ns,
     )
     return answer(reader, snapshot, question, calendar, now_ns=now_ns)
 

@@ -19,7 +19,7 @@ from netledger.intervals import Clock
 from netledger.ledger import database
 from netledger.ledger.assignments_news import NOTHING, news, text_of
 from netledger.ledger.files import explained, require_room
-from netledger.ledger.maintain import Progress, no_progress
+from netledger.ledger.progress import Progress, no_progress
 from netledger.ledger.reader import Reader
 from netledger.ledger.store import Ledger
 

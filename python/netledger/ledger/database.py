@@ -159,7 +159,33 @@ CREATE TRIGGER assignments_come_last BEFORE INSERT ON assignments
     BEGIN SELECT raise(ABORT, 'a fact is added behind all others'); END;
 """
 
-MIGRATIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
+_VERSION_7: Final = """
+ALTER TABLE files ADD COLUMN by_subject INTEGER NOT NULL DEFAULT 0;  -- its rows are in rollup_5min_subject as well
+
+CREATE TABLE subject_rollups (                  -- what was known when a file of rollup_5min_subject was made
+    file           INTEGER PRIMARY KEY,         -- its id in files
+    facts_upto     INTEGER NOT NULL,            -- what was learnt up to this id changes nothing in it
+    rows_from      INTEGER NOT NULL,            -- the least start of its rows' intervals, UTC nanoseconds since 1970
+    rows_to        INTEGER NOT NULL             -- the greatest end of them
+);
+
+-- Nobody added up by subject what was dropped until now.
+INSERT INTO days_dropped SELECT 'rollup_5min_subject', day, dropped_at FROM days_dropped WHERE tab = 'traffic';
+-- Numbers of files are given again.
+CREATE TRIGGER subject_rollups_go AFTER DELETE ON files
+    BEGIN DELETE FROM subject_rollups WHERE file = old.id; END;
+
+CREATE TABLE prefix_lengths (                   -- how much of an address a meter keeps, where it is not 32 and 64 bits
+    node           TEXT    NOT NULL,
+    meter          TEXT    NOT NULL,
+    since          INTEGER NOT NULL,            -- the start of the first interval of which it is known
+    ipv4           INTEGER NOT NULL,
+    ipv6           INTEGER NOT NULL,
+    PRIMARY KEY (node, meter, since)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7)
 """What each version adds to the one before; never edited after a release."""
 
 

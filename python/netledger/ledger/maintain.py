@@ -5,6 +5,7 @@ them: files that do not count any more stay for :data:`GRACE_NS`.
 """
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, final
@@ -13,13 +14,16 @@ from netledger.durable import sync_directory
 from netledger.errors import DamageError
 from netledger.intervals import DAY_NS, SECOND_NS
 from netledger.ledger import database
+from netledger.ledger.dropping import drop_days
 from netledger.ledger.files import explained
 from netledger.ledger.intervals import COUNTERS, ROLLUP_HOUR, TRAFFIC
+from netledger.ledger.progress import Progress, no_progress
 from netledger.ledger.recovery import alone_in_housekeeping, remove_unfinished
 from netledger.ledger.rollup import closed_before_ns, compact, roll_up
 from netledger.ledger.spill import remove_left
 from netledger.ledger.store import Ledger, day_of
-from netledger.receipt import parse_rfc3339
+from netledger.ledger.subject_files import ROLLUP_SUBJECT
+from netledger.ledger.subject_rollup import SubjectSums
 
 __all__ = ["CLOSED_AFTER_NS", "GRACE_NS", "Kept", "compact", "maintain", "remove_dropped", "roll_up"]
 
@@ -28,9 +32,6 @@ GRACE_NS: Final = 15 * 60 * SECOND_NS
 
 CLOSED_AFTER_NS: Final = 6 * 3600 * SECOND_NS
 """How long after its end a day is closed: intervals that waited for a full disk are in by then, as a rule."""
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how many steps of it are done, and how many there are."""
 
 
 @final
@@ -41,6 +42,7 @@ class Kept:
     Attributes:
         days_rolled_up: days of which rows were added up by the hour.
         days_compacted: days that are one file now.
+        days_by_subject: days of which rows were added up by subject.
         days_dropped: days whose rows were too old.
         rollup_days_dropped: days whose hourly sums were too old as well.
         counter_days_dropped: days whose rows of named counters were too old.
@@ -53,10 +55,7 @@ class Kept:
     rollup_days_dropped: tuple[str, ...] = ()
     files_removed: int = 0
     counter_days_dropped: tuple[str, ...] = ()
-
-
-def no_progress(_what: str, _done: int, _all: int) -> None:
-    """Says nothing."""
+    days_by_subject: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -70,14 +69,17 @@ class _Work:
     progress: Progress
     rolled_up: list[str] = field(default_factory=list)
     compacted: list[str] = field(default_factory=list)
-    dropped: dict[str, list[str]] = field(default_factory=lambda: {TRAFFIC: [], ROLLUP_HOUR: [], COUNTERS: []})
+    by_subject: list[str] = field(default_factory=list)
+    dropped: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     removed: int = 0
     damage: list[DamageError] = field(default_factory=list)
 
     def release(self) -> None:
         """Drops what is too old, and removes what has been dropped long enough."""
-        for tab, before in ((TRAFFIC, self.rows_from), (ROLLUP_HOUR, self.hours_from), (COUNTERS, self.rows_from)):
-            self.dropped[tab] += _drop_days(self.ledger, tab, before, hours_from=self.hours_from)
+        waiting = SubjectSums(self.ledger).stale()
+        for tab in (TRAFFIC, ROLLUP_HOUR, COUNTERS, ROLLUP_SUBJECT):
+            before = self.hours_from if tab in {ROLLUP_HOUR, ROLLUP_SUBJECT} else self.rows_from
+            self.dropped[tab] += drop_days(self.ledger, tab, before, hours_from=self.hours_from, waiting=waiting)
         self.removed += remove_dropped(self.ledger)
 
     def each(self, what: str, days: Sequence[str], act: Callable[[str], bool]) -> list[str]:
@@ -127,8 +129,12 @@ def maintain(
         before_ns = closed_before_ns(ledger.now_ns())
         waiting = _to_roll_up(ledger, before_ns, hours_from)
         work.rolled_up += work.each("roll up", waiting, lambda day: roll_up(ledger, day, before_ns=before_ns))
+        sums = SubjectSums(ledger)
+        waiting = sums.waiting(before_ns=before_ns, from_day=hours_from)
+        work.by_subject += work.each("add up by subject", waiting, lambda day: sums.add_up(day, before_ns=before_ns))
+        sums.confirm()
         work.release()
-        work.compacted += work.each("compact", _to_compact(ledger), lambda day: compact(ledger, day))
+        work.compacted += work.each("compact", _to_compact(ledger), lambda day: _compact(ledger, sums, day))
         progress("remove", 1, 1)
         work.removed += remove_dropped(ledger)
     if work.damage:
@@ -140,7 +146,14 @@ def maintain(
         tuple(work.dropped[ROLLUP_HOUR]),
         work.removed,
         tuple(work.dropped[COUNTERS]),
+        tuple(work.by_subject),
     )
+
+
+def _compact(ledger: Ledger, sums: SubjectSums, day: str) -> bool:
+    # First, for what is not in sums by subject stays out of the file of those that are.
+    is_added_up = sums.add_up(day, is_whole=True)
+    return compact(ledger, day) or is_added_up
 
 
 def remove_dropped(ledger: Ledger) -> int:
@@ -181,37 +194,6 @@ def _first_days(now_ns: int, keep_days: int | None, keep_rollup_days: int | None
     if keep_rollup_days is None:
         return rows_from, ""
     return rows_from, day_of(max(0, now_ns - max(keep_days, keep_rollup_days) * DAY_NS))
-
-
-def _drop_days(ledger: Ledger, tab: str, before: str, *, hours_from: str) -> list[str]:
-    """Marks what is older than a day as dropped; receipts and the chain stay.
-
-    Rows that are not rolled up, of days whose hourly sums are kept, stay with all others of their day.
-    """
-    with explained(ledger.store, "drop"), database.transaction(ledger.connection):
-        days = ledger.connection.execute(
-            "SELECT day, tab = ?3 AND NOT min(rolled_up) FROM files WHERE tab = ?1 AND day < ?2 AND dropped_at IS NULL "
-            "GROUP BY day HAVING tab <> ?3 OR min(rolled_up) OR day < ?4 ORDER BY day",
-            (tab, before, TRAFFIC, hours_from),
-        ).fetchall()
-        for day, is_without_hours in days:
-            # What was never rolled up is missing among the hourly sums too.
-            for gone in (tab, ROLLUP_HOUR) if is_without_hours else (tab,):
-                ledger.connection.execute(
-                    "INSERT OR REPLACE INTO days_dropped VALUES (?, ?, ?)", (gone, day, ledger.now_ns())
-                )
-            ledger.connection.execute(
-                "UPDATE files SET dropped_at = ? WHERE tab = ? AND day = ? AND dropped_at IS NULL",
-                (ledger.now_ns(), tab, day),
-            )
-        ledger.at_step("dropped")
-        if tab == TRAFFIC and before:
-            ledger.connection.execute(
-                "DELETE FROM exports_due WHERE (node, meter, seq) IN "
-                "(SELECT node, meter, seq FROM intervals WHERE interval_start < ?)",
-                (parse_rfc3339(f"{before}T00:00:00Z"),),
-            )
-    return [day for day, _ in days]
 
 
 def _to_roll_up(ledger: Ledger, before_ns: int, hours_from: str) -> list[str]:

@@ -37,7 +37,8 @@ class Input:
         path: below the store.
         sha256: of the whole file.
         start_ns: the least start of its rows, UTC nanoseconds.
-        is_rolled_up: its rows are in a rollup as well.
+        is_rolled_up: its rows are in hourly sums as well.
+        is_by_subject: its rows are in sums by subject as well.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Input:
     sha256: bytes
     start_ns: int
     is_rolled_up: bool
+    is_by_subject: bool
 
 
 @final
@@ -88,13 +90,13 @@ def selected(select: str) -> "Callable[[duckdb.DuckDBPyConnection, int], Iterato
 def inputs_of(connection: sqlite3.Connection, tab: str, day: str) -> list[Input]:
     """The files of a day that count."""
     rows = connection.execute(
-        "SELECT id, path, sha256, interval_start, rolled_up FROM files "
+        "SELECT id, path, sha256, interval_start, rolled_up, by_subject FROM files "
         "WHERE tab = ? AND day = ? AND dropped_at IS NULL ORDER BY id",
         (tab, day),
     ).fetchall()
     return [
-        Input(number, path, sha256, start_ns, bool(is_rolled_up))
-        for number, path, sha256, start_ns, is_rolled_up in rows
+        Input(number, path, sha256, start_ns, bool(is_rolled_up), bool(is_by_subject))
+        for number, path, sha256, start_ns, is_rolled_up, is_by_subject in rows
     ]
 
 
@@ -170,6 +172,7 @@ def count(ledger: Ledger, new: Made, inputs: Sequence[Input], day: str, recipe: 
                 start_ns=new.start_ns,
                 end_ns=new.end_ns,
                 is_rolled_up=recipe.is_replacing and all(one.is_rolled_up for one in inputs),
+                is_by_subject=recipe.is_replacing and all(one.is_by_subject for one in inputs),
             )
             value = ("dropped_at", ledger.now_ns()) if recipe.is_replacing else ("rolled_up", True)
             ledger.connection.executemany(

@@ -18,8 +18,10 @@ from netledger.errors import DamageError, LedgerError
 from netledger.ledger import database
 from netledger.ledger.files import explained, require_room
 from netledger.ledger.intervals import COUNTERS, ROLLUP_HOUR, TRAFFIC, IntervalRow, intervals_of
+from netledger.ledger.prefixes import Known, prefix_lengths
 from netledger.ledger.rows import LATER_COLUMNS, STORED_COLUMNS, is_wide
 from netledger.ledger.spill import spill_directory
+from netledger.ledger.subject_files import ROLLUP_SUBJECT, SubjectRollup, subject_rollups
 from netledger.receipt import Status
 from netledger.schema import COUNTER_COLUMNS, Table
 
@@ -64,6 +66,10 @@ class Snapshot:
         counters: the intervals of named counters that begin in the period; they are in none of the above.
         counter_files: every row of theirs is in one of these.
         counter_days_dropped: UTC days whose rows of named counters were removed.
+        subject_rollups: sums by subject of some rows of the period, each once.
+        not_by_subject: those of ``files`` whose rows are in none of ``subject_rollups``.
+        subject_days_dropped: UTC days whose sums by subject were removed, or never made before their rows were.
+        prefix_lengths: how much of their addresses meters keep.
     """
 
     files: tuple[Path, ...]
@@ -75,6 +81,10 @@ class Snapshot:
     counters: tuple[IntervalRow, ...] = ()
     counter_files: tuple[Path, ...] = ()
     counter_days_dropped: frozenset[str] = frozenset()
+    subject_rollups: tuple[SubjectRollup, ...] = ()
+    not_by_subject: tuple[Path, ...] = ()
+    subject_days_dropped: frozenset[str] = frozenset()
+    prefix_lengths: tuple[Known, ...] = ()
 
 
 @final
@@ -143,11 +153,11 @@ class Reader:
 
         def ask(connection: sqlite3.Connection) -> Snapshot:
             found = connection.execute(
-                "SELECT tab, rolled_up, path FROM files WHERE tab IN (?1, ?2, ?3) AND dropped_at IS NULL "
+                "SELECT tab, rolled_up, by_subject, path FROM files WHERE tab IN (?1, ?2, ?3) AND dropped_at IS NULL "
                 "AND (?4 IS NULL OR interval_end > ?4) AND (?5 IS NULL OR interval_start < ?5) ORDER BY day, id",
                 (TRAFFIC, ROLLUP_HOUR, COUNTERS, start_ns, end_ns),
             ).fetchall()
-            files = [(tab, is_rolled_up, self.store / path) for tab, is_rolled_up, path in found]
+            files = [(tab, is_rolled_up, self.store / path) for tab, is_rolled_up, _, path in found]
             days = connection.execute("SELECT tab, day FROM days_dropped").fetchall()
             intervals = intervals_of(connection, self.store, start_ns=start_ns, end_ns=end_ns)
             return Snapshot(
@@ -160,6 +170,12 @@ class Reader:
                 counters=tuple(one for one in intervals if one.table is Table.COUNTERS),
                 counter_files=tuple(path for tab, _, path in files if tab == COUNTERS),
                 counter_days_dropped=frozenset(day for tab, day in days if tab == COUNTERS),
+                subject_rollups=tuple(subject_rollups(connection, self.store, start_ns=start_ns, end_ns=end_ns)),
+                not_by_subject=tuple(
+                    self.store / path for tab, _, is_done, path in found if tab == TRAFFIC and not is_done
+                ),
+                subject_days_dropped=frozenset(day for tab, day in days if tab == ROLLUP_SUBJECT),
+                prefix_lengths=tuple(prefix_lengths(connection)),
             )
 
         return self.read(ask)
@@ -238,7 +254,7 @@ class Reader:
         Raises:
             LedgerError: a file cannot be read, or what is asked meanwhile fails.
         """
-        with self._view(_select(files)) as connection:
+        with self._view(rows_sql(files)) as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -251,7 +267,7 @@ class Reader:
         columns = ", ".join(HOURLY_COLUMNS)
         parts = [f"SELECT {columns}, row_count FROM {read_parquet(rollups)}"] if rollups else []  # noqa: S608  # quoted there
         if files or not rollups:
-            parts.append(f"SELECT {columns}, CAST(1 AS UBIGINT) AS row_count FROM ({_select(files)})")  # noqa: S608  # as above
+            parts.append(f"SELECT {columns}, CAST(1 AS UBIGINT) AS row_count FROM ({rows_sql(files)})")  # noqa: S608  # as above
         with self._view(" UNION ALL ".join(parts)) as connection:
             yield connection
 
@@ -291,7 +307,8 @@ class Reader:
         return settings
 
 
-def _select(files: Sequence[Path]) -> str:
+def rows_sql(files: Sequence[Path]) -> str:
+    """The rows of the files as a SELECT, with all columns of the store."""
     narrow, wide = _narrow_and_wide(files)
     counters, later = ", ".join(COUNTER_COLUMNS), ", ".join(map(_nothing, LATER_COLUMNS))
     filled = f"SELECT * EXCLUDE ({counters}), {later}, {counters}"  # in the order of the store

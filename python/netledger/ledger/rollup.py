@@ -147,6 +147,8 @@ def compact(ledger: Ledger, day: str) -> bool:
                 for one in inputs_of(ledger.connection, recipe.tab_before, day)
                 if one.is_rolled_up or recipe in _WITHOUT_ROLLUP
             ]
+            # What is in sums by subject and what is not must not come into one file: nobody could tell them apart.
+            inputs = [one for one in inputs if one.is_by_subject] or inputs
             if len(inputs) > 1:
                 is_done |= count(ledger, made_of(ledger, inputs, day, recipe), inputs, day, recipe)
     return is_done

@@ -288,13 +288,21 @@ class Ledger:
 
 
 def insert_file(
-    ledger: Ledger, tab: str, day: str, new: NewFile, *, start_ns: int, end_ns: int, is_rolled_up: bool = False
+    ledger: Ledger,
+    tab: str,
+    day: str,
+    new: NewFile,
+    *,
+    start_ns: int,
+    end_ns: int,
+    is_rolled_up: bool = False,
+    is_by_subject: bool = False,
 ) -> None:
     """Names a durable file in the ledger, within the transaction of the caller."""
     ledger.connection.execute(
         "INSERT INTO files "
         "(tab, day, path, rows, octets, sha256, interval_start, interval_end, committed_at, "
-        "rolled_up) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "rolled_up, by_subject) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             tab,
             day,
@@ -306,6 +314,7 @@ def insert_file(
             end_ns,
             ledger.now_ns(),
             is_rolled_up,
+            is_by_subject,
         ),
     )
 

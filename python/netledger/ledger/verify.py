@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, final
 from netledger.errors import LedgerError
 from netledger.ledger.digest import FIRST_PREVIOUS, canonical, chain, digest
 from netledger.ledger.intervals import IntervalRow, intervals_of
-from netledger.ledger.maintain import Progress, no_progress
 from netledger.ledger.named import schema_of
+from netledger.ledger.progress import Progress, no_progress
 from netledger.ledger.reader import NAMED_VIEW, VIEW, Reader
 from netledger.ledger.rows import as_stored
 from netledger.ledger.store import day_of, sha256_of

@@ -17,8 +17,13 @@ DEFAULT_BY: Final = ("account", "host")
 
 _INTERVAL: Final = ("interval_start", "interval_end")
 _HOURLY: Final = frozenset(("node", "meter", "account", "host"))
-BY_COLUMNS: Final = tuple(column.name for column in ROW_COLUMNS if column.name not in (*COUNTER_COLUMNS, _INTERVAL[1]))
-"""What totals can be told apart by; ``interval_start`` brings the end of the interval with it."""
+_SUBJECT: Final = ("subject", "reason")
+_SUMMED: Final = frozenset(("node", "meter", "account", "subject"))
+BY_COLUMNS: Final = (
+    *(column.name for column in ROW_COLUMNS if column.name not in (*COUNTER_COLUMNS, _INTERVAL[1])),
+    _SUBJECT[0],
+)
+"""What totals can be told apart by; ``interval_start`` brings its end with it, and ``subject`` its reason."""
 
 SORT_WORDS: Final = ("bytes", "packets")
 DIRECTIONS: Final = ("both", "sent", "received")
@@ -37,6 +42,7 @@ class Question:
         sort: ``bytes``, ``packets``, a counter or one of ``by``.
         top: how many totals are given, of each piece of the period; None for all.
         direction: ``both``, ``sent`` or ``received``.
+        as_known_at_ns: whose the rows are by what was known then, UTC nanoseconds; None is now.
     """
 
     period: Period
@@ -46,6 +52,7 @@ class Question:
     sort: str = "bytes"
     top: int | None = None
     direction: str = "both"
+    as_known_at_ns: int | None = None
 
     def __post_init__(self) -> None:
         """Refuses what cannot be answered.
@@ -60,6 +67,8 @@ class Question:
             raise UsageError(f"--direction {self.direction}", "", "no such direction", ", ".join(DIRECTIONS))
         if self.per is not None and _INTERVAL[0] in self.by:
             raise UsageError(f"--per {self.per}", "", "cannot go with --by interval_start", "leave one of them out")
+        if self.as_known_at_ns is not None and not self.is_of_subjects:
+            raise UsageError("--as-known-at", "", "there is no question about subjects", "--by subject, --subject NAME")
         known = (*SORT_WORDS, *self.counters, *self.by)
         if self.sort not in known:
             raise UsageError(f"--sort {self.sort}", "", "not among the columns", f"there are {', '.join(known)}")
@@ -73,15 +82,22 @@ class Question:
     def keys(self) -> tuple[str, ...]:
         """The columns that rows are told apart by, the interval first."""
         intervals = _INTERVAL if _INTERVAL[0] in self.by else ()
-        return (*intervals, *(name for name in self.by if name not in _INTERVAL))
+        columns = [_SUBJECT if name == _SUBJECT[0] else (name,) for name in self.by if name not in _INTERVAL]
+        return (*intervals, *(name for names in columns for name in names))
+
+    @property
+    def is_of_subjects(self) -> bool:
+        """Whether it asks whose the rows are."""
+        return _SUBJECT[0] in self.by or self.where.is_of_subjects
 
     def is_of_hours(self, borders: Iterable[int]) -> bool:
-        """Whether hourly sums of hosts answer it: it asks for nothing that they have not, and cuts no hour of UTC.
+        """Whether hourly sums of hosts answer it, or sums by subject: it asks for no more, and cuts no hour of UTC.
 
         ``borders`` are those of the period and of its pieces, UTC nanoseconds.
         """
         asked = {*self.by, *self.where.columns}
-        return asked <= _HOURLY and all(border % HOUR_NS == 0 for border in borders)
+        columns = _SUMMED if self.is_of_subjects else _HOURLY
+        return asked <= columns and all(border % HOUR_NS == 0 for border in borders)
 
 
 def totals_sql(question: Question, steps: Sequence[tuple[int, int]], without: Sequence[Period] = ()) -> str:
@@ -89,32 +105,55 @@ def totals_sql(question: Question, steps: Sequence[tuple[int, int]], without: Se
 
     What begins in ``without`` is left out. ``steps`` says of each start of an interval to which piece of the period it
     belongs; it is empty where the period is not cut. The columns of the answer: ``is_total``, ``step`` (NULL where the
-    period is not cut), the keys, the counters, and ``totals``, how many totals there are (NULL but in the last row).
+    period is not cut), the keys, the counters, the place, and in the last row alone: bytes that rest on addresses that
+    their subject held for a part of the interval, sent and received together, and how many totals there are.
     """
     keys = ["step", *question.keys]
-    step = "steps.step" if question.per else "CAST(NULL AS BIGINT)"
-    sums = ", ".join(f"CAST(sum(traffic.{name}) AS DECIMAL(38, 0)) AS {name}" for name in question.counters)
-    columns = "".join(f", traffic.{name}" for name in question.keys)
-    groups = ", ".join([*(["steps.step"] if question.per else []), *(f"traffic.{name}" for name in question.keys)])
-    having = " OR ".join(f"sum(traffic.{name}) > 0" for name in question.counters)
     top = "" if question.top is None else f"WHERE place <= {question.top}"
     counters = ", ".join(question.counters)
     return f"""
 WITH {_steps(steps) if question.per else ""}sums AS (
-    SELECT {step} AS step{columns}, {sums}
-    FROM traffic{" JOIN steps ON traffic.interval_start = steps.interval_start" if question.per else ""}
-    WHERE {_chosen(question.period, without, "traffic.")} AND {question.where.sql}
-    {f"GROUP BY {groups}" if groups else ""}
-    HAVING {having}
+{_subject_sums(question, without) if question.is_of_subjects else _sums(question, without)}
 ), ranked AS (
     SELECT *, row_number() OVER (PARTITION BY step ORDER BY {_order(question)}) AS place FROM sums
 )
-SELECT 0 AS is_total, {", ".join(keys)}, {counters}, place, CAST(NULL AS BIGINT) AS totals FROM ranked {top}
+SELECT 0 AS is_total, {", ".join(keys)}, {counters}, place, NULL AS partly, CAST(NULL AS BIGINT) AS totals
+    FROM ranked {top}
 UNION ALL
 SELECT 1, {", ".join("NULL" for _ in keys)}, {", ".join(f"coalesce(sum({name}), 0)" for name in question.counters)},
-    NULL, count(*) FROM sums
+    NULL, coalesce(sum(partly), 0), count(*) FROM sums
 ORDER BY is_total, step, place
 """  # noqa: S608  # made of names from the schema, integers, and values that were quoted where they were understood
+
+
+def _sums(question: Question, without: Sequence[Period], *more: str) -> str:
+    """The totals without their order; told apart by ``more`` columns as well, and then those without traffic too."""
+    step = "steps.step" if question.per else "CAST(NULL AS BIGINT)"
+    sums = ", ".join(f"CAST(sum(traffic.{name}) AS DECIMAL(38, 0)) AS {name}" for name in question.counters)
+    columns = "".join(f", traffic.{name}" for name in (*question.keys, *more))
+    groups = ", ".join(
+        [*(["steps.step"] if question.per else []), *(f"traffic.{name}" for name in question.keys), *more]
+    )
+    having = " OR ".join(f"sum(traffic.{name}) > 0" for name in question.counters)
+    return f"""
+    SELECT {step} AS step{columns}, {sums}, 0 AS partly
+    FROM traffic{" JOIN steps ON traffic.interval_start = steps.interval_start" if question.per else ""}
+    WHERE {_chosen(question.period, without, "traffic.")} AND {question.where.sql}
+    {f"GROUP BY {groups}" if groups else ""}
+    {"" if more else f"HAVING {having}"}"""  # noqa: S608  # as above
+
+
+def _subject_sums(question: Question, without: Sequence[Period]) -> str:
+    """The same with what of it rests on addresses that their subject held for a part of the interval."""
+    keys = ", ".join(("step", *question.keys))
+    sums = ", ".join(f"sum({name}) AS {name}" for name in question.counters)
+    octets = " + ".join(name for name in question.counters if name.endswith("bytes"))
+    having = " OR ".join(f"sum({name}) > 0" for name in question.counters)
+    return f"""
+    SELECT {keys}, {sums}, sum(CASE WHEN is_partly THEN {octets} ELSE 0 END) AS partly
+    FROM ({_sums(question, without, "is_partly")}) AS parts
+    GROUP BY {keys}
+    HAVING {having}"""  # noqa: S608  # as above
 
 
 def undetailed_sql(question: Question, without: Sequence[Period] = (), *, is_of_hours: bool = False) -> str:

@@ -71,9 +71,25 @@ def notes(answer: Answer, zone: Zone) -> list[str]:
             f"the detail of {counted(len(days), 'UTC day')} was removed because of its age: {_days(days)}; "
             "these totals rest on hourly sums, which were proven when they were made"
         )
+    sentences.extend(_of_subjects(answer, zone))
     if question.where.is_of_rows:
         sentences.extend(_hidden(answer))
     return sentences
+
+
+def _of_subjects(answer: Answer, zone: Zone) -> Iterator[str]:
+    """What a report by subject rests on."""
+    known_at_ns = answer.question.as_known_at_ns
+    at = "" if known_at_ns is None else f" at {zone.text(known_at_ns)}"
+    if answer.has_facts is False:
+        yield f"nothing was known of anybody{at}: it is said by netledger assign, or by [attribution.NAME]"
+    elif known_at_ns is not None:
+        yield f"whose it was, as known{at}"
+    if answer.totals.partly_bytes:
+        yield (
+            f"{counted(answer.totals.partly_bytes, 'byte')} sent and received rest on intervals of which their "
+            "subject held the address for a part only, and nobody for the rest"
+        )
 
 
 def counted(number: int, noun: str) -> str:
@@ -128,6 +144,11 @@ def _removed(answer: Answer) -> Iterator[str]:
                 f"{'' if len(answer.days_with_hours) == len(days) else ' from ' + answer.days_with_hours[0]}"
             )
         yield text
+    if answer.days_outdated:
+        yield (
+            f"whose the rows of {counted(len(answer.days_outdated), 'UTC day')} were is as it was known when they were "
+            f"removed: {_days(answer.days_outdated)}; what was learnt since would change it"
+        )
 
 
 def _days(days: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Totals out of the ledger, and the intervals that they rest on."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,7 +12,9 @@ from netledger.intervals import DAY_NS, HOUR_NS
 from netledger.ledger.intervals import IntervalRow
 from netledger.ledger.reader import Reader, Snapshot
 from netledger.ledger.store import day_of
+from netledger.ledger.subject_files import SLOT_NS
 from netledger.receipt import COUNT_MAX, Balance, Count, parse_rfc3339
+from netledger.reports.basis import basis
 from netledger.reports.coverage import Coverage, coverage, crossing
 from netledger.reports.periods import Calendar, Period
 from netledger.reports.question import DEFAULT_BY, Question, totals_sql, undetailed_sql
@@ -38,12 +40,14 @@ class Totals:
         columns: the cells, as long as each other.
         total: each counter over all rows, those left out too.
         left_out: how many more rows there are.
+        partly_bytes: sent and received together, of addresses that their subject held for a part of the interval.
     """
 
     names: tuple[str, ...]
     columns: Mapping[str, Sequence[Value]]
     total: Mapping[str, int]
     left_out: int
+    partly_bytes: int = 0
 
     def __len__(self) -> int:
         return len(self.columns[self.names[-1]])
@@ -70,6 +74,8 @@ class Answer:
             without them.
         days_of_hours: the same, but the totals are whole: they rest on hourly sums, which are still there.
         days_with_hours: those of ``days_dropped`` of which there are hourly sums that do not answer this question.
+        days_outdated: UTC days whose rows were removed before something was learnt of whose they were.
+        has_facts: whether anything was known of anybody; None where nobody asked for subjects.
         now_ns: when it was asked.
     """
 
@@ -84,6 +90,8 @@ class Answer:
     days_of_hours: Sequence[str]
     days_with_hours: Sequence[str]
     now_ns: int
+    days_outdated: Sequence[str] = ()
+    has_facts: bool | None = None
 
 
 def default_by(snapshot: Snapshot, where: Filter) -> tuple[str, ...]:
@@ -109,19 +117,19 @@ def answer(reader: Reader, snapshot: Snapshot, question: Question, calendar: Cal
     ]
     pieces = calendar.split(period, question.per) if question.per else [period]
     borders = [piece.start_ns for piece in pieces]
-    is_of_hours = bool(snapshot.rollups) and question.is_of_hours([*borders, period.end_ns])
-    gone = snapshot.rollup_days_dropped if is_of_hours else snapshot.days_dropped
-    kept = [one for one in intervals if day_of(one.start_ns) not in gone]
+    is_of_hours = question.is_of_hours([*borders, period.end_ns])
+    source = _source(reader, snapshot, question, intervals, is_of_hours=is_of_hours)
+    kept = [one for one in intervals if day_of(one.start_ns) not in source.gone]
     days = {day_of(one.start_ns) for one in intervals}
     totals, undetailed = _nothing(question), {}
     if any(one.rows for one in kept):
         steps = _steps(kept, borders, is_of_hours=is_of_hours)
-        without = _whole_days(days & gone)
-        with _rows(reader, snapshot, is_of_hours=is_of_hours) as connection:
+        without = _whole_days(days & source.gone)
+        with source.rows() as connection:
             # Rows and not Arrow: to load what reads that takes longer than most answers.
             totals = _totals(connection.sql(totals_sql(question, steps, without)).fetchall(), question, pieces)
             if question.where.columns:
-                asked = undetailed_sql(question, without, is_of_hours=is_of_hours)
+                asked = undetailed_sql(question, without, is_of_hours=source.is_of_hours)
                 (counts,) = connection.sql(asked).fetchall()
                 undetailed = {name: count for name, count in zip(question.where.columns, counts, strict=True) if count}
     _check(totals, kept, question)
@@ -133,22 +141,46 @@ def answer(reader: Reader, snapshot: Snapshot, question: Question, calendar: Cal
         coverage=coverage(near, period, now_ns=now_ns),
         crossing=crossing(near, [*borders, period.end_ns]),
         undetailed=undetailed,
-        days_dropped=sorted(days & gone),
-        days_of_hours=sorted((days & snapshot.days_dropped) - gone),
-        days_with_hours=sorted((days & gone) - snapshot.rollup_days_dropped),
+        days_dropped=sorted(days & source.gone),
+        days_of_hours=sorted((days & snapshot.days_dropped) - source.gone),
+        days_with_hours=sorted((days & source.gone) - snapshot.rollup_days_dropped),
         now_ns=now_ns,
+        days_outdated=sorted(days & source.days_outdated),
+        has_facts=source.has_facts,
     )
 
 
-def _rows(reader: Reader, snapshot: Snapshot, *, is_of_hours: bool) -> AbstractContextManager["Connection"]:
-    return reader.hours(snapshot.rollups, snapshot.not_rolled_up) if is_of_hours else reader.rows(snapshot.files)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """What answers a question: the rows, hourly sums, or what tells subjects."""
+
+    rows: Callable[[], AbstractContextManager["Connection"]]
+    gone: frozenset[str]
+    is_of_hours: bool = False
+    days_outdated: frozenset[str] = frozenset()
+    has_facts: bool | None = None
+
+
+def _source(
+    reader: Reader, snapshot: Snapshot, question: Question, intervals: Sequence[IntervalRow], *, is_of_hours: bool
+) -> _Source:
+    if question.is_of_subjects:
+        found = basis(reader, snapshot, intervals, as_known_at_ns=question.as_known_at_ns, is_of_sums=is_of_hours)
+        return _Source(rows=found.rows, gone=found.gone, days_outdated=found.days_outdated, has_facts=found.has_facts)
+    if is_of_hours and snapshot.rollups:
+        return _Source(
+            rows=lambda: reader.hours(snapshot.rollups, snapshot.not_rolled_up),
+            gone=snapshot.rollup_days_dropped,
+            is_of_hours=True,
+        )
+    return _Source(rows=lambda: reader.rows(snapshot.files), gone=snapshot.days_dropped)
 
 
 def _steps(intervals: Iterable[IntervalRow], borders: Sequence[int], *, is_of_hours: bool) -> list[tuple[int, int]]:
-    """To which piece each start belongs that a row can have; hourly sums have that of their hour."""
+    """To which piece each start belongs that a row can have; sums have that of their hour or five minutes."""
     starts = {one.start_ns for one in intervals}
     if is_of_hours:
-        starts |= {start_ns // HOUR_NS * HOUR_NS for start_ns in starts}
+        starts |= {start_ns // length_ns * length_ns for start_ns in starts for length_ns in (HOUR_NS, SLOT_NS)}
     return [(start_ns, bisect_right(borders, start_ns) - 1) for start_ns in sorted(starts)]
 
 
@@ -192,12 +224,13 @@ def _totals(lines: Sequence[tuple[Value, ...]], question: Question, pieces: Sequ
     columns |= {name: answered[name][:-1] for name in question.keys}
     counters = {name: _counters(answered[name]) for name in question.counters}
     columns |= {name: found[:-1] for name, found in counters.items()}
-    count = last[-1]
+    count, partly_bytes = last[-1], last[-2]
     return Totals(
         names=_names(question),
         columns=columns,
         total={name: found[-1] for name, found in counters.items()},
         left_out=(count if isinstance(count, int) else 0) - len(rows),
+        partly_bytes=int(partly_bytes) if isinstance(partly_bytes, int | Decimal) else 0,
     )
 
 

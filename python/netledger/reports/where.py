@@ -48,12 +48,14 @@ class Filter:
         sql: what holds for the rows asked for; without conditions, ``TRUE``.
         interval_sql: the part of it that is about whole intervals: node and meter.
         columns: the key columns that conditions ask about, in their order.
+        is_of_subjects: whether a condition asks whose the rows are.
     """
 
     texts: tuple[str, ...]
     sql: str
     interval_sql: str
     columns: tuple[str, ...]
+    is_of_subjects: bool
     _names: Mapping[str, tuple["_Names", ...]]
 
     def takes(self, *, node: str, meter: str) -> bool:
@@ -116,6 +118,7 @@ def understand(texts: Iterable[str]) -> Filter:
         columns=tuple(
             dict.fromkeys(column for word in clauses for column in _WORDS[word].columns if column not in _ALWAYS_THERE)
         ),
+        is_of_subjects="subject" in clauses,
         _names=names,
     )
 
@@ -220,6 +223,7 @@ _WORDS: Final[Mapping[str, _Word]] = {
     "zone": _Word(columns=("zone",), test=_zone),
     "mark": _Word(columns=("mark",), test=_mark),
     "account": _Word(columns=("account",), test=_account),
+    "subject": _Word(columns=("subject",), test=_name, is_list=False),
     "meter": _Word(columns=("meter",), test=_name),
     "node": _Word(columns=("node",), test=_name),
 }
@@ -241,4 +245,4 @@ _GRAMMAR: Final = conditions.Grammar(
     example="host=10.1.0.0/16 or proto!=udp",
 )
 _INTERVAL_WORDS: Final = ("node", "meter")
-_ALWAYS_THERE: Final = frozenset(("node", "meter", "account"))
+_ALWAYS_THERE: Final = frozenset(("node", "meter", "account", "subject"))

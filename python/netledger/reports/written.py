@@ -142,8 +142,10 @@ def _columns(answer: Answer, prefixes: Prefixes, zone: Zone, unit: Unit) -> list
 
 
 def _is_idle(name: str, cells: Sequence[Value]) -> bool:
-    """Whether a column says nothing: everything is a host's, or an end that the next line's start tells."""
-    return name == "interval_end" or (name == "account" and set(cells) <= {str(Account.HOST)})
+    """Whether a column says nothing: everything is a host's and known, or an end that the next line's start tells."""
+    if name == "account":
+        return set(cells) <= {str(Account.HOST)}
+    return name == "interval_end" or (name == "reason" and set(cells) <= {None})
 
 
 def _title(name: str, unit: Unit) -> str:

@@ -1,0 +1,190 @@
+"""Rows with the subjects that they are booked to: facts are joined to rows by time, when somebody asks.
+
+The rows get three columns more. ``subject`` is a name, or ``unknown``, ``external``, ``other`` or ``unattributed``;
+``reason`` says why it is unknown; ``is_partly`` says that the subject held the address for a part of the interval
+only. Each row is there once, so that every total by subject adds up to the total of the rows.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, final
+
+from netledger.attribution.bookings import Grid, bookings
+from netledger.attribution.facts import Fact, Kind
+from netledger.attribution.timeline import Place, Reason, Timeline
+from netledger.intervals import DAY_NS
+from netledger.ledger.prefixes import ADDRESS_BITS, Known, Lengths, kind_sql, kinds_of
+from netledger.receipt import parse_rfc3339
+from netledger.schema import Account
+
+if TYPE_CHECKING:
+    import duckdb
+
+UNKNOWN: Final = "unknown"
+"""Rows of hosts that nobody is known for."""
+NO_HOST: Final = "no host column"
+"""Why they are unknown where the meter does not tell hosts apart."""
+
+SUBJECT_COLUMNS: Final = ("subject", "reason", "is_partly")
+"""What rows get."""
+PLACE_COLUMNS: Final = ("host", "interface", "mark")
+"""What of a row says whose it may be."""
+
+_TABLE: Final = "bookings"
+NO_ASSIGNMENT: Final = str(Reason.NO_ASSIGNMENT)
+# A join for each day has all it needs near at hand, and is twice as quick as one for a month; a thousand of them take
+# their time to be planned.
+_PIECES_MAX: Final = 62
+_TABLE_COLUMNS: Final = ("kind", *PLACE_COLUMNS, "from_ns", "to_ns", "until_ns", *SUBJECT_COLUMNS)
+
+FoundPlace = tuple[int, bytes | None, str | None, int | None]
+"""How its address is cut, as :func:`~netledger.ledger.prefixes.kind_sql` says, and :data:`PLACE_COLUMNS`."""
+
+
+@final
+class Knowledge:
+    """What facts say, made ready for many questions. Not safe for concurrent use.
+
+    Args:
+        facts: what is known, in the order in which it was learnt.
+    """
+
+    def __init__(self, facts: Sequence[Fact]) -> None:
+        self.timeline = Timeline(facts)
+        kinds = {fact.target.kind for fact in facts}
+        is_asked = {"host": True, "interface": Kind.INTERFACE in kinds, "mark": Kind.MARK in kinds}
+        self.keys = tuple(name for name in PLACE_COLUMNS if is_asked[name])
+        """What of a row has to be looked at."""
+        addresses = {fact.target.value for fact in facts if fact.target.kind is Kind.ADDRESS}
+        # What only single addresses were assigned of needs no look at the rows.
+        is_of_singles = self.keys == ("host",) and not any("/" in one for one in addresses)
+        self.singles = [packed(one) for one in sorted(addresses)] if is_of_singles else None
+        """All places that anybody can have held, where they are addresses; else None."""
+
+
+@final
+class Bookings:
+    """What is known of the rows of some intervals.
+
+    Args:
+        known: what facts say.
+        spans: starts and ends of the intervals.
+        lengths: how much of their addresses meters keep.
+    """
+
+    def __init__(self, known: Knowledge, spans: Iterable[tuple[int, int]], lengths: Sequence[Known]) -> None:
+        self._timeline = known.timeline
+        self._keys = known.keys
+        self._singles = known.singles
+        self._grid = Grid(spans)
+        self._lengths = lengths
+
+    @property
+    def needs_places(self) -> bool:
+        """Whether it has to be known which places there are in the rows: see :meth:`places_sql`."""
+        return self._singles is None
+
+    @property
+    def is_of_hosts(self) -> bool:
+        """Whether hosts are all that matters in :meth:`places_sql`."""
+        return self._keys == ("host",) and len(kinds_of(self._lengths)) == 1
+
+    def places_sql(self, rows: str) -> str:
+        """Asks rows for the places in them, for :meth:`load`."""
+        columns = ", ".join(name if name in self._keys else f"NULL AS {name}" for name in PLACE_COLUMNS)
+        return f"SELECT DISTINCT {kind_sql(self._lengths)} AS kind, {columns} FROM {rows} WHERE account = 'host'"  # noqa: S608  # our own words
+
+    def load(self, connection: "duckdb.DuckDBPyConnection", found: Iterable[FoundPlace] = ()) -> None:
+        """Puts what places are booked to into a table of the connection; without any found, those that facts name."""
+        columns: list[list[object]] = [[] for _ in _TABLE_COLUMNS]
+        for one in found if self._singles is None else self._named(self._singles):
+            place = _place(kinds_of(self._lengths)[one[0]], *one[1:])
+            segments = self._timeline.segments(place, self._grid.start_ns, self._grid.end_ns)
+            is_held = bool(segments) or self._timeline.is_ever_held(place)
+            for booking in bookings(segments, self._grid, is_ever_held=is_held):
+                for column, value in zip(columns, (*one, *booking), strict=True):
+                    column.append(value)
+        make_table(connection, _TABLE, zip(_TABLE_COLUMNS, columns, strict=True), order="from_ns")
+
+    def joined_sql(self, rows: str, *, start_ns: int, end_ns: int, columns: str = "counted.*") -> str:
+        """The rows with :data:`SUBJECT_COLUMNS`; ``start_ns`` and ``end_ns`` hold the starts of all of them."""
+        # Where only hosts matter the plain form is quicker, and rows without one are nobody's.
+        sign = "=" if self._keys == ("host",) else "IS NOT DISTINCT FROM"
+        is_same = [f"counted.{name} {sign} booked.{name}" for name in self._keys]
+        if len(kinds_of(self._lengths)) > 1:
+            is_same.append(f"{kind_sql(self._lengths)} = booked.kind")
+        where = f"from_ns < {end_ns} AND to_ns > {start_ns}"
+        return (
+            f"SELECT {columns}, {_SUBJECT} AS subject, {_REASON} AS reason, "  # noqa: S608  # names, integers, quoted text
+            f"coalesce(booked.is_partly AND counted.account = '{Account.HOST}', FALSE) AS is_partly "
+            f"FROM {rows} AS counted "
+            f"LEFT JOIN (SELECT * FROM {_TABLE} WHERE {where}) AS booked ON {' AND '.join(is_same)} "
+            "AND counted.interval_start >= booked.from_ns AND counted.interval_start < booked.to_ns "
+            "AND (booked.until_ns IS NULL OR booked.until_ns = counted.interval_end)"
+        )
+
+    def is_ever_held(self, found: FoundPlace) -> bool:
+        """Whether a place was anybody's at any time."""
+        return self._timeline.is_ever_held(_place(kinds_of(self._lengths)[found[0]], *found[1:]))
+
+    def _named(self, addresses: Iterable[bytes]) -> Iterator[FoundPlace]:
+        for kind in range(len(kinds_of(self._lengths))):
+            for address in addresses:
+                yield kind, address, None, None
+
+
+_SUBJECT: Final = (
+    f"CASE WHEN counted.account <> '{Account.HOST}' THEN counted.account ELSE coalesce(booked.subject, '{UNKNOWN}') END"
+)
+_REASON: Final = (
+    f"CASE WHEN counted.account <> '{Account.HOST}' OR booked.subject IS NOT NULL THEN NULL "
+    f"WHEN booked.reason IS NOT NULL THEN booked.reason WHEN counted.host IS NULL THEN '{NO_HOST}' "
+    f"ELSE '{NO_ASSIGNMENT}' END"
+)
+
+
+def pieces(files: Sequence[Path]) -> list[tuple[int, int, list[Path]]]:
+    """Files of rows by the days in which their intervals begin: first moment, end, files. Not more than some dozens."""
+    by_day: dict[str, list[Path]] = {}
+    for file in files:
+        by_day.setdefault(file.parent.name.removeprefix("day="), []).append(file)
+    days = sorted(by_day)
+    step = -(-len(days) // _PIECES_MAX) or 1
+    return [
+        (_start_of(group[0]), _start_of(group[-1]) + DAY_NS, list(chain.from_iterable(by_day[day] for day in group)))
+        for group in (days[at : at + step] for at in range(0, len(days), step))
+    ]
+
+
+def packed(text: str) -> bytes:
+    """An address as rows have it."""
+    address = ipaddress.ip_address(text)
+    return address.packed if isinstance(address, ipaddress.IPv6Address) else bytes(10) + b"\xff\xff" + address.packed
+
+
+def _start_of(day: str) -> int:
+    return parse_rfc3339(f"{day}T00:00:00Z")
+
+
+def _place(lengths: Lengths, host: bytes | None, interface: str | None, mark: int | None) -> Place:
+    return Place(host, ADDRESS_BITS if host is None else lengths.bits_of(host), interface, mark)
+
+
+def make_table(
+    connection: "duckdb.DuckDBPyConnection",
+    name: str,
+    columns: Iterable[tuple[str, Sequence[object]]],
+    *,
+    order: str = "host",
+) -> None:
+    """Makes a table of columns that bookings have. Through Arrow: value by value it takes a hundred times as long."""
+    import pyarrow as pa
+
+    kinds = {"host": pa.binary(), "mark": pa.uint32(), "is_partly": pa.bool_()}
+    kinds |= dict.fromkeys(("interface", "subject", "reason"), pa.string())
+    arrays = {column: pa.array(values, kinds.get(column, pa.int64())) for column, values in columns}
+    connection.register("made", pa.table(arrays))
+    connection.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM made ORDER BY {order}")  # noqa: S608  # our own words
+    connection.unregister("made")
