@@ -136,8 +136,7 @@ def report(
         raise UsageError("--meter", "", "no such option", f"--where meter={meter}")
     if csv + json + (parquet is not None) > 1:
         raise UsageError("--csv, --json, --parquet", "", "only one of them at a time")
-    if counters:
-        _refuse_with_counters(per, subject, as_known_at, is_more=names or direction != "both")
+    _refuse_with_counters(per, subject, as_known_at, is_asked=counters, is_more=names or direction != "both")
     is_table, shown_unit = not (csv or json or parquet), Unit(one_of("--unit", unit, [*Unit]))
     calendar = Calendar(zone=zones.find(timezone), billing_day=billing_day)
     now_ns = SystemClock().now().wall_ns
@@ -156,16 +155,15 @@ def report(
     found = (_of_counters if counters else _of_traffic)(reader, asked, calendar, now_ns)
     prefixes = _prefixes(settings, found)
     found = _named(found, prefixes, now_ns) if names else found
-    table_unit = shown_unit if is_table else None
-    _print(found, prefixes, calendar.zone, table_unit=table_unit, json=json, parquet=parquet)
+    _print(found, prefixes, calendar.zone, table_unit=shown_unit if is_table else None, json=json, parquet=parquet)
     if doubts(found, calendar.zone):
         raise typer.Exit(_EXIT_DOUBTFUL)
 
 
 def _refuse_with_counters(
-    per: str | None, subject: list[str] | None, as_known_at: str | None, *, is_more: bool
+    per: str | None, subject: list[str] | None, as_known_at: str | None, *, is_asked: bool, is_more: bool
 ) -> None:
-    if is_more or per is not None or subject or as_known_at is not None:
+    if is_asked and (is_more or per is not None or subject or as_known_at is not None):
         cause = "cannot go with --per, --direction, --names, --subject or --as-known-at"
         raise UsageError("--counters", "", cause, "counters have no addresses")
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from netledger.attribution.facts import FOREVER_NS, Fact, Target
 from netledger.attribution.painting import Canvas, Piece, painted, within
-from netledger.ledger.maintain import Progress
+from netledger.ledger.progress import Progress
 
 NOTHING: Final = "{}"
 """No detail, as text."""
