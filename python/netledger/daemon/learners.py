@@ -1,9 +1,13 @@
 """The learner of an `[attribution.NAME]`, made from the configuration."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from netledger.config.attribution import Attribution
 from netledger.config.attribution.directory import Directory
+from netledger.config.attribution.leases import Dnsmasq, Isc, Kea
 from netledger.config.attribution.neighbours import Neighbours
 from netledger.config.attribution.radius import Radius
 from netledger.config.attribution.static import Static
@@ -11,10 +15,17 @@ from netledger.config.attribution.wireguard import Wireguard
 from netledger.intervals import Clock
 from netledger.learners.base import Learner
 from netledger.learners.directory import DirectoryLearner
+from netledger.learners.dnsmasq import DnsmasqBook
+from netledger.learners.isc import IscBook
+from netledger.learners.kea import ROTATED, KeaBook
+from netledger.learners.lease import Book, Called
+from netledger.learners.leases import LeasesLearner
 from netledger.learners.neighbours import NeighbourLearner
 from netledger.learners.radius.learner import RadiusLearner
 from netledger.learners.static import StaticLearner
 from netledger.learners.wireguard import WireguardLearner
+
+_BOOKS: Final[dict[str, Callable[[Path], Book]]] = {"dnsmasq": DnsmasqBook, "isc": IscBook, "kea": KeaBook}
 
 
 def make_learner(name: str, wanted: Attribution, clock: Clock, *, runtime: Path) -> Learner:
@@ -24,6 +35,8 @@ def make_learner(name: str, wanted: Attribution, clock: Clock, *, runtime: Path)
             return StaticLearner(name, Path(wanted.path), clock)
         case Directory():
             return DirectoryLearner(name, Path(wanted.path), clock)
+        case Dnsmasq() | Isc() | Kea():
+            return _leases(name, wanted, clock)
         case Radius():
             return _radius(name, wanted, clock, runtime)
         case Wireguard():
@@ -53,4 +66,13 @@ def _radius(name: str, wanted: Radius, clock: Clock, runtime: Path) -> RadiusLea
         stale_after_seconds=wanted.stale_after_seconds,
         signs_file=runtime / f"signs-{name}.json",
         clock=clock,
+    )
+
+
+def _leases(name: str, wanted: Dnsmasq | Isc | Kea, clock: Clock) -> Learner:
+    path = Path(wanted.path)
+    # What lies beside the file matters only of Kea, which moves it away.
+    files = [path.name, *(f"{path.name}{end}" for end in ROTATED if wanted.source == "kea")]
+    return LeasesLearner(
+        name, path.parent, files, partial(_BOOKS[wanted.source], path), called=Called(wanted.subject), clock=clock
     )

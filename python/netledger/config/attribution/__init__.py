@@ -8,13 +8,16 @@ from typing import Annotated, Final, get_args
 from pydantic import Field
 
 from netledger.config.attribution.directory import Directory
+from netledger.config.attribution.leases import Dnsmasq, Isc, Kea
 from netledger.config.attribution.neighbours import Neighbours
 from netledger.config.attribution.radius import Radius
 from netledger.config.attribution.static import Static
 from netledger.config.attribution.wireguard import Wireguard
 from netledger.config.part import Part
 
-Attribution = Annotated[Static | Directory | Radius | Wireguard | Neighbours, Field(discriminator="source")]
+Attribution = Annotated[
+    Static | Directory | Dnsmasq | Isc | Kea | Radius | Wireguard | Neighbours, Field(discriminator="source")
+]
 """One table; its ``source`` says which of these it is."""
 
 KINDS: Final[dict[str, type[Part]]] = {
