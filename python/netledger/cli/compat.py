@@ -30,10 +30,17 @@ def _conntrack(arguments: Sequence[str]) -> int:
     return main(list(arguments))
 
 
+def _nacctd(arguments: Sequence[str]) -> int:
+    from netledger.compat.nacctd.main import main
+
+    return main(list(arguments))
+
+
 _TOOLS: Final[dict[str, Callable[[Sequence[str]], int]]] = {
     "go-nflog-acctd": _go_nflog_acctd,
     "nfacct": _nfacct,
     "conntrack": _conntrack,
+    "nacctd": _nacctd,
 }
 
 
@@ -61,4 +68,10 @@ def nfacct() -> None:
 @compat.command("conntrack", add_help_option=False)
 def conntrack() -> None:
     """The flows of the kernel's connection tracking, and what happens to them."""
+    # Only listed here, as the first one.
+
+
+@compat.command("nacctd", add_help_option=False)
+def nacctd() -> None:
+    """The daemon of net-acct: a line in a log for each flow on an interface, with the user of its address."""
     # Only listed here, as the first one.

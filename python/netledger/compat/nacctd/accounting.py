@@ -57,6 +57,7 @@ class Accounting:
         log: Syslog,
         debug: DebugFile,
         reload: Reload,
+        started: Moment,
     ) -> None:
         self._table = table
         self._book = book
@@ -70,7 +71,8 @@ class Accounting:
         self._may_write = True
         self._left_out = 0
         self._lost = 0
-        self._timetable = Timetable.starting(table.flush_seconds, table.fdelay_seconds, clock.now())
+        self._start_ns = started.monotonic_ns
+        self._timetable = Timetable.starting(table.flush_seconds, table.fdelay_seconds, started)
 
     def take(self, left: Sequence[Cut]) -> None:
         """Adds what an earlier process has counted, with the users of that time, and makes it durable."""
@@ -107,9 +109,8 @@ class Accounting:
         """Follows who gets and who loses an address, and makes room before there is none."""
         now = self._clock.now()
         if self._users.look(now):
-            # What was counted until now is the old holders'; the note of both is there before the cut.
-            following = self._counting.next_seq
-            self._users.note({following - 1: self._users.holders, following: self._users.seen})
+            # What was counted until now is the old holders'. The note of the new ones is there before the cut.
+            self._users.note(now)
             if self._cut(now):
                 self._users.hand_over(self._clock.now())
         if self._counting.fullness() > _FULL:
@@ -135,11 +136,12 @@ class Accounting:
             # Nothing is lost: the open generation goes on. (OSError: the runtime directory is full.)
             self._log.error(f"error closing the counters: {error}")
             return False
-        self._absorb(cut, self._clock.now().monotonic_ns if label_ns is None else label_ns)
+        self._start_ns = now.monotonic_ns
+        self._absorb(cut, now.monotonic_ns if label_ns is None else label_ns)
         return True
 
     def _absorb(self, cut: Cut, last_ns: int) -> None:
-        counts = records_of(cut.rows(), self._users.holders_of(cut.seq), self._table)
+        counts = records_of(cut.rows(), self._users.holders_at(cut.start_ns), self._table)
         self._book.absorb(counts, seq=cut.seq, last_ns=last_ns)
         self._held.append(cut)
 
@@ -172,7 +174,7 @@ class Accounting:
                 self._log.error(f"error removing counters: {error}")
                 return
             del self._held[0]
-        self._users.forget(self._book.noted)
+        self._users.forget(self._held[0].start_ns if self._held else self._start_ns)
 
     def _tell_losses(self) -> None:
         losses = self._counting.losses()
@@ -207,7 +209,7 @@ class Accounting:
                 self._may_write = True
             case signal.SIGABRT:
                 self._debug.tell(Topic.STATE, "reopening socket")
-                self._reopen(self._table)
+                self._reopen(self._table, self._clock.now())
             case _:
                 pass  # one of those that are caught so that they do nothing
 
@@ -222,20 +224,19 @@ class Accounting:
         self._debug.mask = table.debug
         self._table = table
         self._book.move(table, now)
-        self._users.move(table, self._counting.next_seq - 1, now)
+        self._users.move(table, now)
 
     def _switch(self, table: Table, now: Moment) -> bool:
         if counting_of(table) == counting_of(self._table):
             return self._cut(now)
-        return self._reopen(table)
+        return self._reopen(table, now)
 
-    def _reopen(self, table: Table) -> bool:
+    def _reopen(self, table: Table, now: Moment) -> bool:
         """Ends the counting and begins it again; tells whether by the settings of ``table``.
 
         Raises:
             SourceError, OSError: it cannot begin any more, not even as before.
         """
-        now = self._clock.now()
         self._note(now)
         if self._held:
             self._log.error("the disk takes no notes: what is counted now cannot be closed")
@@ -243,6 +244,7 @@ class Accounting:
         for cut in self._counting.close(now):
             self._absorb(cut, now.monotonic_ns)
         self._note(now)
+        self._start_ns = now.monotonic_ns
         try:
             self._counting.open(table, now, absorbed=self._book.noted)
         except (SourceError, OSError) as error:

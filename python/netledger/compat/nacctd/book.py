@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Final, final
 
-from netledger.compat.nacctd.dump import Dump, digest_of, records_in
+from netledger.compat.nacctd.dump import NO_DUMP, Dump, digest_of, records_in
 from netledger.compat.nacctd.journal import EMPTY, DamagedError, Journal, Noted, Pending
 from netledger.compat.nacctd.naccttab import Table
 from netledger.compat.nacctd.output import Output, OutputError, settle
@@ -69,7 +69,8 @@ class Book:
         self._absorbed = self.noted = known.absorbed
         self.records.add(known.rest, last_ns=now.monotonic_ns)
         self._pending = known.pending
-        self._changed = bool(self.records) or self._pending is not None
+        # A dump that is not the noted one was about to be written, or removed.
+        self._changed = bool(self.records) or self._pending is not None or self._dump_digest != known.dump
         if known.pending is not None:
             self.settle(now)
         if self.records:
@@ -173,7 +174,7 @@ class Book:
         Raises:
             OSError: the disk refuses.
         """
-        if not self.records and self._pending is None and not self._changed:
+        if not self.records and self._pending is None and not self._changed and self._dump_digest == NO_DUMP:
             self._journal.remove()
 
     def _write(self, output: Output, flows: Sequence[Flow], now: Moment) -> bool:

@@ -44,6 +44,10 @@ class Cut(Protocol):
     def seq(self) -> int:
         """Its number."""
 
+    @property
+    def start_ns(self) -> int:
+        """When it started, by the monotonic clock."""
+
     def rows(self) -> list[Counted]:
         """What was counted."""
 
@@ -59,14 +63,16 @@ class Counting(Protocol):
     """A meter of packets, by flow and interface. Not safe for concurrent use."""
 
     def open(self, table: Table, now: Moment, *, absorbed: int) -> Sequence[Cut]:
-        """Starts to count; gives what an earlier process has left, oldest first.
+        """Starts to count ``now``; gives what an earlier process has left, oldest first.
+
+        ``absorbed`` is the number of the last generation that is known.
 
         Raises:
             SourceError, OSError: it cannot.
         """
 
     def cut(self, now: Moment) -> Cut:
-        """Closes the open generation and goes on with the next; no packet falls between.
+        """Closes the open generation and goes on with the next, which starts ``now``; no packet falls between.
 
         Raises:
             SourceError, OSError: it goes on open.
@@ -78,10 +84,6 @@ class Counting(Protocol):
         Raises:
             SourceError, OSError: the next start finds it.
         """
-
-    @property
-    def next_seq(self) -> int:
-        """The number that the next generation gets."""
 
     def fullness(self) -> float:
         """How much of the room for flows is taken, from 0 to 1.

@@ -7,7 +7,7 @@ from typing import Final, final
 
 from netledger.compat.nacctd.said import Level, Said
 from netledger.exports.gotext import syslog_stamp
-from netledger.intervals import Clock
+from netledger.intervals import SECOND_NS, Clock
 
 __all__ = ["NAME", "Syslog"]
 
@@ -15,8 +15,9 @@ NAME: Final = "nacctd"
 _ADDRESS: Final = "/dev/log"
 _USER: Final = 1 << 3
 _DAEMON: Final = 3 << 3
-# A log daemon that hangs delays a message by this long, never the counting.
+# A log daemon that hangs delays one message by this long, and then none for a while; never the counting.
 _SEND_SECONDS: Final = 1.0
+_DEAF_NS: Final = 10 * SECOND_NS
 _STANDARD_ERROR: Final = 2
 
 
@@ -31,6 +32,7 @@ class Syslog:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._socket: socket.socket | None = None
+        self._deaf_until_ns = 0
 
     def tell(self, said: Said, *, ident: str = NAME) -> None:
         """Sends one message in the name of ``ident``. Blocks for a second at most."""
@@ -69,6 +71,9 @@ class Syslog:
         for _attempt in range(2):
             try:
                 self._connected().send(datagram)
+            except (TimeoutError, BlockingIOError):
+                self._deaf_until_ns = self._clock.now().monotonic_ns + _DEAF_NS
+                break
             except OSError:
                 self.close()
             else:
@@ -80,11 +85,12 @@ class Syslog:
     def _connected(self) -> socket.socket:
         if self._socket is None:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            connection.settimeout(_SEND_SECONDS)
             try:
                 connection.connect(_ADDRESS)
             except OSError:
                 connection.close()
                 raise
             self._socket = connection
+        is_deaf = self._clock.now().monotonic_ns < self._deaf_until_ns
+        self._socket.settimeout(0 if is_deaf else _SEND_SECONDS)
         return self._socket

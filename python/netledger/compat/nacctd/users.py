@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, final
 
@@ -27,10 +26,10 @@ _NOTE: Final = "holders.json"
 
 @final
 class Users:
-    """Who has what, generation by generation. Not safe for concurrent use.
+    """Who has what, and since when. Not safe for concurrent use.
 
-    The holders of each generation are noted beside its table file, for a process that finds both. Neither outlives the
-    machine, so that nothing here is made durable.
+    A generation starts when somebody else has something. Since when who has what is noted beside the table files, for a
+    process that finds both, by the monotonic clock. Neither outlives the machine: nothing here is made durable.
     """
 
     def __init__(self, table: Table, runtime: Path, log: Syslog, debug: DebugFile, *, utmp: str = UTMP) -> None:
@@ -48,20 +47,17 @@ class Users:
         self.holders: Holders = {}
         self.seen: Holders = {}
 
-    def begin(self, seq: int, now: Moment) -> None:
-        """Looks for the first time; what is found holds from generation ``seq`` on.
-
-        What an earlier process noted of generations before that is read by :meth:`recall`.
-        """
+    def begin(self, now: Moment) -> None:
+        """Looks for the first time; what is found holds from now on."""
         self.look(now)
+        self.note(now)
         self.hand_over(now)
-        self.note({seq: self.holders})
 
     def recall(self) -> None:
         """Reads what an earlier process has noted."""
         try:
             noted = json.loads(self._note.read_text())
-            self._noted = {int(seq): dict(holders) for seq, holders in noted.items()}
+            self._noted = {int(since_ns): dict(holders) for since_ns, holders in noted.items()}
         except FileNotFoundError:
             return
         except (OSError, ValueError, AttributeError, TypeError) as error:
@@ -101,35 +97,35 @@ class Users:
         self.holders = self.seen
         self._earliest_ns = now.monotonic_ns + _BETWEEN_NS
 
-    def note(self, holders: Mapping[int, Holders]) -> None:
-        """Notes who holds from which generation on; of the generations between, the one before holds."""
-        self._noted.update(holders)
+    def note(self, now: Moment) -> None:
+        """Notes that :attr:`seen` holds from a moment on, which is the start of a generation."""
+        self._noted[now.monotonic_ns] = self.seen
         temporary = self._note.with_suffix(".tmp")
         try:
-            temporary.write_text(json.dumps({str(seq): each for seq, each in self._noted.items()}))
+            temporary.write_text(json.dumps({str(since_ns): each for since_ns, each in self._noted.items()}))
             temporary.replace(self._note)
         except OSError as error:
             self._log.warning(f"who has which address cannot be noted: {temporary}: {os.strerror(error.errno or 0)}")
 
-    def holders_of(self, seq: int) -> Holders:
-        """Who held during a generation."""
-        known = [each for each in self._noted if each <= seq]
+    def holders_at(self, start_ns: int) -> Holders:
+        """Who held during the generation that started at a moment."""
+        known = [since_ns for since_ns in self._noted if since_ns <= start_ns]
         return self._noted[max(known)] if known else self.holders
 
-    def forget(self, seq: int) -> None:
-        """Nobody will ask for generations up to this one any more."""
-        known = [each for each in self._noted if each <= seq + 1]
-        for each in known:
-            if each != max(known):
-                del self._noted[each]
+    def forget(self, start_ns: int) -> None:
+        """Nobody will ask for generations that started earlier any more."""
+        known = [since_ns for since_ns in self._noted if since_ns <= start_ns]
+        for since_ns in known:
+            if since_ns != max(known):
+                del self._noted[since_ns]
 
-    def move(self, table: Table, seq: int, now: Moment) -> None:
-        """Follows another place from generation ``seq`` on."""
+    def move(self, table: Table, now: Moment) -> None:
+        """Follows another place from now on."""
         self._watch.turn_off()
         self._place = place_of(table, utmp=self._utmp)
         self._is_stirred, self._earliest_ns = True, 0
         self.seen = {}
-        self.begin(seq, now)
+        self.begin(now)
 
     def close(self) -> None:
         """Lets go of the directory. May be called twice."""
