@@ -29,7 +29,7 @@ _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _DATAGRAM_BYTES: Final = 1 << 16
 _BUFFER_BYTES: Final = 4 << 20
 _ASKED_SECONDS: Final = 5.0
-# Hundreds of interfaces may come at once; nobody who is told needs each of them by itself.
+# The first news are told at once; hundreds may follow, and what comes meanwhile is told together.
 _GATHER_SECONDS: Final = 0.02
 
 _LOOPBACK: Final = 772
@@ -158,9 +158,11 @@ class Follower:
                 for selector in (either, end):
                     selector.register(self._wake, selectors.EVENT_READ)
                 either.register(line, selectors.EVENT_READ)
-                while self._wake not in {key.fd for key, _ in either.select()} and not end.select(_GATHER_SECONDS):
+                while self._wake not in {key.fd for key, _ in either.select()}:
                     self._read_all(line)
                     self._tell()
+                    if end.select(_GATHER_SECONDS):
+                        return
         except (OSError, NetledgerError) as error:
             self._error = error
 
