@@ -1,0 +1,50 @@
+"""Who had which address, by intervals: what a report by subject has to say, added up in another way."""
+
+import os
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from netledger.attribution.targets import Target, network_of
+from netledger.attribution.timeline import Place, Timeline
+from netledger.intervals import SystemClock
+from netledger.ledger.assignments import Assignments
+from netledger.receipt import parse_rfc3339
+from tests.kernel.books import Books
+from tests.kernel.lab import Count
+
+HOOK = """#!/bin/sh
+# As a dial-in server has it: who logs in is told the address, and traffic may pass when this is done.
+set -eu
+exec "$NETLEDGER_PYTHON" -m netledger "$@" --config "$NETLEDGER_FILE"
+"""
+
+
+def hook(directory: Path, file: Path) -> list[str]:
+    """A shell script that calls netledger, with what stands in front of it."""
+    script = directory / "hook"
+    script.write_text(HOOK)
+    script.chmod(0o755)
+    return [
+        "env",
+        f"NETLEDGER_PYTHON={sys.executable}",
+        f"NETLEDGER_FILE={file}",
+        f"PATH={os.environ['PATH']}",
+        str(script),
+    ]
+
+
+def by_subject(store: Path, books: Books) -> dict[str, Count]:
+    """What each subject has sent, of all rows of hosts; without one, by the reason."""
+    timeline = Timeline(Assignments(store, SystemClock()).facts())
+    sums: dict[str, Count] = defaultdict(lambda: Count(0, 0))
+    for interval in books.intervals:
+        start_ns, end_ns = parse_rfc3339(interval.start), parse_rfc3339(interval.end)
+        for row in interval.rows:
+            name = row.account
+            if row.account == "host":
+                number, _ = network_of(Target.address(row.host))
+                holder = timeline.holder(Place(number.to_bytes(16)), start_ns, end_ns)
+                name = holder.subject or str(holder.reason)
+            sums[name] += row.sent
+    return dict(sums)
