@@ -110,6 +110,12 @@ def test_who_else_says_that_it_is_somebodys_is_told(config: Path) -> None:
     assert done.stderr == "note: isp says that it is bob's, and goes on to\n"
 
 
+def test_without_a_daemon_only_what_is_ones_own_is_ended(config: Path) -> None:
+    said(config, "assign", "10.0.0.2", "alice")
+    assert "is not bob's; nothing was changed" in said(config, "unassign", "10.0.0.2", "--subject", "bob")
+    assert "is nobody's" in said(config, "unassign", "10.0.0.2", "--subject", "alice")
+
+
 def test_with_a_daemon_the_interval_ends_where_the_fact_begins(run: Run, config: Path) -> None:
     found: list[dict[str, object]] = []
 
@@ -117,7 +123,8 @@ def test_with_a_daemon_the_interval_ends_where_the_fact_begins(run: Run, config:
         wait_until(lambda: len(run.made) == 2 and run.made["lan"][0].calls == ["open"], "open sources")
         wait_until((run.tmp_path / "run" / "netledger.sock").exists, "socket")
         found.extend(json.loads(said(config, "assign", "10.0.0.2", name, "--json")) for name in ("alice", "bob"))
-        said(config, "unassign", "10.0.0.2")
+        assert "is not alice's; nothing was changed" in said(config, "unassign", "10.0.0.2", "--subject", "alice")
+        said(config, "unassign", "10.0.0.2", "--subject", "bob")
         # A time that was given cuts nothing: what was then is over.
         said(config, "assign", "10.0.0.3", "carol", "--from", "2026-11-20T08:00")
 
@@ -125,7 +132,7 @@ def test_with_a_daemon_the_interval_ends_where_the_fact_begins(run: Run, config:
     moments = [parse_rfc3339(str(one["valid_from"])) for one in found]
     ends = [parse_rfc3339(str(one["interval_end"])) for one in run.receipts("lan")]
     assert ends[:2] == moments
-    assert len(ends) == 4
+    assert len(ends) == 5
     assert len(run.receipts("others")) == 1
     standing = [(one[0], one[1]) for one in listed(config)]
     assert standing == [("10.0.0.2", "alice"), ("10.0.0.2", "bob"), ("10.0.0.3", "carol")]
@@ -179,6 +186,7 @@ def test_a_daemon_of_another_store_writes_nothing_and_it_is_written_here(run: Ru
         {"do": "assign"},
         {"do": "erase", "target": "10.0.0.2"},
         {"do": "assign", "target": 7},
+        {"do": "assign", "target": "10.0.0.2", "subject": "alice", "of": "bob"},
         {"do": "assign", "target": "10.0.0.256", "subject": "alice"},
         {"do": "assign", "target": "10.0.0.2", "subject": "unknown"},
         {"do": "assign", "target": "10.0.0.2", "subject": "a", "from": "noon"},

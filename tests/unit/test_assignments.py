@@ -189,6 +189,18 @@ def test_open_claims_are_what_is_left_of_now_and_later(store: Path) -> None:
     ]
 
 
+def test_who_ends_his_own_claim_does_not_end_that_of_another(store: Path) -> None:
+    book = Assignments(store, TestClock(START_NS))
+    book.add(
+        [fact("10.0.0.2", 10, None, "alice"), fact("10.0.0.2", 20, None, "bob"), fact("10.0.0.2", 0, 9, "c", "isp")]
+    )
+    assert book.end(fact("10.0.0.2", 30, None, None), of="alice") == []
+    assert book.end(fact("10.0.0.3", 30, None, None), of="alice") == []
+    assert book.end(fact("10.0.0.2", 5, None, None), of="c") == []
+    assert [one.id for one in book.end(fact("10.0.0.2", 30, None, None), of="bob")] == [4]
+    assert book.end(fact("10.0.0.2", 30, None, None), of="bob") == []
+
+
 def test_a_clock_that_was_set_back_changes_nothing_of_what_was_known(store: Path) -> None:
     clock = TestClock(START_NS)
     book = Assignments(store, clock)

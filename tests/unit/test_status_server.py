@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from netledger.daemon import status_server
+from netledger.daemon.answers import Later
 from netledger.daemon.status_server import CLIENTS_MAX, StatusServer
 from netledger.live.shape import REQUEST_BYTES_MAX, SOCKET
 from tests.unit.rows import wait_until
@@ -20,17 +21,24 @@ GOOD = b'{"get": "status"}\n'
 
 
 class Echo:
-    """Answers with as many bytes as it is asked for, or breaks."""
+    """Answers with as many bytes as it is asked for, or breaks; takes its time where it is asked to."""
 
     def __init__(self) -> None:
+        self.may_go_on = threading.Event()
         self.asked: list[bytes] = []
         self.looks = 0
 
-    def answer(self, request: bytes) -> bytes:
+    def answer(self, request: bytes) -> bytes | Later:
         self.asked.append(request)
+        if request == b"later":
+            return self.later
         if request == b"break":
             raise ZeroDivisionError
         return b"x" * int(request) + b"\n" if request.isdigit() else b"ok\n"
+
+    def later(self, user: int) -> bytes:
+        assert self.may_go_on.wait(30)
+        return b"by %d\n" % user
 
     def look(self) -> None:
         self.looks += 1
@@ -242,3 +250,49 @@ def test_too_many_open_files_let_it_rest_and_not_turn(
         monkeypatch.setattr(socket.socket, "accept", accept)
         assert read_all(channel) == b"ok\n"
     assert len(tries) < 20
+
+
+def test_what_takes_its_time_holds_up_nobody_and_says_who_asked(runtime: Path, echo: Echo) -> None:
+    with ExitStack() as stack:
+        slow = [connected(runtime, stack) for _ in range(CLIENTS_MAX)]
+        for channel in slow:
+            channel.sendall(b"later\n")
+        wait_until(lambda: len(echo.asked) == CLIENTS_MAX, "questions")
+        assert ask(runtime) == b"ok\n"
+        # One more would be one thread more.
+        assert "too many" in json.loads(ask(runtime, b"later\n"))["error"]["why"]
+        slow.pop().close()
+        echo.may_go_on.set()
+        assert {read_all(channel) for channel in slow} == {b"by %d\n" % os.getuid()}
+    assert ask(runtime, b"later\n") == b"by %d\n" % os.getuid()
+
+
+def test_what_is_being_done_at_the_end_is_answered_before_it(tmp_path: Path, echo: Echo) -> None:
+    server = StatusServer(tmp_path, echo)
+    server.open()
+    with ExitStack() as stack:
+        channel = connected(tmp_path, stack)
+        channel.sendall(b"later\n")
+        wait_until(lambda: echo.asked == [b"later"], "question")
+        closing = threading.Thread(target=server.close)
+        closing.start()
+        echo.may_go_on.set()
+        assert read_all(channel) == b"by %d\n" % os.getuid()
+        closing.join(30)
+        assert not closing.is_alive()
+
+
+def test_what_never_ends_does_not_keep_the_server_from_ending(
+    tmp_path: Path, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_server, "WORK_SECONDS", 0.1)
+    server = StatusServer(tmp_path, echo)
+    server.open()
+    with ExitStack() as stack:
+        channel = connected(tmp_path, stack)
+        channel.sendall(b"later\n")
+        wait_until(lambda: echo.asked == [b"later"], "question")
+        server.close()
+        echo.may_go_on.set()
+        # It is let go by the thread that had it.
+        assert read_all(channel) == b""

@@ -60,6 +60,12 @@ def assign(
 def unassign(
     address: _Target,
     *,
+    subject: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SUBJECT", show_default=False, help="Only if it is his: who came meanwhile keeps it. For hooks."
+        ),
+    ] = None,
     start: _From = None,
     timezone: Timezone = None,
     json: Json = False,
@@ -67,7 +73,7 @@ def unassign(
     store: Store = None,
 ) -> None:
     """Say that an address is nobody's any more. Ends what `assign` and `import` said of it, not what others say."""
-    _tell(address, None, start, None, timezone=timezone, json=json, settings=load_config(config, store))
+    _tell(address, None, start, None, of=subject, timezone=timezone, json=json, settings=load_config(config, store))
 
 
 def _tell(
@@ -76,6 +82,7 @@ def _tell(
     start: str | None,
     end: str | None,
     *,
+    of: str | None = None,
     timezone: str | None,
     json: bool,
     settings: "Config",
@@ -101,34 +108,36 @@ def _tell(
         )
     except FactError as error:
         raise UsageError(error.subject, error.operation, error.cause, error.hint) from error
-    fact = _kept(wish, settings, is_now=start_ns is None)
+    fact = _kept(wish, settings, is_now=start_ns is None, of=of)
     if json:
         typer.echo(json_text.dumps(asdict(told(fact)), ensure_ascii=False, indent=2))
+    elif of is not None and not fact.id:
+        typer.echo(f"{fact.target} is not {of}'s; nothing was changed")
     else:
         typer.echo(f"{sentence(fact, zone)}{'' if fact.id else '; that was said already'}")
     if subject is None:
         _tell_others(fact, settings)
 
 
-def _kept(wish: "Fact", settings: "Config", *, is_now: bool) -> "Fact":
+def _kept(wish: "Fact", settings: "Config", *, is_now: bool, of: str | None) -> "Fact":
     """The fact as it is in the ledger: by the daemon, which can cut and may write; where none runs, by this process."""
     from netledger.errors import LedgerError, LiveError, NotRunningError
 
     try:
-        return _kept_by_daemon(wish, settings, is_now=is_now)
+        return _kept_by_daemon(wish, settings, is_now=is_now, of=of)
     except NotRunningError:
-        return _kept_here(wish, settings)
+        return _kept_here(wish, settings, of)
     except LiveError as error:
         # Better with a conflict in one interval than not at all.
         try:
-            fact = _kept_here(wish, settings)
+            fact = _kept_here(wish, settings, of)
         except LedgerError:
             raise error from None
         typer.echo(f"note: written without the daemon, whose intervals go on: {error}", err=True)
         return fact
 
 
-def _kept_by_daemon(wish: "Fact", settings: "Config", *, is_now: bool) -> "Fact":
+def _kept_by_daemon(wish: "Fact", settings: "Config", *, is_now: bool, of: str | None) -> "Fact":
     from dataclasses import replace
 
     from netledger.live import Client
@@ -140,6 +149,7 @@ def _kept_by_daemon(wish: "Fact", settings: "Config", *, is_now: bool) -> "Fact"
         start=None if is_now else rfc3339(wish.valid_from_ns),
         end=None if wish.valid_to_ns is None else rfc3339(wish.valid_to_ns),
         store=settings.store,
+        of=of,
     )
     return replace(
         wish,
@@ -150,7 +160,7 @@ def _kept_by_daemon(wish: "Fact", settings: "Config", *, is_now: bool) -> "Fact"
     )
 
 
-def _kept_here(wish: "Fact", settings: "Config") -> "Fact":
+def _kept_here(wish: "Fact", settings: "Config", of: str | None) -> "Fact":
     from dataclasses import replace
 
     from netledger.intervals import SystemClock
@@ -160,7 +170,8 @@ def _kept_here(wish: "Fact", settings: "Config") -> "Fact":
     store, clock = Path(settings.store), SystemClock()
     begin(store, clock)
     fact = replace(wish, detail={"by": name_of(os.getuid())})
-    return next(iter(Assignments(store, clock).add([fact])), fact)
+    book = Assignments(store, clock)
+    return next(iter(book.add([fact]) if of is None else book.end(fact, of=of)), fact)
 
 
 def _tell_others(fact: "Fact", settings: "Config") -> None:

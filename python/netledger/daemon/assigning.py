@@ -4,7 +4,7 @@ import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from netledger.attribution.facts import ASSIGN, Fact, Target, given_subject
 from netledger.daemon.answers import Answers, Later, refused
@@ -17,10 +17,20 @@ from netledger.live.users import name_of
 from netledger.receipt import parse_rfc3339
 from netledger.reports.assignments import told
 
-_KEYS: Final = frozenset(("do", "target", "subject", "from", "to", "store"))
-_WHAT: Final = '{"do": "assign", "target": "10.0.0.2", "subject": "alice"}, and from, to, store'
+_KEYS: Final = frozenset(("do", "target", "subject", "from", "to", "store", "of"))
+_WHAT: Final = '{"do": "assign", "target": "10.0.0.2", "subject": "alice"}, and from, to, store, of'
 
 _log = logging.getLogger(__name__)
+
+
+class _Wish(NamedTuple):
+    """What somebody asks for. ``of`` is whose it has to be, for what ends."""
+
+    target: Target
+    subject: str | None
+    start_ns: int | None
+    end_ns: int | None
+    of: str | None
 
 
 @final
@@ -59,6 +69,8 @@ class Requests:
         others = [key for key, value in asked.items() if key not in texts and value is not None]
         if texts.get("do") != assigned.ASSIGN or others or set(asked) - _KEYS or "target" not in texts:
             return refused("nobody knows what is to be done", _WHAT)
+        if "of" in texts and "subject" in texts:
+            return refused("nobody knows what is to be done", "of is for what ends")
         if texts.get("store", str(self._store)) != str(self._store):
             return refused("the daemon keeps another store", f"it is {self._store}")
         try:
@@ -69,26 +81,30 @@ class Requests:
             return refused(str(error), error.hint)
         except (ValueError, OverflowError) as error:
             return refused(str(error), "times as in 2026-11-20T10:05:00Z")
-        return lambda user: self._assigned(target, subject, start_ns, end_ns, user)
+        wish = _Wish(target, subject, start_ns, end_ns, texts.get("of"))
+        return lambda user: self._assigned(wish, user)
 
-    def _assigned(
-        self, target: Target, subject: str | None, start_ns: int | None, end_ns: int | None, user: int
-    ) -> bytes:
+    def _assigned(self, wish: _Wish, user: int) -> bytes:
         """Called in a thread of its own."""
         try:
             fact = Fact(
-                target=target,
-                valid_from_ns=self._cuts.moment() if start_ns is None else start_ns,
-                valid_to_ns=end_ns,
-                subject=subject,
+                target=wish.target,
+                valid_from_ns=self._cuts.moment() if wish.start_ns is None else wish.start_ns,
+                valid_to_ns=wish.end_ns,
+                subject=wish.subject,
                 source=ASSIGN,
                 detail={"by": name_of(user)},
             )
-            written = self._assignments.add([fact])
+            book = self._assignments
+            written = book.add([fact]) if wish.of is None else book.end(fact, of=wish.of)
         except NetledgerError as error:
             return refused(str(error), error.hint)
         shown = told(written[0] if written else fact)
-        fields: dict[str, object] = {"target": shown.target, "subject": subject or "nobody", "from": shown.valid_from}
+        fields: dict[str, object] = {
+            "target": shown.target,
+            "subject": fact.subject or "nobody",
+            "from": shown.valid_from,
+        }
         fields |= {"by": shown.detail["by"], "is_new": bool(written)}
         _log.info("assigned", extra={"fields": fields})
         return json.dumps({"assigned": asdict(shown)}, ensure_ascii=False).encode() + b"\n"

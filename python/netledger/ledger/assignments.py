@@ -7,7 +7,7 @@ that came earlier, even where the clock was set back. So what was known at a tim
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, final
@@ -17,7 +17,7 @@ from netledger.attribution.standing import standing
 from netledger.errors import DamageError, FactError
 from netledger.intervals import Clock
 from netledger.ledger import database
-from netledger.ledger.assignments_news import NOTHING, news, text_of
+from netledger.ledger.assignments_news import NOTHING, claimed_by, news, text_of
 from netledger.ledger.files import explained, require_room
 from netledger.ledger.progress import Progress, no_progress
 from netledger.ledger.reader import Reader
@@ -49,9 +49,24 @@ class Assignments:
         Raises:
             LedgerError: the disk is full, broken or refuses; nothing was added.
         """
+        return self._added(facts, lambda connection: news(connection, facts, progress)) if facts else []
+
+    def end(self, fact: Fact, *, of: str) -> list[Fact]:
+        """Adds a fact that says nobody's, if what its source claims where it begins is of that subject; else nothing.
+
+        So who ends his own claim does not end that of another, who came meanwhile.
+
+        Raises:
+            LedgerError: as :meth:`add`.
+        """
+
+        def choose(connection: sqlite3.Connection) -> Iterable[int]:
+            return news(connection, [fact], no_progress) if claimed_by(connection, fact) == of else ()
+
+        return self._added([fact], choose)
+
+    def _added(self, facts: Sequence[Fact], choose: Callable[[sqlite3.Connection], Iterable[int]]) -> list[Fact]:
         added: list[Fact] = []
-        if not facts:
-            return added
         with explained(self._store, "write assignments"):
             # Who begins a store does so on purpose; where it is gone, its file system may not be mounted just now.
             (self._store / database.NAME).stat()
@@ -61,7 +76,7 @@ class Assignments:
                 with database.transaction(connection):
                     number, learnt_ns = _last(connection)
                     learnt_ns = max(learnt_ns, self._clock.now().wall_ns)
-                    for position in news(connection, facts, progress):
+                    for position in choose(connection):
                         number += 1
                         added.append(replace(facts[position], id=number, learnt_ns=learnt_ns))
                         _insert(connection, added[-1])

@@ -43,6 +43,18 @@ def news(connection: sqlite3.Connection, facts: Sequence[Fact], progress: Progre
     return iter(sorted(found))
 
 
+def claimed_by(connection: sqlite3.Connection, fact: Fact) -> str | None:
+    """Whose its target is where the fact begins, as its source has said; None is nobody's.
+
+    Raises:
+        sqlite3.Error: the ledger cannot be read.
+    """
+    start_ns = fact.valid_from_ns
+    for _, _, claim in _present(connection, fact.source, fact.target, start_ns, start_ns + 1):
+        return None if claim is None else claim[0]
+    return None
+
+
 def text_of(detail: Mapping[str, str]) -> str:
     """Detail in the one form in which it is kept and compared."""
     return json.dumps(dict(detail), ensure_ascii=False, separators=(",", ":"), sort_keys=True) if detail else NOTHING

@@ -79,17 +79,25 @@ class Client:
         return LiveCounters(head=said, rows=rows)
 
     def assign(
-        self, target: str, subject: str | None, *, start: str | None = None, end: str | None = None, store: str = ""
+        self,
+        target: str,
+        subject: str | None,
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        store: str | None = None,
+        of: str | None = None,
     ) -> AssignedFact:
         """Has the daemon keep a fact. Blocks until the open intervals are cut where they are to be, and it is durable.
 
         Without ``subject`` it is nobody's; without ``start`` it begins now. Times are RFC 3339 in UTC. With ``store``
-        it is refused where the daemon keeps another one.
+        it is refused where the daemon keeps another one. With ``of`` nothing is done where it is not that subject's.
 
         Raises:
             NotRunningError, LiveError: as :meth:`status`; the daemon refuses.
         """
-        wish = {"do": ASSIGN, "target": target, "subject": subject, "from": start, "to": end, "store": store or None}
+        wish = {"do": ASSIGN, "target": target, "subject": subject, "from": start, "to": end, "store": store}
+        wish["of"] = of
         head, rest = self._ask({key: value for key, value in wish.items() if value is not None})
         if rest:
             raise self._odd("there is more than was asked for")
