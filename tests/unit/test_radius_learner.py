@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,13 +113,37 @@ def test_a_packet_that_is_sent_again_is_answered_again_and_kept_once(place: Plac
     assert len(record.facts()) == 1
 
 
-def test_a_hand_over_asks_for_one_cut(place: Place) -> None:
+def test_a_hand_over_asks_for_a_cut_and_a_sign_of_life_for_none(place: Place) -> None:
     learner, record = place.learner(), place.record()
     with running(learner, record), nas(learner.port) as bras:
         bras.tell(accounting(status=START, session="1", user="alice", address="10.0.0.2"))
+        wait_until(lambda: record.cuts == 1, "cut")
         bras.tell(accounting(number=2, status=INTERIM, session="1", user="alice", address="10.0.0.2"))
-        bras.tell(accounting(number=3, status=START, session="2", user="bob", address="10.0.0.3", delay=30))
     assert record.cuts == 1
+
+
+class Slow(Kept):
+    """Cuts take until they are let go."""
+
+    def __init__(self, store: Path) -> None:
+        super().__init__(store, SystemClock())
+        self.may_end = threading.Event()
+
+    def cut_moment(self) -> int:
+        self.may_end.wait(ANSWER_SECONDS)
+        return super().cut_moment()
+
+
+def test_no_answer_waits_for_a_cut(place: Place) -> None:
+    learner, record = place.learner(), Slow(place.directory / "store")
+    with running(learner, record), nas(learner.port) as bras:
+        for number in range(3):
+            bras.tell(
+                accounting(number=number, status=START, session=str(number), user="a", address=f"10.0.0.{number}")
+            )
+        assert record.cuts == 0
+        record.may_end.set()
+        wait_until(lambda: record.cuts == 2, "cuts: one that was under way, one for all that came meanwhile")
 
 
 @pytest.mark.parametrize(

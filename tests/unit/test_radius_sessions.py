@@ -33,9 +33,7 @@ class World:
         named = {"nas": "bras1", **({"session": session} if session else {}), **named}
         request = read(attributes(status=status, **named), client="any", source="192.0.2.1")
         received_ns = START_NS + int(at * SECOND_NS)
-        return self.keep(
-            self.sessions.apply(request, arrival(request, received_ns=received_ns, cut=lambda: received_ns))
-        )
+        return self.keep(self.sessions.apply(request, arrival(request, received_ns=received_ns)))
 
     def keep(self, facts: list[Fact]) -> int:
         self.facts += facts

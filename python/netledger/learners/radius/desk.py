@@ -1,7 +1,7 @@
 """Requests as they come in, and what is to be kept and answered. No socket, no disk and no clock."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -55,23 +55,21 @@ class Desk:
         self._sessions = sessions
         self._answered: OrderedDict[tuple[str, int, bytes], bytes] = OrderedDict()
 
-    def take(self, letters: Sequence[Letter], *, now_ns: int, cut: Callable[[], int]) -> Outcome:
+    def take(self, letters: Sequence[Letter], *, now_ns: int) -> Outcome:
         """Takes some requests in, in the order in which they came.
 
         Args:
             letters: the requests.
             now_ns: when they came, where the kernel does not say it.
-            cut: gives the moment of a hand-over that happens now; asked once at most.
         """
         outcome = Outcome()
-        cut_once = _Once(cut)
         for letter in letters:
-            why = self._take_one(letter, outcome, letter.received_ns or now_ns, cut_once)
+            why = self._take_one(letter, outcome, letter.received_ns or now_ns)
             if why is not None:
                 outcome.refused.append((letter.address, why))
         return outcome
 
-    def _take_one(self, letter: Letter, outcome: Outcome, received_ns: int, cut: Callable[[], int]) -> str | None:
+    def _take_one(self, letter: Letter, outcome: Outcome, received_ns: int) -> str | None:
         """None, or why there is no answer."""
         client = self._clients.find(letter.address)
         if client is None:
@@ -87,7 +85,7 @@ class Desk:
         if datagram.attributes is not None:
             try:
                 request = read_request(datagram.attributes, client=client.network, source=letter.address)
-                outcome.facts += self._sessions.apply(request, arrival(request, received_ns=received_ns, cut=cut))
+                outcome.facts += self._sessions.apply(request, arrival(request, received_ns=received_ns))
             except (UnreadableError, FactError) as error:
                 return str(error)
             except FullError:
@@ -100,17 +98,3 @@ class Desk:
         self._answered[identity] = answer
         if len(self._answered) > REMEMBERED_MAX:
             self._answered.popitem(last=False)
-
-
-@final
-class _Once:
-    """Asks a question once, and gives that answer ever after."""
-
-    def __init__(self, ask: Callable[[], int]) -> None:
-        self._ask = ask
-        self._answer: int | None = None
-
-    def __call__(self) -> int:
-        if self._answer is None:
-            self._answer = self._ask()
-        return self._answer

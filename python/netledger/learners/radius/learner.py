@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from netledger.attribution.learning import Recorder
 from netledger.errors import LearnerError
@@ -12,6 +12,7 @@ from netledger.learners.base import LearnerStatus, Standing, Stop
 from netledger.learners.names import refuse
 from netledger.learners.radius import signs
 from netledger.learners.radius.clients import Clients
+from netledger.learners.radius.cutter import Cutter
 from netledger.learners.radius.desk import Desk
 from netledger.learners.radius.sessions import Sessions
 from netledger.learners.radius.wire import Wire
@@ -22,6 +23,16 @@ _LOOK_SECONDS: Final = 5.0
 _SIGNS_NS: Final = 60 * SECOND_NS
 
 _log = logging.getLogger(__name__)
+
+
+@final
+class _Office(NamedTuple):
+    """What a run works with, from its beginning to its end."""
+
+    desk: Desk
+    sessions: Sessions
+    record: Recorder
+    cutter: Cutter
 
 
 @final
@@ -76,7 +87,7 @@ class RadiusLearner:
         """
         self._standing.starts()
         self._clients.read()
-        with Wire(self._address, self._port) as wire:
+        with Wire(self._address, self._port) as wire, Cutter(record.cut_moment) as cutter:
             self._port = wire.port
             sessions = Sessions(self._name, stale_after_ns=self._stale_after_ns)
             known = signs.read(self._signs_file) if self._signs_file else {}
@@ -85,16 +96,18 @@ class RadiusLearner:
             fields = {"attribution": self._name, "port": wire.port, "sessions": len(sessions)}
             _log.info("radius_listening", extra={"fields": fields})
             try:
-                self._serve(wire, Desk(self._clients, sessions), sessions, record, stop)
+                self._serve(wire, _Office(Desk(self._clients, sessions), sessions, record, cutter), stop)
             finally:
                 self._keep_signs(sessions)
 
-    def _serve(self, wire: Wire, desk: Desk, sessions: Sessions, record: Recorder, stop: Stop) -> None:
+    def _serve(self, wire: Wire, office: _Office, stop: Stop) -> None:
         looked_ns = written_ns = self._clock.now().monotonic_ns
         while not stop.wait(_LOOK_SECONDS, wire.fileno()):
             if letters := wire.receive(_BATCH_MAX):
-                outcome = desk.take(letters, now_ns=self._clock.now().wall_ns, cut=record.cut_moment)
-                self._standing.learn(record, outcome.facts)
+                outcome = office.desk.take(letters, now_ns=self._clock.now().wall_ns)
+                if outcome.facts:
+                    office.cutter.ask()
+                self._standing.learn(office.record, outcome.facts)
                 wire.send(outcome.answers)
                 for who, why in outcome.refused:
                     refuse(self._name, self._standing, who, why)
@@ -102,10 +115,10 @@ class RadiusLearner:
             if now.monotonic_ns - looked_ns >= int(_LOOK_SECONDS * SECOND_NS):
                 looked_ns = now.monotonic_ns
                 self._clients.read()
-                self._standing.learn(record, sessions.stale(now.wall_ns))
+                self._standing.learn(office.record, office.sessions.stale(now.wall_ns))
             if now.monotonic_ns - written_ns >= _SIGNS_NS:
                 written_ns = now.monotonic_ns
-                self._keep_signs(sessions)
+                self._keep_signs(office.sessions)
 
     def _keep_signs(self, sessions: Sessions) -> None:
         if self._signs_file is None:

@@ -1,6 +1,5 @@
 """When something happened that an access server tells, by our clock where that can be known."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -13,25 +12,20 @@ AGE_MAX_SECONDS: Final = 86_400
 
 
 @final
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """The time of a request, in UTC nanoseconds.
 
     Attributes:
         told_ns: when it happened as far as its sender and our clock tell; never later than it arrived.
-        is_live: whether that is now, so that a hand-over is booked where the intervals are cut.
+        moment_ns: at which moment a change is booked: when it arrived, for what happens now.
     """
 
     told_ns: int
-    is_live: bool
-    _cut: Callable[[], int]
-
-    def moment_ns(self) -> int:
-        """At which moment a change is to be booked. May cut the open intervals, so ask only when something changes."""
-        return self._cut() if self.is_live else self.told_ns
+    moment_ns: int
 
 
-def arrival(request: Request, *, received_ns: int, cut: Callable[[], int]) -> Arrival:
+def arrival(request: Request, *, received_ns: int) -> Arrival:
     """The time of a request that was received at ``received_ns``.
 
     Its Event-Timestamp is believed unless it lies in the future or more than a day back; then the time that it arrived,
@@ -44,4 +38,5 @@ def arrival(request: Request, *, received_ns: int, cut: Callable[[], int]) -> Ar
         event_ns = request.event_seconds * SECOND_NS
         if received_ns - AGE_MAX_SECONDS * SECOND_NS <= event_ns <= received_ns + LIVE_NS:
             told_ns = min(event_ns, received_ns)
-    return Arrival(told_ns, received_ns - told_ns < LIVE_NS, cut)
+    is_live = received_ns - told_ns < LIVE_NS
+    return Arrival(told_ns, received_ns if is_live else told_ns)

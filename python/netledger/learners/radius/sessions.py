@@ -5,7 +5,7 @@ booked once, an address has one session, of two that tell the same address the o
 session whose end was not told ends at its last sign of life.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final, final
 
@@ -130,7 +130,7 @@ class Sessions:
         if session is not None:
             if session.is_of(request) and at.told_ns - max(session.start_ns, session.seen_ns) <= _RESTART_NS:
                 return self._alive(request, at)
-            facts += self._end(session, at.moment_ns(), REPLACED)
+            facts += self._end(session, at.moment_ns, REPLACED)
         ended = self._ended.find(request)
         if ended is not None and at.told_ns <= ended.end_ns + _ROUGHLY_NS and ended.is_of(request):
             return facts  # sent before the Stop, and come behind it
@@ -146,12 +146,12 @@ class Sessions:
         subject = name_of(request.user)
         if subject is not None and subject != session.subject:
             # Another name for the same session, as after a login inside it: from now on it is booked to that.
-            facts += self._rename(session, subject, at.moment_ns())
+            facts += self._rename(session, subject, at.moment_ns)
         new = [target for target in request.targets if target not in session.claims]
         if any("." in target.value for target in new):
-            facts += self._leave_ipv4(session, at.moment_ns())
+            facts += self._leave_ipv4(session, at.moment_ns)
         for target in new:
-            facts += self._claim(session, target, at.moment_ns())
+            facts += self._claim(session, target, at.moment_ns)
         return facts
 
     def _found(self, request: Request, at: Arrival) -> list[Fact]:
@@ -161,10 +161,10 @@ class Sessions:
             if ended.ended == STOP or at.told_ns <= ended.end_ns:
                 return []
             self._ended.remove(ended.key)  # it goes on, so it has given nothing back
-            return self._begin(request, lambda: ended.start_ns, at)
+            return self._begin(request, ended.start_ns, at)
         lasted_ns = request.usage.seconds * SECOND_NS if request.usage else 0
         if 0 < lasted_ns < at.told_ns:
-            return self._begin(request, lambda: at.told_ns - lasted_ns, at)
+            return self._begin(request, at.told_ns - lasted_ns, at)
         return self._begin(request, at.moment_ns, at)
 
     def _stopped(self, request: Request, at: Arrival) -> list[Fact]:
@@ -175,7 +175,7 @@ class Sessions:
             for target in request.targets:
                 if target not in session.claims and target not in self._holders:
                     session.claims[target] = max(session.start_ns, self._ended.freed_ns(target))
-            return self._end(session, at.moment_ns(), STOP)
+            return self._end(session, at.moment_ns, STOP)
         ended = self._ended.find(request)
         if ended is not None:
             return [] if ended.ended == STOP else self._end_again(ended, request, at)
@@ -188,17 +188,16 @@ class Sessions:
             for one in self.open()
             if one.nas.is_same(request.nas) and one.start_ns < at.told_ns and one.seen_ns <= at.told_ns
         ]
-        moment_ns = at.moment_ns() if gone else 0
-        return [fact for session in gone for fact in self._end(session, moment_ns, NAS_RESTART)]
+        return [fact for session in gone for fact in self._end(session, at.moment_ns, NAS_RESTART)]
 
-    def _begin(self, request: Request, start: Callable[[], int], at: Arrival) -> list[Fact]:
+    def _begin(self, request: Request, start_ns: int, at: Arrival) -> list[Fact]:
         subject = name_of(request.user)
         if subject is None:
             self.unbooked += 1
             return []
         if self._open_count >= self._sessions_max:
             raise FullError
-        session = begun(request, subject=subject, start_ns=start(), seen_ns=at.told_ns)
+        session = begun(request, subject=subject, start_ns=start_ns, seen_ns=at.told_ns)
         facts = self._free_port(session, request)
         self._add(session)
         for target in request.targets:
