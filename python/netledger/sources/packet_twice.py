@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, final
 
-from netledger.sources.packet_links import InterfaceChoice, Link, Links
+from netledger.sources.packet_links import InterfaceChoice, Links
 
 _SAME_PACKETS: Final = {"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "veth"}
 _FORWARDING: Final = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
@@ -19,17 +19,14 @@ log = logging.getLogger(__name__)
 def pairs(links: Links, choice: InterfaceChoice) -> Iterator[tuple[str, str]]:
     """Two counted interfaces of which the first hands all its packets to the second: a VLAN and the card below it."""
     counted = {index: link for index, link in links.items() if choice.takes(link)}
+    told: set[frozenset[int]] = set()
     for index, link in counted.items():
-        for other in dict.fromkeys((_lower(index, link), link.master)):
-            if other is not None and other in counted:
+        lower = link.lower if link.kind in _SAME_PACKETS else None
+        for other in (lower, link.master):
+            # The two ends of a veth are each other's, but the kernel may have told it of one of them only.
+            if other is not None and other in counted and frozenset({index, other}) not in told:
+                told.add(frozenset({index, other}))
                 yield link.name, counted[other].name
-
-
-def _lower(index: int, link: Link) -> int | None:
-    if link.kind not in _SAME_PACKETS or link.lower is None:
-        return None
-    # The two ends of a veth are each other's; one of them tells of both.
-    return None if link.kind == "veth" and link.lower < index else link.lower
 
 
 @final
