@@ -1,4 +1,4 @@
-"""Cuts at a hand-over: the loop makes them, once a second at most, and who asked is told the moment."""
+"""Cuts at a hand-over: the loop makes them, not too many, and who asked is told the moment."""
 
 import threading
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from netledger.daemon.cuts import PAUSE_NS, Cuts
+from netledger.daemon.cuts import PAUSE_NS, SAVED, Cuts
 from netledger.errors import SourceError
 from tests.unit.memory_source import TestClock
 from tests.unit.rows import SECOND_NS, START_NS, wait_until
@@ -64,26 +64,43 @@ def test_the_interval_ends_at_the_moment_that_is_told(bench: Bench) -> None:
     assert [receipt.end_ns for receipt in bench.commit()] == [START_NS + INTO_NS]
 
 
-def test_who_asks_within_a_second_waits_and_shares_the_next_cut(bench: Bench) -> None:
+def test_a_line_that_goes_down_and_comes_up_within_a_second_is_cut_twice(bench: Bench) -> None:
     asks = threading.Semaphore(0)
     cuts = cuts_of(bench.clock, asks.release)
-    first = Asking(cuts)
-    first.ask()
-    assert asks.acquire(timeout=10)
-    cuts.turn([bench.meter])
-    first.answered()
+    moments = []
+    for _ in range(SAVED):
+        asking = Asking(cuts)
+        asking.ask()
+        assert asks.acquire(timeout=10)
+        assert cuts.wait_ns() == 0
+        cuts.turn([bench.meter])
+        moments += asking.answered()
+        bench.clock.advance(1000)
+    assert moments == [START_NS + INTO_NS + 1000 * number for number in range(SAVED)]
+    assert [receipt.end_ns for receipt in bench.commit()] == moments
+
+
+def test_who_asks_in_a_storm_of_cuts_waits_and_shares_the_next_one(bench: Bench) -> None:
+    asks = threading.Semaphore(0)
+    cuts = cuts_of(bench.clock, asks.release)
+    for _ in range(SAVED):
+        one = Asking(cuts)
+        one.ask()
+        assert asks.acquire(timeout=10)
+        cuts.turn([bench.meter])
+        one.answered()
+        bench.clock.advance(1)
     later = Asking(cuts)
-    bench.clock.advance(PAUSE_NS // 4)
     for _ in range(5):
         later.ask()
         assert asks.acquire(timeout=10)
-    assert cuts.wait_ns() == PAUSE_NS - PAUSE_NS // 4
+    assert cuts.wait_ns() == PAUSE_NS - SAVED
     cuts.turn([bench.meter])
     assert later.moments == []
-    bench.clock.advance(PAUSE_NS - PAUSE_NS // 4)
+    bench.clock.advance(PAUSE_NS - SAVED)
     cuts.turn([bench.meter])
     assert later.answered() == [START_NS + INTO_NS + PAUSE_NS] * 5
-    assert len(bench.commit()) == 2
+    assert len(bench.commit()) == SAVED + 1
 
 
 def test_where_none_is_wanted_it_is_the_time_at_once(bench: Bench) -> None:

@@ -85,7 +85,7 @@ class Config(Part):
     cut_on_assignment: bool = Field(
         default=False,
         description="Whether open intervals end when an address goes to somebody else, so that it is booked to the "
-        "second. Once a second at most; see [attribution](../explanation/attribution.md).",
+        "second. In a storm of hand-overs once a second; see [attribution](../explanation/attribution.md).",
     )
     store: Directory = Field(default=_STORE, description="Directory of what is durable.")
     runtime: Directory = Field(

@@ -9,7 +9,9 @@ from netledger.daemon.meter import RunningMeter
 from netledger.intervals import SECOND_NS, Clock
 
 PAUSE_NS: Final = SECOND_NS
-"""Intervals are cut so often at most."""
+"""Over a long time intervals are cut so often at most."""
+SAVED: Final = 8
+"""So many cuts may follow each other at once after a quiet time: a line goes down and comes up again within a second."""
 PATIENCE_SECONDS: Final = 10.0
 """How long somebody waits for a cut. A loop that takes longer is held up; who holds an address is kept all the same."""
 
@@ -37,7 +39,7 @@ class Cuts:
         self._lock = threading.Lock()
         self._asked: _Asked | None = None
         self._is_wanted = False
-        self._last_ns: int | None = None
+        self._paid_until_ns: int | None = None
 
     def want(self, *, is_wanted: bool) -> None:
         """Whether there are intervals to be cut; before it is told so there are none. Who waits need not any more."""
@@ -65,10 +67,12 @@ class Cuts:
         """How long until the loop should call :meth:`turn`; None while nobody asks."""
         if self._asked is None:
             return None
-        return 0 if self._last_ns is None else max(0, self._last_ns + PAUSE_NS - self._clock.now().monotonic_ns)
+        if self._paid_until_ns is None:
+            return 0
+        return max(0, self._paid_until_ns - (SAVED - 1) * PAUSE_NS - self._clock.now().monotonic_ns)
 
     def turn(self, meters: Iterable[RunningMeter]) -> None:
-        """Cuts the intervals of these meters if somebody asks for it and the last cut is long enough ago."""
+        """Cuts the intervals of these meters if somebody asks for it, and not too many were cut lately."""
         if self.wait_ns() != 0:
             return
         with self._lock:
@@ -77,7 +81,8 @@ class Cuts:
         if asked is None:
             return
         now = self._clock.now()
-        self._last_ns = now.monotonic_ns
+        # Each cut costs a pause, which is paid from now on or behind those that are not paid yet.
+        self._paid_until_ns = max(self._paid_until_ns or 0, now.monotonic_ns) + PAUSE_NS
         ends = [end_ns for meter in meters if (end_ns := meter.cut_for_assignment(now)) is not None]
         # They end at the same moment, but where one is cut for a boundary that has just passed, or the clock was set.
         self._answer(asked, max(ends, default=now.wall_ns))
