@@ -29,7 +29,7 @@ class Recorder(Protocol):
         """The moment, UTC nanoseconds, at which a hand-over that happens now is to be booked.
 
         With ``cut_on_assignment`` the open intervals end at it, so call it before traffic of the new holder can flow,
-        and let facts begin and end at what it gives. Over a long time intervals are cut once a second at most:
-        it blocks until then, and who calls meanwhile gets the same moment. Without ``cut_on_assignment``, and when the daemon is about to
-        end, it is the time, at once.
+        and let facts begin and end at what it gives. In a storm of hand-overs intervals are cut once a second: it
+        blocks until then, and who calls meanwhile gets the same moment. Without ``cut_on_assignment``, and when the
+        daemon is about to end, it is the time, at once.
         """

@@ -11,7 +11,7 @@ from netledger.intervals import SECOND_NS, Clock
 PAUSE_NS: Final = SECOND_NS
 """Over a long time intervals are cut so often at most."""
 SAVED: Final = 8
-"""So many cuts may follow each other at once after a quiet time: a line goes down and comes up again within a second."""
+"""So many cuts may follow each other at once after a quiet time: a line goes down, and comes up within a second."""
 PATIENCE_SECONDS: Final = 10.0
 """How long somebody waits for a cut. A loop that takes longer is held up; who holds an address is kept all the same."""
 
