@@ -192,3 +192,20 @@ def test_every_kind_of_the_configuration_has_its_learner(tmp_path: Path) -> None
     for text in (A, B, radius, *others):
         (wanted,) = loads(text, file="f").attribution.values()
         assert isinstance(make_learner("x", wanted, clock, runtime=tmp_path).status(), LearnerStatus)
+
+
+def test_a_storm_of_changes_leaves_nothing_behind(desk: Desk) -> None:
+    def held() -> tuple[int, int]:
+        return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+
+    learners = desk.learners("")
+    learners.open()
+    before = held()
+    for number in range(50):
+        after = desk.config(A.replace("/a.csv", f"/{number}.csv") + (B if number % 2 else ""))
+        learners.let_go(after)
+        learners.take_up(after)
+    assert [one.name for one in learners.look()] == ["a", "b"]
+    assert (len(desk.made["a"]), len(desk.made["b"])) == (50, 25)
+    learners.close()
+    assert held() == before
