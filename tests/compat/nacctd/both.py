@@ -1,0 +1,128 @@
+"""nacctd and ours beside it: two processes with the same table, which see the same packets."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections import Counter
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from tests.compat.nacctd.space import Wires
+from tests.kernel.lab import Child, wait_for
+
+PACKAGE: Final = Path("/usr/share/doc/net-acct")
+START_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 30.0
+# The pid file and utmp have fixed places below /run: each process has a /run of its own.
+_ALONE: Final = (
+    'mount -t tmpfs none /run && mkdir -p /run/netledger && { [ ! -f "$0" ] || cp "$0" /run/utmp; } && exec "$@"'
+)
+
+
+class Program(Enum):
+    """Which of the two."""
+
+    REAL = "real"
+    OURS = "ours"
+
+
+@cache
+def real_program() -> str:
+    """Debian's program. That of the same name which netledger brings stands beside Python, and is not meant.
+
+    Raises:
+        FileNotFoundError: it is not installed.
+    """
+    beside = Path(sys.executable).parent
+    places = [place for place in os.environ["PATH"].split(":") if place and Path(place) != beside]
+    found = shutil.which("nacctd", path=":".join(places))
+    if found is None:
+        raise FileNotFoundError("nacctd")
+    return found
+
+
+class Nacctd:
+    """One of them, with its own directory. Its table has ``{here}`` where the directory is meant."""
+
+    def __init__(self, program: Program, wires: Wires, table: str, *, name: str = "") -> None:
+        self.program = program
+        self.wires = wires
+        self.here = wires.directory / f"{program.value}{name}"
+        self.here.mkdir(exist_ok=True)
+        self.table = self.here / "naccttab"
+        self.log = self.here / "net-acct.log"
+        self.dump = self.here / "dump"
+        self.children: list[Child] = []
+        self.write(table)
+
+    def write(self, table: str) -> None:
+        """Replaces the table."""
+        files = f"file {self.log}\ndumpfile {self.dump}\ndebugfile {self.here}/debug\n"
+        self.table.write_text(files + table.replace("{here}", str(self.here)))
+
+    @property
+    def child(self) -> Child:
+        return self.children[-1]
+
+    def start(self) -> None:
+        """Starts it and waits until it listens."""
+        before = len(self.wires.listeners())
+        ours = [sys.executable, "-m", "netledger", "compat", "nacctd"]
+        program = [real_program()] if self.program is Program.REAL else ours
+        utmp = str(self.here / "utmp")
+        words = ["unshare", "-m", "--propagation", "private", "sh", "-c", _ALONE, utmp]
+        self.children.append(self.wires.spawn(self.wires.gw, [*words, *program, "-D", "-c", str(self.table)]))
+
+        def listens() -> bool:
+            if not self.child.running:
+                message = f"{self.program.value} ended with {self.child.wait()}: {self.child.errors()}"
+                raise RuntimeError(message)
+            return len(self.wires.listeners()) > before and (self.program is Program.REAL or self._note.exists())
+
+        wait_for(listens, START_SECONDS, f"{self.program.value} listens")
+        if self.program is Program.OURS and "dynamicip" in self.table.read_text():
+            self.wires.lookers.append(self.holder)
+
+    def holder(self, address: str) -> str | None:
+        """Who has an address, as ours has noticed."""
+        noted = json.loads(self._note.read_text())
+        return str(found) if (found := noted[max(noted, key=int)].get(address)) else None
+
+    @property
+    def _note(self) -> Path:
+        """Where ours keeps in mind who has what, from when it accounts."""
+        return Path(f"/proc/{self.child.pid}/root/run/netledger/nacctd/holders.json")
+
+    def stop(self) -> int:
+        """Ends it, waits until everything is written, and gives its exit status."""
+        self.wires.settled()
+        self.child.signal(signal.SIGTERM)
+        status = self.child.wait(STOP_SECONDS)
+        # The real one leaves its last lines to a child that it does not wait for.
+        wait_for(lambda: not self._left(), STOP_SECONDS, f"{self.program.value} has written all")
+        return status
+
+    def lines(self) -> list[str]:
+        """The log, line by line."""
+        return self.log.read_text(errors="surrogateescape").splitlines() if self.log.exists() else []
+
+    def rows(self) -> Counter[str]:
+        """The lines without their times, in no order."""
+        return Counter(line.partition("\t")[2] for line in self.lines())
+
+    def _left(self) -> list[int]:
+        mark = os.fsencode(self.table)
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    words = (entry / "cmdline").read_bytes()
+                except OSError:
+                    continue
+                if mark in words:
+                    found.append(int(entry.name))
+        return found
