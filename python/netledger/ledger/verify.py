@@ -18,6 +18,7 @@ from netledger.ledger.rows import as_stored
 from netledger.ledger.store import day_of, sha256_of
 from netledger.ledger.verify_files import file_problems
 from netledger.ledger.verify_rollups import RollupBooks, rollup_books, rollup_problems
+from netledger.ledger.verify_subjects import SubjectBooks, subject_books, subject_problems
 from netledger.receipt import parse_rfc3339
 from netledger.schema import Table
 
@@ -69,6 +70,7 @@ class _Books:
     days_dropped: frozenset[tuple[str, str]]
     statuses: Mapping[_Identity, str]
     rollups: RollupBooks
+    subjects: SubjectBooks
 
 
 def verify(reader: Reader, *, progress: Progress = no_progress) -> list[Problem]:
@@ -96,6 +98,7 @@ def verify(reader: Reader, *, progress: Progress = no_progress) -> list[Problem]
         problems += _row_problems(reader, books, table, damaged, progress)
     traffic = [one for one in books.intervals if one.table is Table.TRAFFIC]
     problems += [Problem(*found) for found in rollup_problems(reader, books.rollups, traffic, damaged)]
+    problems += [Problem(*found) for found in subject_problems(reader, books.subjects, traffic, damaged)]
     problems += [Problem(*found) for found in file_problems(reader)]
     return problems
 
@@ -115,6 +118,7 @@ def _books(connection: "sqlite3.Connection", store: Path) -> _Books:
         days_dropped=frozenset(days),
         statuses={(node, meter, seq): status for node, meter, seq, status in statuses},
         rollups=rollup_books(connection),
+        subjects=subject_books(connection, store),
     )
 
 
