@@ -5,8 +5,11 @@
 //! normal here and costs detail, not the packet: only the fixed IP header must be whole.
 
 mod extension;
+mod fragment;
 
 use crate::flow::Address;
+
+pub use fragment::{Fragment, fragment};
 
 /// How far to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::protocol::{AUTHENTICATION, DESTINATION_OPTIONS, FRAGMENT, HOP_BY_HOP, MOBILITY, NO_NEXT_HEADER, ROUTING};
 
 /// RFC 8200 section 4.1 names at most seven headers in one packet; more than this is an attempt to cost us time.
-const HEADERS_MAX: usize = 16;
+pub(super) const HEADERS_MAX: usize = 16;
 /// Linux refuses more than 8 options by default (`net/ipv6/sysctl_net_ipv6.c`: `max_hbh_opts_number`), padding apart.
 const OPTIONS_MAX: usize = 16;
 
@@ -51,6 +51,18 @@ pub(super) fn walk(mut next_header: u8, mut rest: &[u8]) -> (u8, Option<&[u8]>) 
         }
     }
     (next_header, (!is_walked(next_header)).then_some(rest))
+}
+
+/// The kind of the header behind the extension header that starts `rest`, and its bytes; None behind what is cut off, what is
+/// no extension header, and a fragment's header.
+pub(super) fn step(next_header: u8, rest: &[u8]) -> Option<(u8, &[u8])> {
+    let &[following, length] = rest.first_chunk()?;
+    let header_bytes = match next_header {
+        AUTHENTICATION => (usize::from(length) + 2) * 4,
+        HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => (usize::from(length) + 1) * 8,
+        _ => return None,
+    };
+    Some((following, rest.get(header_bytes..)?))
 }
 
 /// The payload length in the jumbo option of the hop-by-hop header that starts `rest` (RFC 2675 section 2).

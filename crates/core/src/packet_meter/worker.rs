@@ -7,6 +7,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind};
+use crate::sources::packet::Reader;
 use crate::sources::packet::frame::Frames;
 use crate::sources::packet::interfaces::Interfaces;
 use crate::sources::packet::port::{Port, Wanted};
@@ -54,7 +55,8 @@ impl Worker {
         port.pass(&wanted, &interfaces)?;
         let unwanted_version = interfaces.unwanted_version();
         let socket = Arc::clone(&port.socket);
-        let receiver = Receiver::new(file, (wanted.families, port.tells_segments), Arc::clone(&interfaces), socket);
+        let reader = Reader::new(&file.spec, wanted.clone(), port.tells_segments);
+        let receiver = Receiver::new(file, reader, Arc::clone(&interfaces), socket);
         let mut work = Work {
             inbox,
             waker: Arc::clone(&waker),

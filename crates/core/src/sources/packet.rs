@@ -1,22 +1,28 @@
 //! Packet sockets: from the frames in a ring to postings.
 
 pub(crate) mod filter;
+mod fragments;
 pub mod frame;
 pub mod interfaces;
 pub(crate) mod port;
+mod program;
 pub(crate) mod receiver;
 mod record;
 mod tagged;
+#[cfg(test)]
+mod tests;
 
 use crate::error::Error;
 use crate::flow::Posting;
-use crate::packet::{Depth, Headers, Unreadable, parse};
+use crate::packet::{Depth, Headers, Unreadable, fragment, parse};
 use crate::posting::{KeySpec, Poster};
 use crate::table::file::TableFile;
 use crate::table::header::{GroupSpec, GroupState};
 use crate::table::journal;
 
+use fragments::Fragments;
 use frame::{Frame, Segments};
+use port::Wanted;
 use tagged::{IPV4, IPV6};
 
 /// IP versions, and the Ethernet types that announce them.
@@ -35,35 +41,67 @@ pub(crate) fn snap_bytes(spec: &KeySpec) -> u32 {
     }
 }
 
-/// The packet in a frame, with the bytes that it is booked with; None if it is not to be counted.
-#[inline]
-fn read(frame: &Frame<'_>, depth: Depth, families: [bool; 2], state: &mut GroupState) -> Option<Headers> {
-    let network = frame.network();
-    let (mut protocol, mut ip) = (frame.protocol(), network);
-    if protocol != IPV4 && protocol != IPV6 {
-        let Some(inner) = tagged::open(protocol, network) else {
+/// Reads the packets in frames.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    depth: Depth,
+    wanted: Wanted,
+    tells_segments: bool,
+    fragments: Fragments,
+}
+
+impl Reader {
+    pub(crate) fn new(spec: &KeySpec, wanted: Wanted, tells_segments: bool) -> Self {
+        Self { depth: spec.depth(), wanted, tells_segments, fragments: Fragments::default() }
+    }
+
+    /// The packet in a frame, with the bytes that it is booked with; None if it is not to be counted.
+    #[inline]
+    pub(crate) fn read(&mut self, frame: &Frame<'_>, state: &mut GroupState) -> Option<Headers> {
+        let network = frame.network();
+        let (mut protocol, mut ip) = (frame.protocol(), network);
+        if protocol != IPV4 && protocol != IPV6 {
+            (protocol, ip) = self.inside(protocol, network, state)?;
+        }
+        state.received_packets += 1;
+        state.ring.wire_packets += 1;
+        if self.tells_segments
+            && let Some(segments) = frame.segments()
+        {
+            count_segments(frame, segments, state);
+        }
+        let mut headers = match parse(ip, self.depth) {
+            Ok(headers) if headers.is_ipv4 == (protocol == IPV4) => headers,
+            Ok(_) => return unreadable(Unreadable::Version, state),
+            Err(why) => return unreadable(why, state),
+        };
+        measure(&mut headers, frame, (network.len() - ip.len()) as u64, state);
+        if self.depth == Depth::Ports
+            && let Some(part) = fragment(ip)
+            && !self.fragments.resolve(&mut headers, part, frame.time_ns())
+        {
+            state.ring.fragments_unknown += 1;
+        }
+        Some(headers)
+    }
+
+    /// The IP packet behind tags, if it is wanted: the kernel could not tell.
+    #[cold]
+    fn inside<'a>(&self, protocol: u16, network: &'a [u8], state: &mut GroupState) -> Option<(u16, &'a [u8])> {
+        let Some((protocol, ip)) = tagged::open(protocol, network) else {
             state.ring.ignored_packets += 1;
             return None;
         };
-        (protocol, ip) = inner;
-        if !families[usize::from(protocol == IPV6)] {
-            return None;
-        }
-    }
-    state.received_packets += 1;
-    state.ring.wire_packets += 1;
-    match parse(ip, depth) {
-        Ok(headers) if headers.is_ipv4 == (protocol == IPV4) => {
-            Some(measured(headers, frame, (network.len() - ip.len()) as u64, state))
-        }
-        Ok(_) => unreadable(Unreadable::Version, state),
-        Err(why) => unreadable(why, state),
+        let [ipv4, ipv6] = self.wanted.families;
+        let is_wanted = if protocol == IPV6 { ipv6 } else { ipv4 };
+        let given = &self.wanted.given;
+        (is_wanted && (given.is_empty() || program::passes(given, ip, protocol))).then_some((protocol, ip))
     }
 }
 
 /// Sees to it that nothing is booked that was not there.
 #[inline]
-fn measured(mut headers: Headers, frame: &Frame<'_>, tag_bytes: u64, state: &mut GroupState) -> Headers {
+fn measure(headers: &mut Headers, frame: &Frame<'_>, tag_bytes: u64, state: &mut GroupState) {
     let there = u64::from(frame.whole_bytes().saturating_sub(frame.link_bytes())).saturating_sub(tag_bytes);
     if !headers.length_known {
         state.length_unknown_packets += 1;
@@ -73,7 +111,6 @@ fn measured(mut headers: Headers, frame: &Frame<'_>, tag_bytes: u64, state: &mut
         headers.bytes = there;
     }
     state.received_bytes = state.received_bytes.saturating_add(headers.bytes);
-    headers
 }
 
 #[cold]

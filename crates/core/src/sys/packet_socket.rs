@@ -42,6 +42,15 @@ impl PacketSocket {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
+    /// A socket of another kind, which needs no capability: it knows the names of interfaces, and can do nothing else.
+    ///
+    /// # Errors
+    /// The kernel's.
+    #[cfg(test)]
+    pub(crate) fn for_names() -> io::Result<Self> {
+        std::net::UdpSocket::bind("127.0.0.1:0").map(|socket| Self(socket.into()))
+    }
+
     /// Has the kernel write how a super-packet is to be split in front of each packet.
     ///
     /// # Errors

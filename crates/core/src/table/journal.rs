@@ -158,6 +158,14 @@ fn damaged(file: &TableFile, rows: &Sums, base: &Sums) -> Error {
 }
 
 impl Table {
+    /// Does a part of a posting, as a kill would leave it.
+    #[cfg(test)]
+    pub(crate) fn tear(&mut self, posting: &Posting, packets: u64, bytes: u64) {
+        let tag = self.tag(&posting.key);
+        let row = self.find_or_append(&posting.key, tag);
+        self.add(row, posting.side, packets, bytes);
+    }
+
     /// Adds what is missing of one posting.
     fn finish(&mut self, posting: &Posting, (packets, bytes): (u64, u64)) {
         let tag = self.tag(&posting.key);

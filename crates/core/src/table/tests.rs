@@ -118,9 +118,7 @@ fn killed_at(applied: usize, torn: Option<(u64, bool)>, is_noted: bool, rows_max
     let postings = arrive(&mut file, &datagram(7, 10, 8), is_noted, &mut state);
     file.table.apply(&postings[..applied]);
     if let (Some((packets, has_bytes)), Some(next)) = (torn, postings.get(applied)) {
-        let tag = file.table.tag(&next.key);
-        let row = file.table.find_or_append(&next.key, tag);
-        file.table.add(row, next.side, packets, if has_bytes { next.bytes } else { 0 });
+        file.table.tear(next, packets, if has_bytes { next.bytes } else { 0 });
     }
     drop(file);
 

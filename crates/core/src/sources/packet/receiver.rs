@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::flow::{Posting, Sides};
-use crate::packet::Depth;
 use crate::posting::Poster;
 use crate::sys::clock::boottime_ns;
 use crate::sys::packet_socket::PacketSocket;
@@ -11,10 +10,10 @@ use crate::table::file::TableFile;
 use crate::table::header::{GroupState, Word};
 use crate::table::interfaces::MORE;
 
+use super::Reader;
 use super::frame::{FOR_OTHERS, Frame, Frames, OUTGOING};
 use super::interfaces::{Interfaces, Known};
 use super::record::{BYTES, WORDS, place, record};
-use super::{count_segments, read};
 
 /// Packets that go into the journal together: their postings and records stay in the first-level cache.
 const PIECE: usize = 128;
@@ -30,9 +29,7 @@ pub(crate) struct Receiver {
     state: GroupState,
     sides: Sides,
     poster: Poster,
-    depth: Depth,
-    families: [bool; 2],
-    tells_segments: bool,
+    reader: Reader,
     postings: Vec<Posting>,
     packets: usize,
     /// Of the state when the journal was last written.
@@ -52,22 +49,14 @@ pub(crate) enum Read {
 }
 
 impl Receiver {
-    pub(crate) fn new(
-        file: TableFile,
-        (families, tells_segments): ([bool; 2], bool),
-        interfaces: Arc<Interfaces>,
-        socket: Arc<PacketSocket>,
-    ) -> Self {
+    pub(crate) fn new(file: TableFile, reader: Reader, interfaces: Arc<Interfaces>, socket: Arc<PacketSocket>) -> Self {
         let poster = Poster::new(&file.spec, false);
         let sides = file.groups.first().map_or(Sides::Both, |group| group.sides);
-        let depth = file.spec.depth();
         Self {
             state: GroupState::default(),
             sides,
             poster,
-            depth,
-            families,
-            tells_segments,
+            reader,
             postings: Vec::with_capacity(PIECE * 2),
             packets: 0,
             readable_before: (0, 0),
@@ -110,12 +99,7 @@ impl Receiver {
         if known.number == 0 || !counts(frame, known) {
             return;
         }
-        let Some(headers) = read(frame, self.depth, self.families, &mut self.state) else { return };
-        if self.tells_segments
-            && let Some(segments) = frame.segments()
-        {
-            count_segments(frame, segments, &mut self.state);
-        }
+        let Some(headers) = self.reader.read(frame, &mut self.state) else { return };
         let words = self.file.buffer.words();
         if let Some(room) = words.get(self.packets * WORDS..) {
             for (to, from) in room.iter().zip(record(&headers, known.number)) {

@@ -1,0 +1,128 @@
+//! A kill between any two stores of a piece: what is recovered is what would have been there.
+
+use std::collections::HashMap;
+
+use super::super::record::{BYTES, place, record};
+use super::*;
+use crate::flow::Posting;
+use crate::packet::{Depth, parse};
+use crate::posting::Poster;
+use crate::recovery::finish;
+
+/// A file into which one whole piece of ten packets has gone, and the state then.
+fn begun(path: &std::path::Path, rows_max: usize) -> (TableFile, GroupState) {
+    let mut file = file(path, &spec(&["host", "peer", "host_port", "interface"]), rows_max);
+    let mut state = GroupState::default();
+    let postings = arrive(&mut file, 0..10, &mut state);
+    file.open_written(0, 10 * BYTES, &state);
+    file.table.apply(&postings);
+    file.close_batch(0, &state);
+    (file, state)
+}
+
+/// Puts packets into the buffer, as a receiver does.
+fn arrive(file: &mut TableFile, numbers: std::ops::Range<u8>, state: &mut GroupState) -> Vec<Posting> {
+    let poster = Poster::new(&file.spec, false);
+    let mut postings = Vec::new();
+    for (at, number) in numbers.enumerate() {
+        let headers = parse(&Built::new(number, 60 + u16::from(number)).network, Depth::Ports).unwrap();
+        state.received_packets += 1;
+        state.received_bytes += headers.bytes;
+        state.ring.dropped_packets += 3;
+        state.posted.add_packets(Sides::Both, 1, headers.bytes);
+        for (word, value) in file.buffer.words().iter().skip(at * 6).zip(record(&headers, 9)) {
+            word.store(value, Relaxed);
+        }
+        poster.post(&headers, Sides::Both, &place(9), |posting| postings.push(posting));
+    }
+    postings
+}
+
+fn rows_of(file: &TableFile) -> HashMap<Key, Sums> {
+    file.table.rows().filter(|(_, sums)| *sums != Sums::default()).collect()
+}
+
+/// What is in a table that was never interrupted.
+fn expected(rows_max: usize) -> (HashMap<Key, Sums>, GroupState) {
+    let path = scratch();
+    let (mut file, mut state) = begun(&path, rows_max);
+    let postings = arrive(&mut file, 10..18, &mut state);
+    file.open_written(0, 8 * BYTES, &state);
+    file.table.apply(&postings);
+    file.close_batch(0, &state);
+    file.remove().unwrap();
+    (rows_of(&file), state)
+}
+
+/// `applied` postings are done, `torn` says which additions of the next one are.
+fn killed_at(applied: usize, torn: Option<(u64, bool)>, rows_max: usize) {
+    let path = scratch();
+    let (mut file, mut state) = begun(&path, rows_max);
+    let postings = arrive(&mut file, 10..18, &mut state);
+    file.open_written(0, 8 * BYTES, &state);
+    file.table.apply(&postings[..applied]);
+    if let (Some((packets, has_bytes)), Some(next)) = (torn, postings.get(applied)) {
+        file.table.tear(next, packets, if has_bytes { next.bytes } else { 0 });
+    }
+    drop(file);
+
+    let closed = finish(&path).unwrap();
+    let (rows, state) = expected(rows_max);
+    let what = format!("applied {applied}, torn {torn:?}, rows_max {rows_max}");
+    assert_eq!(rows_of(&closed.file), rows, "{what}");
+    assert_eq!(closed.totals, state, "{what}");
+    assert_eq!(closed.file.table.sums(), state.posted, "{what}");
+    drop(closed);
+    let again = finish(&path).unwrap();
+    assert_eq!(again.file.table.sums(), state.posted, "a second recovery changes nothing: {what}");
+    again.file.remove().unwrap();
+}
+
+#[test]
+fn a_kill_at_any_store_loses_nothing_of_a_piece_and_adds_nothing() {
+    for rows_max in [1000, 3] {
+        for applied in 0..=16 {
+            for torn in [None, Some((0, false)), Some((1, false)), Some((0, true)), Some((1, true))] {
+                killed_at(applied, torn, rows_max);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_piece_that_was_not_yet_opened_has_not_been_received() {
+    let path = scratch();
+    let (mut file, mut state) = begun(&path, 1000);
+    let before = state;
+    arrive(&mut file, 10..18, &mut state);
+    drop(file);
+    let closed = finish(&path).unwrap();
+    assert_eq!((closed.totals, closed.file.table.sums()), (before, before.posted));
+    closed.file.remove().unwrap();
+}
+
+#[test]
+fn names_and_the_kind_of_the_table_survive() {
+    let path = scratch();
+    let (file, _) = begun(&path, 1000);
+    assert_eq!(file.header().note_interface(9, "a-name-of-15-by"), 9);
+    drop(file);
+    let closed = finish(&path).unwrap();
+    assert_eq!(closed.file.header().content(), Some(Content::Packets));
+    assert_eq!(closed.file.header().interfaces().get(&9).map(String::as_str), Some("a-name-of-15-by"));
+    closed.file.remove().unwrap();
+}
+
+#[test]
+fn interfaces_beyond_what_a_table_has_room_for_are_one() {
+    use crate::table::interfaces::{MORE, MORE_NAME};
+    let path = scratch();
+    let (file, _) = begun(&path, 1000);
+    for number in 1..=4096 {
+        assert_eq!(file.header().note_interface(number, "eth"), number);
+    }
+    assert_eq!(file.header().note_interface(4097, "eth"), MORE);
+    assert_eq!(file.header().note_interface(4096, "eth"), 4096);
+    assert_eq!(file.header().interfaces().get(&MORE).map(String::as_str), Some(MORE_NAME));
+    file.remove().unwrap();
+}
