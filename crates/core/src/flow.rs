@@ -217,15 +217,15 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Adds a posting. A sum that no longer fits into 64 bits stays at the top; it would take a hundred years at full
+    /// Adds a posting of so many packets. A sum that no longer fits into 64 bits stays at the top; it would take a hundred years at full
     /// speed of any line there is.
     #[inline]
-    pub fn add(&mut self, posting: &Posting) {
+    pub fn add(&mut self, posting: &Posting, count: u64) {
         let (packets, bytes) = match posting.side {
             Side::Sent => (&mut self.sent_packets, &mut self.sent_bytes),
             Side::Received => (&mut self.received_packets, &mut self.received_bytes),
         };
-        *packets = packets.saturating_add(1);
+        *packets = packets.saturating_add(count);
         *bytes = bytes.saturating_add(posting.bytes);
     }
 

@@ -1,6 +1,6 @@
 //! From a packet's headers to its postings: which columns, which prefixes, what is local.
 
-use crate::flow::{Account, Address, Fields, Key, Posting, Side, Sides};
+use crate::flow::{Account, Address, Fields, Key, Posting, Side, Sides, Sums};
 use crate::networks::Networks;
 use crate::packet::{Depth, Headers};
 
@@ -201,24 +201,67 @@ impl Poster {
             take(Posting { key, bytes: headers.bytes, side: Side::Sent });
         }
         if sides.received() {
-            let ports = match headers.protocol {
-                1 | 58 => (headers.source_port, headers.destination_port), // ICMP: type and code on both sides
-                _ => (headers.destination_port, headers.source_port),
-            };
             let key = self.key(
                 headers,
                 headers.destination,
                 headers.source,
-                ports,
+                received_ports(headers),
                 (place.out_interface, place.zone, place.tag),
             );
             take(Posting { key, bytes: headers.bytes, side: Side::Received });
         }
     }
 
+    /// As [`Self::post`] of a packet seen in one place, but that what is not local is added up in `external`: one posting of
+    /// many packets then does for all of them.
     #[allow(clippy::inline_always, reason = "as for `post`")]
     #[inline(always)]
-    fn key(
+    pub fn post_local(
+        &self,
+        headers: &Headers,
+        sides: Sides,
+        place: u32,
+        external: &mut Sums,
+        mut take: impl FnMut(Posting),
+    ) {
+        let (source, destination, bytes) = (headers.source, headers.destination, headers.bytes);
+        let place = (place, 0, 0);
+        if sides.sent() {
+            if self.is_external(source) {
+                external.add_packets(Sides::Sent, 1, bytes);
+            } else {
+                let ports = (headers.source_port, headers.destination_port);
+                let key = self.host_key(headers, source, destination, ports, place);
+                take(Posting { key, bytes, side: Side::Sent });
+            }
+        }
+        if sides.received() {
+            if self.is_external(destination) {
+                external.add_packets(Sides::Received, 1, bytes);
+            } else {
+                let key = self.host_key(headers, destination, source, received_ports(headers), place);
+                take(Posting { key, bytes, side: Side::Received });
+            }
+        }
+    }
+
+    #[inline]
+    fn is_external(&self, address: Address) -> bool {
+        !self.local.is_empty() && !self.local.lookup(address)
+    }
+
+    #[allow(clippy::inline_always, reason = "as for `post`")]
+    #[inline(always)]
+    fn key(&self, headers: &Headers, host: Address, peer: Address, ports: (u16, u16), place: (u32, u16, u32)) -> Key {
+        if self.is_external(host) {
+            return Key::special(Account::External, place.2 & self.special_tag);
+        }
+        self.host_key(headers, host, peer, ports, place)
+    }
+
+    #[allow(clippy::inline_always, reason = "as for `post`")]
+    #[inline(always)]
+    fn host_key(
         &self,
         headers: &Headers,
         host: Address,
@@ -226,9 +269,6 @@ impl Poster {
         (host_port, peer_port): (u16, u16),
         (place, zone, tag): (u32, u16, u32),
     ) -> Key {
-        if !self.local.is_empty() && !self.local.lookup(host) {
-            return Key::special(Account::External, tag & self.special_tag);
-        }
         let (host_mask, peer_mask) =
             if headers.is_ipv4 { (self.host_v4, self.peer_v4) } else { (self.host_v6, self.peer_v6) };
         if self.is_host_only {
@@ -248,5 +288,14 @@ impl Poster {
         key.words[2] &= self.meta;
         key.words[3] &= self.place;
         key
+    }
+}
+
+/// The ports as the receiver sees them: own, peer's.
+#[inline]
+fn received_ports(headers: &Headers) -> (u16, u16) {
+    match headers.protocol {
+        1 | 58 => (headers.source_port, headers.destination_port), // ICMP: type and code on both sides
+        _ => (headers.destination_port, headers.source_port),
     }
 }

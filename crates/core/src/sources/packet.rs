@@ -23,6 +23,7 @@ use crate::table::journal;
 use fragments::Fragments;
 use frame::{Frame, Segments};
 use port::Wanted;
+use record::{Record, bytes, quick, record};
 use tagged::{IPV4, IPV6};
 
 /// IP versions, and the Ethernet types that announce them.
@@ -55,9 +56,25 @@ impl Reader {
         Self { depth: spec.depth(), wanted, tells_segments, fragments: Fragments::default() }
     }
 
-    /// The packet in a frame, with the bytes that it is booked with; None if it is not to be counted.
-    #[inline]
-    pub(crate) fn read(&mut self, frame: &Frame<'_>, state: &mut GroupState) -> Option<Headers> {
+    /// The packet in a frame, seen at an interface; None if it is not to be counted.
+    #[allow(clippy::inline_always, reason = "once, in the loop over frames")]
+    #[inline(always)]
+    pub(crate) fn read(&mut self, frame: &Frame<'_>, interface: u32, state: &mut GroupState) -> Option<Record> {
+        let is_super = self.tells_segments && frame.is_super();
+        if frame.protocol() == IPV4
+            && !is_super
+            && let Some(quick) = quick(frame.network(), frame.network_bytes(), self.depth == Depth::Ports, interface)
+        {
+            state.received_packets += 1;
+            state.ring.wire_packets += 1;
+            state.received_bytes = state.received_bytes.saturating_add(bytes(&quick));
+            return Some(quick);
+        }
+        self.read_thoroughly(frame, state).map(|headers| record(&headers, interface))
+    }
+
+    #[inline(never)]
+    fn read_thoroughly(&mut self, frame: &Frame<'_>, state: &mut GroupState) -> Option<Headers> {
         let network = frame.network();
         let (mut protocol, mut ip) = (frame.protocol(), network);
         if protocol != IPV4 && protocol != IPV6 {
@@ -100,9 +117,8 @@ impl Reader {
 }
 
 /// Sees to it that nothing is booked that was not there.
-#[inline]
 fn measure(headers: &mut Headers, frame: &Frame<'_>, tag_bytes: u64, state: &mut GroupState) {
-    let there = u64::from(frame.whole_bytes().saturating_sub(frame.link_bytes())).saturating_sub(tag_bytes);
+    let there = u64::from(frame.network_bytes()).saturating_sub(tag_bytes);
     if !headers.length_known {
         state.length_unknown_packets += 1;
         headers.bytes = there;
@@ -150,7 +166,7 @@ pub(crate) fn finish(file: &mut TableFile) -> Result<(), Error> {
                                  group: &GroupSpec,
                                  header,
                                  state,
-                                 take: &mut dyn FnMut(Posting)| {
+                                 take: &mut dyn FnMut(Posting, u64)| {
         if !tail {
             *state = journal::written_state(header, 0);
             record::replay(bytes, &poster, group.sides, take);

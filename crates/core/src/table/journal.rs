@@ -22,12 +22,12 @@ use super::file::TableFile;
 use super::header::{GroupSpec, GroupState, Header, Word};
 use super::{CONTROL_APPLIED, Table};
 
-/// Reads the messages of a batch: changes the state and gives the postings in order.
+/// Reads the messages of a batch: changes the state and gives the postings in order, with the packets that each is for.
 ///
 /// It must give the same for the same bytes and state. With `tail` the end is not known: it takes messages as long as they
 /// are of this group and not older than what the state expects.
 pub(crate) type Absorb<'a> =
-    dyn FnMut(&[u8], /* tail: */ bool, &GroupSpec, Header<'_>, &mut GroupState, &mut dyn FnMut(Posting)) + 'a;
+    dyn FnMut(&[u8], /* tail: */ bool, &GroupSpec, Header<'_>, &mut GroupState, &mut dyn FnMut(Posting, u64)) + 'a;
 
 impl TableFile {
     /// Opens a batch of `group`: from now on what arrives in the buffer counts.
@@ -113,32 +113,33 @@ pub(crate) fn recover(file: &mut TableFile, absorb: &mut Absorb<'_>) -> Result<b
     let mut postings = Vec::new();
     let buffer = file.buffer.bytes();
     let known = buffer.get(..known_bytes).unwrap_or(buffer);
-    absorb(known, false, spec, header, &mut state, &mut |posting| postings.push(posting));
+    absorb(known, false, spec, header, &mut state, &mut |posting, packets| postings.push((posting, packets)));
     // A datagram may have arrived whose length was not yet noted: it lies behind the others.
     let behind = buffer.get(known.len().next_multiple_of(4)..).unwrap_or_default();
-    absorb(behind, true, spec, header, &mut state, &mut |posting| postings.push(posting));
+    absorb(behind, true, spec, header, &mut state, &mut |posting, packets| postings.push((posting, packets)));
 
     let Some((done, left)) = postings.split_at_checked(applied) else { return Err(damaged(file, &rows, &base)) };
-    for posting in done {
-        base.add(posting);
+    for (posting, packets) in done {
+        base.add(posting, *packets);
     }
     file.table.set_applied(applied as u64);
     let left = match left.split_first() {
         Some((torn, rest)) if rows != base => {
-            let missing = missing(&rows, &base, torn).ok_or_else(|| damaged(file, &rows, &base))?;
+            let (torn, packets) = torn;
+            let missing = missing(&rows, &base, torn, *packets).ok_or_else(|| damaged(file, &rows, &base))?;
             file.table.finish(torn, missing);
             rest
         }
         _ if rows != base => return Err(damaged(file, &rows, &base)),
         _ => left,
     };
-    file.table.apply(left);
+    file.table.apply_counted(left);
     file.close_batch(group, &state);
     Ok(true)
 }
 
 /// Which of the two additions of the torn posting are missing: packets, bytes. None if the difference is not its.
-fn missing(rows: &Sums, base: &Sums, torn: &Posting) -> Option<(u64, u64)> {
+fn missing(rows: &Sums, base: &Sums, torn: &Posting, packets: u64) -> Option<(u64, u64)> {
     let sent = (rows.sent_packets.checked_sub(base.sent_packets)?, rows.sent_bytes.checked_sub(base.sent_bytes)?);
     let received = (
         rows.received_packets.checked_sub(base.received_packets)?,
@@ -148,8 +149,8 @@ fn missing(rows: &Sums, base: &Sums, torn: &Posting) -> Option<(u64, u64)> {
         Side::Sent => (sent, received),
         Side::Received => (received, sent),
     };
-    let is_its = foreign == (0, 0) && own.0 <= 1 && (own.1 == 0 || own.1 == torn.bytes);
-    is_its.then(|| (1 - own.0, torn.bytes - own.1))
+    let is_its = foreign == (0, 0) && (own.0 == 0 || own.0 == packets) && (own.1 == 0 || own.1 == torn.bytes);
+    is_its.then(|| (packets - own.0, torn.bytes - own.1))
 }
 
 fn damaged(file: &TableFile, rows: &Sums, base: &Sums) -> Error {

@@ -236,7 +236,7 @@ proptest! {
             })
             .collect();
         for posting in &postings {
-            map.entry(posting.key).or_default().add(posting);
+            map.entry(posting.key).or_default().add(posting, 1);
         }
         table.apply(&postings);
         prop_assert_eq!(rows_of(&table), map);

@@ -222,7 +222,7 @@ impl Generation {
 pub(crate) fn finish(file: &mut TableFile) -> Result<(), Error> {
     let reader = Reader::new(&file.spec);
     journal::recover(file, &mut |bytes, tail, group, header, state, take| {
-        reader.absorb(bytes, tail, group, header, state, None, take);
+        reader.absorb(bytes, tail, group, header, state, None, |posting| take(posting, 1));
     })?;
     Ok(())
 }

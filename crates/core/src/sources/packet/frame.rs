@@ -2,10 +2,16 @@
 //!
 //! The kernel wrote the block; all the same, nothing in it is believed that would lead outside of it.
 
+use crate::sys::mapping::prefetch;
+
 /// `struct tpacket3_hdr`, and behind it the beginning of a `struct sockaddr_ll`.
 const HEADER_BYTES: usize = 60;
 /// `struct virtio_net_hdr`, in front of the link layer's header where it was asked for.
 const SEGMENTS_BYTES: usize = 10;
+
+/// Most frames of a block are about as long as the one before them.
+const FRAMES_AHEAD: usize = 8;
+const CACHE_LINE_BYTES: usize = 64;
 
 /// What a frame was to the interface (`PACKET_HOST` and the others).
 pub(crate) const FOR_OTHERS: u8 = 3;
@@ -32,6 +38,15 @@ impl<'a> Frames<'a> {
         };
         let (left, first) = (word(12), word(16));
         Self { rest: block.get(first as usize..).unwrap_or_default(), left }
+    }
+
+    /// Asks the CPU for a frame that comes in a while: the kernel wrote it on another CPU.
+    #[inline]
+    pub fn prefetch(&self) {
+        let next = self.rest.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes)) as usize;
+        let ahead = next.wrapping_mul(FRAMES_AHEAD);
+        prefetch(self.rest, ahead);
+        prefetch(self.rest, ahead.wrapping_add(CACHE_LINE_BYTES));
     }
 
     /// The next frame; None at the end.
@@ -116,11 +131,12 @@ impl<'a> Frame<'a> {
         usize::from(self.half::<24>())
     }
 
-    /// The bytes of the link layer's header.
+    /// The bytes that there were behind the link layer's header.
     #[inline]
     #[must_use]
-    pub fn link_bytes(&self) -> u32 {
-        u32::from(self.half::<26>()).saturating_sub(u32::from(self.half::<24>()))
+    pub fn network_bytes(&self) -> u32 {
+        let link_bytes = u32::from(self.half::<26>()).saturating_sub(u32::from(self.half::<24>()));
+        self.whole_bytes().saturating_sub(link_bytes)
     }
 
     /// What was captured behind the link layer's header.
@@ -154,6 +170,14 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn kind(&self) -> u8 {
         self.header[58]
+    }
+
+    /// Whether it is a super-packet, where the kernel was asked to tell.
+    #[inline]
+    #[must_use]
+    pub fn is_super(&self) -> bool {
+        let kind = self.link_at().checked_sub(SEGMENTS_BYTES - 1).and_then(|at| self.bytes.get(at));
+        kind.is_some_and(|&kind| kind != 0)
     }
 
     /// Of a super-packet, and only where the kernel was asked to tell.

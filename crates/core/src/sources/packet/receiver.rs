@@ -1,8 +1,9 @@
 //! One ring and the table file that it feeds.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
-use crate::flow::{Posting, Sides};
+use crate::flow::Sides;
 use crate::posting::Poster;
 use crate::sys::clock::boottime_ns;
 use crate::sys::packet_socket::PacketSocket;
@@ -13,7 +14,7 @@ use crate::table::interfaces::MORE;
 use super::Reader;
 use super::frame::{FOR_OTHERS, Frame, Frames, OUTGOING};
 use super::interfaces::{Interfaces, Known};
-use super::record::{BYTES, WORDS, place, record};
+use super::record::{BYTES, Postings, Record};
 
 /// Packets that go into the journal together: their postings and records stay in the first-level cache.
 const PIECE: usize = 128;
@@ -30,8 +31,9 @@ pub(crate) struct Receiver {
     sides: Sides,
     poster: Poster,
     reader: Reader,
-    postings: Vec<Posting>,
-    packets: usize,
+    /// Not yet in the file.
+    records: Vec<Record>,
+    postings: Postings,
     /// Of the state when the journal was last written.
     readable_before: (u64, u64),
     interfaces: Arc<Interfaces>,
@@ -57,8 +59,8 @@ impl Receiver {
             sides,
             poster,
             reader,
-            postings: Vec::with_capacity(PIECE * 2),
-            packets: 0,
+            records: Vec::with_capacity(PIECE),
+            postings: Postings::default(),
             readable_before: (0, 0),
             version: interfaces.version(),
             interfaces,
@@ -75,10 +77,12 @@ impl Receiver {
             self.at_hand.fill((0, Known::default()));
         }
         let mut result = Read::All;
-        let mut ahead = frames.clone();
         loop {
-            match ahead.next_frame() {
+            let before = frames.clone();
+            before.prefetch();
+            match frames.next_frame() {
                 Ok(Some(frame)) if frame.time_ns() > until_ns => {
+                    *frames = before;
                     result = Read::Until;
                     break;
                 }
@@ -86,7 +90,6 @@ impl Receiver {
                 Ok(None) => break,
                 Err(_) => self.state.malformed_messages += 1,
             }
-            *frames = ahead.clone();
         }
         self.write();
         self.file.header().set(Word::LastReceived, boottime_ns());
@@ -99,17 +102,9 @@ impl Receiver {
         if known.number == 0 || !counts(frame, known) {
             return;
         }
-        let Some(headers) = self.reader.read(frame, &mut self.state) else { return };
-        let words = self.file.buffer.words();
-        if let Some(room) = words.get(self.packets * WORDS..) {
-            for (to, from) in room.iter().zip(record(&headers, known.number)) {
-                to.store(from, std::sync::atomic::Ordering::Relaxed);
-            }
-        }
-        self.packets += 1;
-        let postings = &mut self.postings;
-        self.poster.post(&headers, self.sides, &place(known.number), |posting| postings.push(posting));
-        if self.packets == PIECE {
+        let Some(record) = self.reader.read(frame, known.number, &mut self.state) else { return };
+        self.records.push(record);
+        if self.records.len() == PIECE {
             self.write();
         }
     }
@@ -145,11 +140,16 @@ impl Receiver {
             bytes.saturating_sub(bytes_before),
         );
         self.readable_before = (packets, bytes);
-        self.file.open_written(GROUP, self.packets * BYTES, &self.state);
-        self.file.table.apply(&self.postings);
+        let words = self.file.buffer.words();
+        for (to, from) in words.iter().zip(self.records.as_flattened()) {
+            to.store(*from, Relaxed);
+        }
+        self.file.open_written(GROUP, self.records.len() * BYTES, &self.state);
+        self.postings.make(&self.records, &self.poster, self.sides);
+        self.file.table.apply(&self.postings.hosts);
+        self.file.table.apply_counted(&self.postings.external);
         self.file.close_batch(GROUP, &self.state);
-        self.postings.clear();
-        self.packets = 0;
+        self.records.clear();
     }
 
     /// Adds to the state what the kernel counted.

@@ -2,40 +2,47 @@
 
 use std::collections::HashMap;
 
-use super::super::record::{BYTES, place, record};
+use super::super::record::{BYTES, Postings, record};
 use super::*;
-use crate::flow::Posting;
+use crate::flow::{Address, Posting};
 use crate::packet::{Depth, parse};
 use crate::posting::Poster;
 use crate::recovery::finish;
 
+/// Some sources are local, and no destination is: postings of one packet, and of several.
+fn local_spec() -> KeySpec {
+    let local = vec![(Address::from_v4([10, 0, 0, 0]), 30, true)];
+    KeySpec { local, ..spec(&["host", "peer", "host_port", "interface"]) }
+}
+
 /// A file into which one whole piece of ten packets has gone, and the state then.
 fn begun(path: &std::path::Path, rows_max: usize) -> (TableFile, GroupState) {
-    let mut file = file(path, &spec(&["host", "peer", "host_port", "interface"]), rows_max);
+    let mut file = file(path, &local_spec(), rows_max);
     let mut state = GroupState::default();
     let postings = arrive(&mut file, 0..10, &mut state);
     file.open_written(0, 10 * BYTES, &state);
-    file.table.apply(&postings);
+    file.table.apply_counted(&postings);
     file.close_batch(0, &state);
     (file, state)
 }
 
-/// Puts packets into the buffer, as a receiver does.
-fn arrive(file: &mut TableFile, numbers: std::ops::Range<u8>, state: &mut GroupState) -> Vec<Posting> {
-    let poster = Poster::new(&file.spec, false);
-    let mut postings = Vec::new();
-    for (at, number) in numbers.enumerate() {
+/// Puts packets into the buffer, as a receiver does. Returns their postings.
+fn arrive(file: &mut TableFile, numbers: std::ops::Range<u8>, state: &mut GroupState) -> Vec<(Posting, u64)> {
+    let mut records = Vec::new();
+    for number in numbers {
         let headers = parse(&Built::new(number, 60 + u16::from(number)).network, Depth::Ports).unwrap();
         state.received_packets += 1;
         state.received_bytes += headers.bytes;
         state.ring.dropped_packets += 3;
         state.posted.add_packets(Sides::Both, 1, headers.bytes);
-        for (word, value) in file.buffer.words().iter().skip(at * 6).zip(record(&headers, 9)) {
-            word.store(value, Relaxed);
-        }
-        poster.post(&headers, Sides::Both, &place(9), |posting| postings.push(posting));
+        records.push(record(&headers, 9));
     }
-    postings
+    for (word, value) in file.buffer.words().iter().zip(records.as_flattened()) {
+        word.store(*value, Relaxed);
+    }
+    let mut made = Postings::default();
+    made.make(&records, &Poster::new(&file.spec, false), Sides::Both);
+    made.hosts.into_iter().map(|posting| (posting, 1)).chain(made.external).collect()
 }
 
 fn rows_of(file: &TableFile) -> HashMap<Key, Sums> {
@@ -48,21 +55,22 @@ fn expected(rows_max: usize) -> (HashMap<Key, Sums>, GroupState) {
     let (mut file, mut state) = begun(&path, rows_max);
     let postings = arrive(&mut file, 10..18, &mut state);
     file.open_written(0, 8 * BYTES, &state);
-    file.table.apply(&postings);
+    file.table.apply_counted(&postings);
     file.close_batch(0, &state);
     file.remove().unwrap();
     (rows_of(&file), state)
 }
 
 /// `applied` postings are done, `torn` says which additions of the next one are.
-fn killed_at(applied: usize, torn: Option<(u64, bool)>, rows_max: usize) {
+fn killed_at(applied: usize, torn: Option<(bool, bool)>, rows_max: usize) {
     let path = scratch();
     let (mut file, mut state) = begun(&path, rows_max);
     let postings = arrive(&mut file, 10..18, &mut state);
     file.open_written(0, 8 * BYTES, &state);
-    file.table.apply(&postings[..applied]);
-    if let (Some((packets, has_bytes)), Some(next)) = (torn, postings.get(applied)) {
-        file.table.tear(next, packets, if has_bytes { next.bytes } else { 0 });
+    file.table.apply_counted(&postings[..applied]);
+    if let (Some((has_packets, has_bytes)), Some((next, packets))) = (torn, postings.get(applied)) {
+        let (packets, bytes) = (u64::from(has_packets) * packets, u64::from(has_bytes) * next.bytes);
+        file.table.tear(next, packets, bytes);
     }
     drop(file);
 
@@ -80,9 +88,15 @@ fn killed_at(applied: usize, torn: Option<(u64, bool)>, rows_max: usize) {
 
 #[test]
 fn a_kill_at_any_store_loses_nothing_of_a_piece_and_adds_nothing() {
+    let path = scratch();
+    let (mut file, mut state) = begun(&path, 1000);
+    let postings = arrive(&mut file, 10..18, &mut state);
+    file.remove().unwrap();
+    assert!(postings.iter().any(|(_, packets)| *packets > 1), "one is for several packets");
+    assert!(postings.len() > 6, "and most are for one");
     for rows_max in [1000, 3] {
-        for applied in 0..=16 {
-            for torn in [None, Some((0, false)), Some((1, false)), Some((0, true)), Some((1, true))] {
+        for applied in 0..=postings.len() {
+            for torn in [None, Some((false, false)), Some((true, false)), Some((false, true)), Some((true, true))] {
                 killed_at(applied, torn, rows_max);
             }
         }
