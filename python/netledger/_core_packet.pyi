@@ -42,7 +42,7 @@ class PacketMeter:
         interfaces_excluded: Sequence[str] = (),
         loopback: bool = False,
         ring_bytes: int = 67_108_864,
-        retire_milliseconds: int = 20,
+        retire_milliseconds: int = 50,
         threads: int = 1,
         promiscuous: bool | Sequence[str] = False,
         families: Sequence[int] = (4, 6),

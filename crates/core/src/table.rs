@@ -146,6 +146,11 @@ impl Table {
         }
     }
 
+    /// Adds a single posting that stands for so many packets.
+    pub(crate) fn apply_one(&mut self, posting: &Posting, packets: u64) {
+        self.apply_flights(std::slice::from_ref(posting), |_| packets);
+    }
+
     #[inline]
     fn apply_flights(&mut self, postings: &[Posting], packets: impl Fn(usize) -> u64) {
         for flight in postings.chunks(FLIGHT) {

@@ -38,10 +38,10 @@ pub(crate) struct PacketMeter(Core);
 impl PacketMeter {
     #[new]
     #[pyo3(signature = (*, key, rows_max, account="both", interfaces=vec![], interfaces_excluded=vec![], loopback=false,
-                        ring_bytes=67_108_864, retire_milliseconds=20, threads=1,
+                        ring_bytes=67_108_864, retire_milliseconds=50, threads=1,
                         promiscuous=Promiscuous::Switch(false), families=vec![4, 6], filter=vec![]),
            text_signature = "(*, key, rows_max, account='both', interfaces=(), interfaces_excluded=(), loopback=False, \
-                             ring_bytes=67108864, retire_milliseconds=20, threads=1, promiscuous=False, \
+                             ring_bytes=67108864, retire_milliseconds=50, threads=1, promiscuous=False, \
                              families=(4, 6), filter=())")]
     #[allow(clippy::too_many_arguments, reason = "each has a name on the other side")]
     fn new(

@@ -145,7 +145,9 @@ impl Work {
             }
             let timeout = if self.pending.is_some() { Duration::from_millis(1) } else { STATISTICS_EVERY };
             wait(&[self.waker.as_raw_fd(), self.port.as_raw_fd()], Some(timeout), &mut ready);
-            self.waker.clear();
+            if ready.first() == Some(&true) {
+                self.waker.clear();
+            }
             if ready.get(1) == Some(&true) && self.port.ring.block().is_none() {
                 self.port.socket.clear_error();
             }

@@ -17,7 +17,7 @@ use super::interfaces::{Interfaces, Known};
 use super::record::{BYTES, Postings, Record};
 
 /// Packets that go into the journal together: their postings and records stay in the first-level cache.
-const PIECE: usize = 128;
+const PIECE: usize = 256;
 /// Interfaces that are kept at hand, by the last bits of their index.
 const AT_HAND: usize = 1024;
 /// Of a table file of packets there is one group.
@@ -147,7 +147,9 @@ impl Receiver {
         self.file.open_written(GROUP, self.records.len() * BYTES, &self.state);
         self.postings.make(&self.records, &self.poster, self.sides);
         self.file.table.apply(&self.postings.hosts);
-        self.file.table.apply_counted(&self.postings.external);
+        for (posting, packets) in &self.postings.external {
+            self.file.table.apply_one(posting, *packets);
+        }
         self.file.close_batch(GROUP, &self.state);
         self.records.clear();
     }
