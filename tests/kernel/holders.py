@@ -1,6 +1,8 @@
 """Who had which address, by intervals: what a report by subject has to say, added up in another way."""
 
+import json
 import os
+import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -34,6 +36,21 @@ def hook(directory: Path, file: Path) -> list[str]:
     ]
 
 
+def reported(file: Path) -> dict[str, Count]:
+    """What the report says that each subject has sent today and yesterday; without one, by the reason."""
+    argv = [sys.executable, "-m", "netledger", "report", "--by", "subject", "--json", "--config", str(file)]
+    argv += ["--period", "yesterday..now"]
+    # 3: the ledger does not cover the period whole.
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode in {0, 3}, done.stderr
+    rows = json.loads(done.stdout)["rows"]
+    return {
+        row["reason"] or row["subject"]: Count(row["sent_packets"], row["sent_bytes"])
+        for row in rows
+        if row["sent_packets"]
+    }
+
+
 def by_subject(store: Path, books: Books) -> dict[str, Count]:
     """What each subject has sent, of all rows of hosts; without one, by the reason."""
     timeline = Timeline(Assignments(store, SystemClock()).facts())
@@ -47,4 +64,4 @@ def by_subject(store: Path, books: Books) -> dict[str, Count]:
                 holder = timeline.holder(Place(number.to_bytes(16)), start_ns, end_ns)
                 name = holder.subject or str(holder.reason)
             sums[name] += row.sent
-    return dict(sums)
+    return {name: count for name, count in sums.items() if count.packets}

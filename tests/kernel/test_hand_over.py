@@ -6,7 +6,7 @@ import pytest
 
 from tests.kernel import senders
 from tests.kernel.gateway import Gateway, configuration
-from tests.kernel.holders import by_subject, hook
+from tests.kernel.holders import by_subject, hook, reported
 from tests.kernel.lab import Count, Lab
 from tests.kernel.senders import Udp
 
@@ -54,6 +54,7 @@ def test_each_byte_is_with_the_one_who_had_the_address(lab: Lab, gateway: Gatewa
     books = gateway.books()
     assert books.problems() == []
     sums = by_subject(gateway.store, books)
+    assert reported(gateway.file) == sums
     witness = lab.counters(lab.gw, "users")
     assert {user: sums[user] for user in PORTS} == {user: witness[user] for user in PORTS}
     assert witness["alice"].packets == 1000 + 1002
@@ -73,6 +74,7 @@ def test_a_stream_across_the_hand_over_is_split_and_none_of_it_is_unknown(lab: L
     books = gateway.books()
     assert books.problems() == []
     sums = by_subject(gateway.store, books)
+    assert reported(gateway.file) == sums
     assert set(sums) <= {"alice", "bob", "external"}
     assert sums["alice"] + sums["bob"] == lab.counter(lab.gw, "users", "both")
     assert min(sums["alice"].packets, sums["bob"].packets) > 500
@@ -88,7 +90,9 @@ def test_without_cuts_an_interval_of_two_is_a_conflict_and_said(lab: Lab) -> Non
     senders.udp(lab, lab.left, replace(OF_USER, count=300, seconds=5, rate=200))
     assert gateway.stop() == 0
     sums = by_subject(gateway.store, gateway.books())
+    assert reported(gateway.file) == sums
     assert sums["conflict"].packets == 800
     # A later fact makes it right: it was alice's to the end.
     lab.run(lab.gw, [*call, "assign", ADDRESS, "alice", "--from", "2026-01-01"])
     assert by_subject(gateway.store, gateway.books())["alice"].packets == 800
+    assert reported(gateway.file)["alice"].packets == 800
