@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from netledger.errors import LiveError
-from netledger.intervals import SystemClock
+from netledger.intervals import SECOND_NS, SystemClock
 from netledger.ledger.assignments import Assignments
 from netledger.live import Client
 from netledger.receipt import parse_rfc3339, rfc3339
@@ -18,6 +18,7 @@ from tests.unit.test_cli_main import netledger
 from tests.unit.test_daemon import Run
 
 DAY = ("--timezone", "UTC")
+START = "2026-11-20T00:00:00Z"
 
 
 @pytest.fixture
@@ -136,6 +137,22 @@ def test_with_a_daemon_the_interval_ends_where_the_fact_begins(run: Run, config:
     assert len(run.receipts("others")) == 1
     standing = [(one[0], one[1]) for one in listed(config)]
     assert standing == [("10.0.0.2", "alice"), ("10.0.0.2", "bob"), ("10.0.0.3", "carol")]
+
+
+def test_a_hand_over_that_was_announced_ends_the_interval_when_it_comes(run: Run, config: Path) -> None:
+    said(config, "assign", "10.0.0.3", "of before the start", "--from", "2026-11-20", "--to", "2200-01-01")
+    moments: list[int] = []
+
+    def meanwhile() -> None:
+        wait_until(lambda: len(run.made) == 2 and run.made["lan"][0].calls == ["open"], "open sources")
+        wait_until((run.tmp_path / "run" / "netledger.sock").exists, "socket")
+        moments.append((SystemClock().now().wall_ns // SECOND_NS + 3) * SECOND_NS)
+        Client(run.tmp_path / "run").assign("10.0.0.2", "guest", start=START, end=rfc3339(moments[0]))
+        wait_until(run.has_intervals(1, "lan"), "interval")
+
+    assert run(meanwhile) == 0
+    # On a machine that is busy it comes late, and says when it was.
+    assert moments[0] <= parse_rfc3339(str(run.receipts("lan")[0]["interval_end"])) < moments[0] + 20 * SECOND_NS
 
 
 def test_a_burst_of_assignments_shares_its_cuts_and_status_is_told_meanwhile(run: Run) -> None:

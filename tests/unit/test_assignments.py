@@ -11,6 +11,8 @@ from netledger.errors import DamageError, FactError, LedgerError
 from netledger.intervals import SECOND_NS
 from netledger.ledger.assignments import Assignments
 from netledger.ledger.database import NAME
+from netledger.ledger.reader import Reader
+from netledger.ledger.verify import verify
 from tests.unit.memory_source import TestClock
 from tests.unit.rows import START_NS
 from tests.unit.store import opened
@@ -256,3 +258,23 @@ def test_without_a_ledger_there_are_none_and_none_is_begun(tmp_path: Path) -> No
     with pytest.raises(LedgerError):
         book.add([fact("10.0.0.2", 0, None, "alice")])
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_audit_sees_a_fact_that_was_taken_out_or_put_in_front(store: Path) -> None:
+    clock = TestClock(START_NS)
+    book = Assignments(store, clock)
+    for number in range(6):
+        book.add([fact(f"10.0.0.{number}", 0, None, "alice")])
+        clock.advance(SECOND_NS)
+    assert verify(Reader(store)) == []
+    connection = sqlite3.connect(store / NAME, isolation_level=None)
+    for trigger in ("assignments_stay", "assignments_are_final"):
+        connection.execute(f"DROP TRIGGER {trigger}")
+    connection.execute("DELETE FROM assignments WHERE id IN (2, 3, 6)")
+    connection.execute("UPDATE assignments SET learnt_at = 7 WHERE id = 5")
+    connection.close()
+    assert [str(problem) for problem in verify(Reader(store))] == [
+        "assignments: numbers 2 to 3 are gone",
+        "assignment 5: it says that it was learnt before the one in front of it",
+        "assignments: number 6 is gone",
+    ]

@@ -147,3 +147,35 @@ def test_a_cut_for_a_boundary_that_has_just_passed_is_told_as_that_boundary(benc
     wait_until(woken.is_set, "somebody who asks")
     cuts.turn([bench.meter])
     assert asking.answered() == [START_NS + 60 * SECOND_NS]
+
+
+def test_what_was_planned_is_cut_at_that_moment_and_once(bench: Bench) -> None:
+    woken = threading.Event()
+    cuts = cuts_of(bench.clock, woken.set)
+    moment = bench.clock.wall_ns + 3 * SECOND_NS
+    cuts.plan([moment, moment, moment + 30 * SECOND_NS])
+    assert woken.is_set()
+    assert cuts.wait_ns() == 3 * SECOND_NS
+    cuts.turn([bench.meter])
+    assert bench.source.calls == ["open"]
+    bench.clock.advance(3 * SECOND_NS + 5_000_000)  # the loop is never quite in time
+    cuts.turn([bench.meter])
+    assert bench.meter.start_ns == moment
+    assert cuts.wait_ns() == 30 * SECOND_NS - 5_000_000
+    cuts.plan([])
+    assert cuts.wait_ns() is None
+    assert [receipt.end_ns for receipt in bench.commit()] == [moment]
+
+
+def test_what_was_planned_for_a_time_that_is_long_over_is_cut_as_of_now(bench: Bench) -> None:
+    cuts = cuts_of(bench.clock, lambda: None)
+    cuts.plan([bench.clock.wall_ns + SECOND_NS])
+    bench.clock.advance(20 * SECOND_NS)
+    cuts.turn([bench.meter])
+    assert bench.meter.start_ns == bench.clock.wall_ns
+
+
+def test_nothing_is_planned_where_no_cut_is_wanted(bench: Bench) -> None:
+    cuts = Cuts(bench.clock, wake=lambda: pytest.fail("nobody is to be woken"))
+    cuts.plan([bench.clock.wall_ns + 1])
+    assert cuts.wait_ns() is None

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final, NamedTuple, final
@@ -9,6 +10,7 @@ from typing import Final, NamedTuple, final
 from netledger.attribution.facts import ASSIGN, Fact, Target, given_subject
 from netledger.daemon.answers import Answers, Later, refused
 from netledger.daemon.cuts import Cuts
+from netledger.daemon.plans import Plans
 from netledger.errors import FactError, NetledgerError
 from netledger.intervals import Clock
 from netledger.ledger.assignments import Assignments
@@ -42,13 +44,17 @@ class Requests:
         store: where facts are kept.
         clock: where the time comes from.
         cuts: who is asked for the moment of a hand-over.
+        planned_by: sources beside ``assign`` whose word on times to come is kept to.
     """
 
-    def __init__(self, answers: Answers, store: Path, clock: Clock, cuts: Cuts) -> None:
+    def __init__(
+        self, answers: Answers, store: Path, clock: Clock, cuts: Cuts, *, planned_by: Sequence[str] = ()
+    ) -> None:
         self._answers = answers
         self._store = store
         self._assignments = Assignments(store, clock)
         self._cuts = cuts
+        self._plans = Plans(self._assignments, clock, cuts, sources=(ASSIGN, *planned_by))
 
     def answer(self, request: bytes) -> bytes | Later:
         """The answer to one line; where something is to be done, who does it and answers then."""
@@ -61,8 +67,9 @@ class Requests:
         return self._begun(asked)
 
     def look(self) -> None:
-        """See :meth:`Answers.look`."""
+        """See :meth:`Answers.look`; and looks for hand-overs to come."""
         self._answers.look()
+        self._plans.look()
 
     def _begun(self, asked: dict[str, object]) -> bytes | Later:
         texts = {key: value for key, value in asked.items() if isinstance(value, str)}
@@ -99,6 +106,7 @@ class Requests:
             written = book.add([fact]) if wish.of is None else book.end(fact, of=wish.of)
         except NetledgerError as error:
             return refused(str(error), error.hint)
+        self._plans.look()
         shown = told(written[0] if written else fact)
         fields: dict[str, object] = {
             "target": shown.target,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, final
 
 from netledger.daemon.meter import RunningMeter
-from netledger.intervals import SECOND_NS, Clock
+from netledger.intervals import SECOND_NS, Clock, Moment
 
 PAUSE_NS: Final = SECOND_NS
 """Over a long time intervals are cut so often at most."""
@@ -38,6 +38,7 @@ class Cuts:
         self._wake = wake
         self._lock = threading.Lock()
         self._asked: _Asked | None = None
+        self._planned: list[int] = []
         self._is_wanted = False
         self._paid_until_ns: int | None = None
 
@@ -48,6 +49,11 @@ class Cuts:
             asked, self._asked = self._asked, None if not is_wanted else self._asked
         if not is_wanted and asked is not None:
             self._answer(asked, self._clock.now().wall_ns)
+
+    @property
+    def is_wanted(self) -> bool:
+        """What was told by :meth:`want`."""
+        return self._is_wanted
 
     def moment(self) -> int:
         """The moment at which a hand-over that happens now is to be booked, see :class:`Recorder`. For any thread.
@@ -63,29 +69,42 @@ class Cuts:
             return self._clock.now().wall_ns
         return asked.moment_ns
 
+    def plan(self, moments: Iterable[int]) -> None:
+        """When intervals are to be cut in time to come, UTC nanoseconds; replaces what was planned. For any thread."""
+        with self._lock:
+            self._planned = sorted(set(moments))
+            if self._is_wanted:
+                self._wake()
+
     def wait_ns(self) -> int | None:
-        """How long until the loop should call :meth:`turn`; None while nobody asks."""
-        if self._asked is None:
+        """How long until the loop should call :meth:`turn`; None while there is nothing to cut for."""
+        now = self._clock.now()
+        asked, planned = self._asked, self._planned
+        if not self._is_wanted or (asked is None and not planned):
             return None
-        if self._paid_until_ns is None:
-            return 0
-        return max(0, self._paid_until_ns - (SAVED - 1) * PAUSE_NS - self._clock.now().monotonic_ns)
+        wait_ns = 0 if asked is not None else planned[0] - now.wall_ns
+        paid_ns = self._paid_until_ns
+        rest_ns = 0 if paid_ns is None else paid_ns - (SAVED - 1) * PAUSE_NS - now.monotonic_ns
+        return max(0, wait_ns, rest_ns)
 
     def turn(self, meters: Iterable[RunningMeter]) -> None:
-        """Cuts the intervals of these meters if somebody asks for it, and not too many were cut lately."""
+        """Cuts the intervals of these meters if it is time for it, and not too many were cut lately."""
         if self.wait_ns() != 0:
             return
+        now = self._clock.now()
         with self._lock:
             # Who asks from now on did not ask before this cut.
             asked, self._asked = self._asked, None
-        if asked is None:
-            return
-        now = self._clock.now()
+            past = [moment_ns for moment_ns in self._planned if moment_ns <= now.wall_ns]
+            self._planned = self._planned[len(past) :]
         # Each cut costs a pause, which is paid from now on or behind those that are not paid yet.
         self._paid_until_ns = max(self._paid_until_ns or 0, now.monotonic_ns) + PAUSE_NS
+        if asked is None and past and now.wall_ns - past[-1] < PAUSE_NS:
+            now = Moment(past[-1], now.monotonic_ns)  # it was to be then, and waking up has taken a moment
         ends = [end_ns for meter in meters if (end_ns := meter.cut_for_assignment(now)) is not None]
         # They end at the same moment, but where one is cut for a boundary that has just passed, or the clock was set.
-        self._answer(asked, max(ends, default=now.wall_ns))
+        if asked is not None:
+            self._answer(asked, max(ends, default=now.wall_ns))
 
     def _answer(self, asked: _Asked, moment_ns: int) -> None:
         asked.moment_ns = moment_ns

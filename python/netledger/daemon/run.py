@@ -86,7 +86,8 @@ class Daemon:
         learner = functools.partial(make_learner, runtime=Path(config.runtime))
         self._learners = Learners(config, clock, record=recorder, problems=self._problems, make_learner=learner)
         self._board = Board(config, clock, self._queue, self._problems, learners=self._learners.look)
-        requests = Requests(Answers(self._board), Path(config.store), clock, self._cuts)
+        planned_by = [name for name, one in config.attribution.items() if one.source == "static"]
+        requests = Requests(Answers(self._board), Path(config.store), clock, self._cuts, planned_by=planned_by)
         self._server = StatusServer(Path(config.runtime), requests)
         self._housekeeping = Housekeeping(config, clock, problems=self._problems)
         self._quotas = Quotas(config, clock, problems=self._problems)

@@ -130,6 +130,28 @@ class Assignments:
         """
         return self._reader().read(lambda connection: _last(connection)[0]) if self._is_there() else 0
 
+    def moments(self, sources: Sequence[str], *, after_ns: int) -> list[int]:
+        """When something begins or ends later than ``after_ns`` by what these sources have ever said, in order.
+
+        Raises:
+            LedgerError: as :meth:`facts`.
+        """
+
+        def ask(connection: sqlite3.Connection) -> list[int]:
+            found = set()
+            for source in sources:
+                for column in ("valid_from", "valid_to"):
+                    found |= {
+                        moment_ns
+                        for (moment_ns,) in connection.execute(
+                            f"SELECT {column} FROM assignments WHERE source = ? AND {column} > ?",  # noqa: S608  # two words
+                            (source, after_ns),
+                        )
+                    }
+            return sorted(found)
+
+        return self._reader().read(ask) if self._is_there() else []
+
     def _is_there(self) -> bool:
         return self._reader().version() > 0
 

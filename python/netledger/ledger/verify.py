@@ -16,6 +16,7 @@ from netledger.ledger.progress import Progress, no_progress
 from netledger.ledger.reader import NAMED_VIEW, VIEW, Reader
 from netledger.ledger.rows import as_stored
 from netledger.ledger.store import day_of, sha256_of
+from netledger.ledger.verify_assignments import assignment_problems
 from netledger.ledger.verify_files import file_problems
 from netledger.ledger.verify_rollups import RollupBooks, rollup_books, rollup_problems
 from netledger.ledger.verify_subjects import SubjectBooks, subject_books, subject_problems
@@ -100,6 +101,7 @@ def verify(reader: Reader, *, progress: Progress = no_progress) -> list[Problem]
     problems += [Problem(*found) for found in rollup_problems(reader, books.rollups, traffic, damaged)]
     problems += [Problem(*found) for found in subject_problems(reader, books.subjects, traffic, damaged)]
     problems += [Problem(*found) for found in file_problems(reader)]
+    problems += [Problem(*found) for found in reader.read(lambda connection: list(assignment_problems(connection)))]
     return problems
 
 
