@@ -155,7 +155,7 @@ def test_a_hand_over_that_was_announced_ends_the_interval_when_it_comes(run: Run
     assert moments[0] <= parse_rfc3339(str(run.receipts("lan")[0]["interval_end"])) < moments[0] + 20 * SECOND_NS
 
 
-def test_a_burst_of_assignments_shares_its_cuts_and_status_is_told_meanwhile(run: Run) -> None:
+def test_each_of_a_burst_begins_where_an_interval_ends_and_status_is_told_meanwhile(run: Run) -> None:
     client = Client(run.tmp_path / "run")
     failures: list[Exception] = []
 
@@ -181,7 +181,6 @@ def test_a_burst_of_assignments_shares_its_cuts_and_status_is_told_meanwhile(run
     assert len(facts) == 12
     ends = [parse_rfc3339(str(one["interval_end"])) for one in run.receipts("lan")]
     assert {fact.valid_from_ns for fact in facts} <= set(ends)
-    assert len(ends) <= 4
 
 
 def test_a_daemon_of_another_store_writes_nothing_and_it_is_written_here(run: Run, config: Path) -> None:

@@ -91,9 +91,9 @@ class Cuts:
         """Cuts the intervals of these meters if it is time for it, and not too many were cut lately."""
         if self.wait_ns() != 0:
             return
-        now = self._clock.now()
         with self._lock:
             # Who asks from now on did not ask before this cut.
+            now = self._clock.now()
             asked, self._asked = self._asked, None
             past = [moment_ns for moment_ns in self._planned if moment_ns <= now.wall_ns]
             self._planned = self._planned[len(past) :]
