@@ -1,6 +1,7 @@
 """A meter of packet sockets on the real kernel: each packet once per chosen interface, whatever carries it."""
 
 import os
+import signal
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
@@ -201,6 +202,23 @@ def test_super_packets_are_told_with_what_they_are_on_the_wire(gateway: Lab) -> 
     assert seen.wire_packets >= 4_000_000 // 1448
 
 
+def test_what_the_ring_had_no_room_for_is_on_the_receipt(gateway: Lab) -> None:
+    """The process is stopped meanwhile, so that nobody empties the ring."""
+    meter = PacketBench.on(gateway, interfaces=("left",), key=HOSTS, ring_bytes=MEBIBYTE)
+    with meter.child() as child:
+        child.signal(signal.SIGSTOP)
+        sent = senders.udp(gateway, gateway.left, replace(PLAN, count=60_000, rate=60_000)).count
+        child.signal(signal.SIGCONT)
+        child.tell("close")
+    (interval,) = meter.intervals
+    dropped = interval.observed.dropped_packets
+    assert dropped
+    assert interval.observed.accounted.packets + dropped == sent.packets == 60_000
+    assert interval.observed.lost == Count(dropped, 0)
+    why = f"{dropped} packets dropped by the kernel: the ring of 1048576 bytes was full"
+    assert (str(interval.observed.status), interval.observed.why_lost) == ("unproven", why)
+
+
 def test_loopback_counts_once_where_it_is_named(gateway: Lab) -> None:
     meter = PacketBench.on(gateway, interfaces=("lo",), key=BY_INTERFACE)
     rest = PacketBench.on(gateway, key=BY_INTERFACE, runtime=gateway.directory / "rest", meter="rest")
@@ -235,6 +253,40 @@ def test_what_is_for_other_machines_counts_where_it_is_asked_for_and_nothing_sta
         child.tell("cut")
     assert promiscuity(gateway) == 0
     assert meter.sum("accounted").packets == 1 + is_wanted
+
+
+def test_a_line_that_comes_up_is_counted_from_its_first_packet(gateway: Lab) -> None:
+    meter = PacketBench.on(gateway, interfaces=("ppp*",), key=BY_INTERFACE)
+    meter.open()
+    first = packets.ipv4("10.0.0.1", "10.0.0.2", bytes(80))
+    for _ in range(3):
+        with links.tun(gateway, gateway.gw, "ppp0") as line:
+            os.write(line, first)
+    with links.tun(gateway, gateway.gw, "other") as line:
+        os.write(line, first)
+    meter.wait_for_packets(3)
+    meter.close()
+    assert meter.sum("accounted") == Count(3, 300)
+    assert {key for key, number in meter.rows.items() if number} == {
+        ("ppp0", "10.0.0.1", "sent"),
+        ("ppp0", "10.0.0.2", "received"),
+    }
+
+
+def test_lines_that_flap_lose_and_mix_nothing(gateway: Lab) -> None:
+    """Two names take turns, so that the numbers of interfaces never mean the same one for long."""
+    meter = PacketBench.on(gateway, interfaces=("ppp*",), key=BY_INTERFACE)
+    meter.open()
+    for number in range(60):
+        with links.tun(gateway, gateway.gw, f"ppp{number % 2}") as line:
+            for _ in range(5):
+                os.write(line, packets.ipv4("10.0.0.1", f"10.0.1.{number % 2}", bytes(80)))
+        if number % 20 == 10:
+            meter.cut()
+    meter.close()
+    assert meter.sum("accounted") == Count(300, 30_000)
+    assert meter.rows["ppp0", "10.0.1.0", "received"] == meter.rows["ppp1", "10.0.1.1", "received"] == 150
+    assert meter.sum("lost") == ZERO
 
 
 def test_an_interface_has_its_new_name_once_it_is_renamed(gateway: Lab) -> None:

@@ -1,15 +1,17 @@
 """``netledger run`` with a meter of packets: status and live rows, warnings, reload, kill, stop, report and audit."""
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
 
 from netledger.live.client import Client
-from tests.kernel import senders
+from tests.kernel import links, senders
 from tests.kernel.gateway import Gateway, configuration
 from tests.kernel.lab import Count, Lab, wait_for
 from tests.kernel.senders import Udp
+from tests.unit import packets
 
 NETLEDGER = str(Path(sys.executable).with_name("netledger"))
 LEFT = 'source = "packet"\ninterfaces = ["left"]\nlocal = ["10.77.1.0/24", "fd77:1::/64"]\nkey = ["host", "peer"]\n'
@@ -146,6 +148,39 @@ def test_a_reload_under_load_changes_one_meter_and_disturbs_no_other(lab: Lab) -
         assert set(books.statuses) == {"unproven"}
         assert books.lost == Count(0, 0)
     assert gateway.books("same").accounted == sent
+
+
+def test_a_storm_of_reloads_and_of_lines_ends_with_whole_books(lab: Lab) -> None:
+    """Lines come and go all the time, and each reload changes the meter."""
+    lines = LEFT.replace('["left"]', '["left", "ppp*"]').replace('"peer"', '"interface"')
+    gateway = Gateway(lab, lab.gw, interval="1s", meters={"line": lines, "same": lines})
+    gateway.start_counting("same")
+    load = senders.start_udp(lab, lab.left, LOAD)
+    packet = packets.ipv4("10.77.1.9", "10.77.2.9", bytes(80))
+    for number in range(20):
+        other = lines.replace('"interface"', ("peer", "protocol", "interface")[number % 3].join('""'))
+        meters = {"line": other, "same": lines}
+        # At once: a reload from before may just be reading the file.
+        fresh = gateway.file.with_suffix(".new")
+        fresh.write_text(configuration(store=gateway.store, runtime=gateway.runtime, interval="1s", meters=meters))
+        fresh.rename(gateway.file)
+        for _ in range(3):
+            gateway.child.signal(signal.SIGHUP)
+        with links.tun(lab, lab.gw, f"ppp{number % 4}") as line:
+            for _ in range(5):
+                os.write(line, packet)
+        wait_for_events(gateway, "event=reloaded", number + 1)
+    wait_for(lambda: Client(gateway.runtime).status().problems == (), 10, "no problem")
+    sent = senders.stop_udp(load).count
+    assert gateway.stop() == 0
+    assert "level=error" not in gateway.log()
+    for name in ("line", "same"):
+        books = gateway.books(name)
+        assert [words for words in books.problems() if " starts " not in words] == []
+        assert set(books.statuses) == {"unproven"}
+        assert books.sent == books.received == books.accounted
+    assert gateway.books("same").problems() == []
+    assert gateway.books("same").accounted.packets == sent.packets + 100
 
 
 def capabilities(gateway: Gateway) -> set[int]:

@@ -116,10 +116,8 @@ impl PacketMeter {
         let ports = Port::open_all(&self.wanted, count)?;
         let Some(first) = ports.first() else { return Ok(()) };
         let (known, socket) = (Arc::new(Interfaces::new(self.config.selection.clone())), Arc::clone(&first.socket));
-        if self.config.selection.overhears() {
-            let there = interfaces().map_err(|e| Error::io("packet socket", "list interfaces", &e))?;
-            known.refresh(&socket, &there.into_iter().collect());
-        }
+        let there = interfaces().map_err(|e| Error::io("packet socket", "list interfaces", &e))?;
+        known.refresh(&socket, &there.into_iter().collect());
         let files = self.files(path, count)?;
         let tables = files.iter().map(|file| Arc::new(file.live())).collect();
         let mut workers = Vec::with_capacity(count);

@@ -4,6 +4,7 @@ pub(crate) mod filter;
 mod fragments;
 pub mod frame;
 pub mod interfaces;
+mod news;
 pub(crate) mod port;
 mod program;
 pub(crate) mod receiver;

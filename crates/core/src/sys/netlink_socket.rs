@@ -1,4 +1,4 @@
-//! A netfilter netlink socket.
+//! A netlink socket: of netfilter, or of the news of interfaces.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -52,9 +52,22 @@ impl NetlinkSocket {
     /// # Errors
     /// The kernel's.
     pub fn open() -> io::Result<Self> {
+        Self::open_for(libc::NETLINK_NETFILTER, 0)
+    }
+
+    /// Opens a non-blocking `NETLINK_ROUTE` socket there that is told of interfaces. Needs no capability.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open_for_links() -> io::Result<Self> {
+        const RTMGRP_LINK: u32 = 1;
+        Self::open_for(libc::NETLINK_ROUTE, RTMGRP_LINK)
+    }
+
+    fn open_for(protocol: libc::c_int, groups: u32) -> io::Result<Self> {
         let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: only integers cross; the descriptor returned is ours alone.
-        let fd = unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_NETFILTER) };
+        let fd = unsafe { libc::socket(libc::AF_NETLINK, kind, protocol) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -63,6 +76,7 @@ impl NetlinkSocket {
         // SAFETY: sockaddr_nl is plain data for which zero is valid.
         let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
         address.nl_family = FAMILY;
+        address.nl_groups = groups;
         let length = length_of::<libc::sockaddr_nl>();
         // SAFETY: the address lives across the call and its length is given.
         if unsafe { libc::bind(fd, (&raw const address).cast(), length) } != 0 {

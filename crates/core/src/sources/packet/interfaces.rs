@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::news::News;
 use crate::batch::InterfaceNames;
 use crate::sys::packet_socket::PacketSocket;
 use crate::table::interfaces::{MORE, MORE_NAME};
@@ -17,6 +18,9 @@ use crate::table::interfaces::{MORE, MORE_NAME};
 const NAMES_MAX: usize = 1 << 16;
 /// Packets of an interface that went may lie in the ring for so long, at most.
 const KEPT_AFTER_END: Duration = Duration::from_secs(5);
+
+/// `LOOPBACK_IFINDEX`: the same in every network namespace (`include/net/flow.h`).
+const LOOPBACK: u32 = 1;
 
 /// A name, or the beginning of names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +100,7 @@ struct Inner {
     names: Vec<String>,
     numbers: HashMap<String, u32>,
     hints: InterfaceNames,
+    news: Option<News>,
 }
 
 /// All interfaces that were met. Shared by the receivers, who ask it only for what they have not met.
@@ -110,9 +115,12 @@ pub(crate) struct Interfaces {
 }
 
 impl Interfaces {
+    /// Of the network namespace of the calling thread.
     pub(crate) fn new(selection: Selection) -> Self {
         let (version, unwanted_version) = (AtomicU64::new(1), AtomicU64::new(1));
-        Self { selection, inner: Mutex::default(), version, unwanted_version }
+        // Without news only those count whose name can still be asked for, or that somebody else tells of.
+        let inner = Inner { news: News::open().ok(), ..Inner::default() };
+        Self { selection, inner: Mutex::new(inner), version, unwanted_version }
     }
 
     pub(crate) fn selection(&self) -> &Selection {
@@ -137,7 +145,7 @@ impl Interfaces {
         if let Some(entry) = inner.by_index.get(&index) {
             return (entry.known, entry.name.clone());
         }
-        let name = socket.interface_name(index).ok().or_else(|| inner.hints.get(&index).cloned());
+        let name = socket.interface_name(index).ok().or_else(|| inner.name_of_gone(index));
         // One that went before its name could be asked for counts where no names were asked for.
         let name = name.unwrap_or_else(|| format!("if{index}"));
         let known = self.judge(&mut inner, &name, is_loopback);
@@ -160,6 +168,9 @@ impl Interfaces {
         let mut guard = self.inner();
         let inner = &mut *guard;
         inner.hints.clone_from(hints);
+        if let Some(news) = &mut inner.news {
+            news.read(); // so that there is always room for more
+        }
         let mut entries = std::mem::take(&mut inner.by_index);
         entries.retain(|&index, entry| {
             match socket.interface_name(index) {
@@ -176,6 +187,14 @@ impl Interfaces {
         });
         inner.by_index = entries;
         for (&index, name) in hints {
+            // What does not count is to be dropped by the kernel before its first packet.
+            if index != LOOPBACK
+                && !inner.by_index.contains_key(&index)
+                && let Ok(name) = socket.interface_name(index)
+            {
+                let known = self.judge(inner, &name, false);
+                inner.by_index.insert(index, Entry { name, is_loopback: false, known, ended: None });
+            }
             if self.selection.is_promiscuous(name) {
                 // One that is gone already needs it no more.
                 let _gone = socket.make_promiscuous(index);
@@ -210,6 +229,15 @@ impl Interfaces {
 }
 
 impl Inner {
+    /// What an index was called of which the kernel knows no more.
+    fn name_of_gone(&mut self, index: u32) -> Option<String> {
+        let told = self.news.as_mut().and_then(|news| {
+            news.read();
+            news.name(index).map(str::to_owned)
+        });
+        told.or_else(|| self.hints.get(&index).cloned())
+    }
+
     fn number(&mut self, name: &str) -> u32 {
         if let Some(&number) = self.numbers.get(name) {
             return number;
