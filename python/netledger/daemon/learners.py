@@ -1,7 +1,6 @@
 """The learner of an `[attribution.NAME]`, made from the configuration."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -70,9 +69,8 @@ def _radius(name: str, wanted: Radius, clock: Clock, runtime: Path) -> RadiusLea
 
 
 def _leases(name: str, wanted: Dnsmasq | Isc | Kea, clock: Clock) -> Learner:
-    path = Path(wanted.path)
     # What lies beside the file matters only of Kea, which moves it away.
-    files = [path.name, *(f"{path.name}{end}" for end in ROTATED if wanted.source == "kea")]
+    beside = ROTATED if wanted.source == "kea" else ()
     return LeasesLearner(
-        name, path.parent, files, partial(_BOOKS[wanted.source], path), called=Called(wanted.subject), clock=clock
+        name, Path(wanted.path), _BOOKS[wanted.source], beside=beside, called=Called(wanted.subject), clock=clock
     )

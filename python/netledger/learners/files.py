@@ -18,8 +18,7 @@ _WANTED: Final = (
 )
 _GONE: Final = What.DELETE_SELF | What.MOVE_SELF | What.UNMOUNT | What.IGNORED
 _AGAIN_SECONDS: Final = 1.0
-# A file that is being written in place is looked at when nothing has come for so long, but not later than the other.
-_CALM_SECONDS: Final = 0.05
+# One who never stops to write is looked at all the same.
 _CALM_SECONDS_MAX: Final = 0.5
 
 
@@ -30,16 +29,19 @@ def never() -> float:
 
 @final
 class Following:
-    """Follows some files of one directory, which need not be there.
+    """Follows a file and others beside it, which need not be there.
 
     Args:
-        directory: where they are.
-        names: of the files.
+        path: the file; a link is followed to where it leads.
+        beside: how the names of the others end, behind the name of the file.
+        calm_seconds: look only when nothing was written for so long: for files that make no sense half written.
     """
 
-    def __init__(self, directory: Path, names: Sequence[str]) -> None:
-        self._directory = os.fsencode(directory)
-        self._names = frozenset(os.fsencode(name) for name in names)
+    def __init__(self, path: Path, *, beside: Sequence[str] = (), calm_seconds: float = 0.0) -> None:
+        self._path = path
+        self._beside = tuple(beside)
+        self._calm_seconds = calm_seconds
+        self._names: frozenset[bytes] = frozenset()
 
     def looks(self, stop: Stop, *, due_seconds: Callable[[], float] = never) -> Iterator[None]:
         """Gives each time at which to look, the first at once; ends when it is time to stop.
@@ -51,8 +53,10 @@ class Following:
             LearnerError: the kernel has no more watches for this user.
         """
         while not stop.is_set():
+            real = self._path.resolve()
+            self._names = frozenset(os.fsencode(f"{real.name}{end}") for end in ("", *self._beside))
             try:
-                with Watch(self._directory, _WANTED) as watch:
+                with Watch(os.fsencode(real.parent), _WANTED) as watch:
                     yield
                     while self._waited(watch, stop, due_seconds()):
                         yield
@@ -70,14 +74,14 @@ class Following:
             if any(event.what & _GONE for event in events):
                 return False
             if any(self._is_of_them(event) for event in events):
-                return self._is_calm(watch, stop)
+                return not self._calm_seconds or self._is_calm(watch, stop)
         return not stop.is_set()
 
     def _is_calm(self, watch: Watch, stop: Stop) -> bool:
         """Blocks until nothing has been written for a moment; False as above."""
         deadline = time.monotonic() + _CALM_SECONDS_MAX
         while time.monotonic() < deadline:
-            if stop.wait(_CALM_SECONDS, watch.fileno()):
+            if stop.wait(self._calm_seconds, watch.fileno()):
                 return False
             events = list(watch.events())
             if any(event.what & _GONE for event in events):

@@ -27,8 +27,8 @@ class LeasesLearner:
 
     Args:
         name: of the ``[attribution.NAME]``.
-        directory: where the files are.
-        files: their names: when one of them changes, it is time to look.
+        path: the file; when it or one beside it changes, it is time to look.
+        beside: how the names of those end, behind the name of the file.
         open_book: makes what reads them.
         called: what holders are called.
         clock: where the time comes from.
@@ -37,15 +37,17 @@ class LeasesLearner:
     def __init__(
         self,
         name: str,
-        directory: Path,
-        files: Sequence[str],
-        open_book: Callable[[], Book],
+        path: Path,
+        open_book: Callable[[Path], Book],
         *,
+        beside: Sequence[str] = (),
         called: Called,
         clock: Clock,
     ) -> None:
         self._name = name
-        self._following = Following(directory, files)
+        self._path = path
+        # At once: what is missing in a half written file is not over yet, and what stands there is whole.
+        self._following = Following(path, beside=beside)
         self._open_book = open_book
         self._called = called
         self._clock = clock
@@ -68,7 +70,7 @@ class LeasesLearner:
         """
         self._standing.starts()
         self._ends, self._ends_of, self._missing, self._looked_ns = [], {}, {}, 0
-        claims, book = Claims(self._name, record, self._standing), self._open_book()
+        claims, book = Claims(self._name, record, self._standing), self._open_book(self._path)
         for _ in self._following.looks(stop, due_seconds=self._due_seconds):
             try:
                 news = book.read()

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar, final
+from typing import Final, TypeVar, final
 
 from netledger.attribution.facts import FOREVER_NS, Fact, Target
 from netledger.attribution.learning import Recorder
@@ -13,6 +13,8 @@ from netledger.learners.files import Following
 from netledger.learners.static_file import Assigned, read
 
 _T = TypeVar("_T")
+
+_CALM_SECONDS: Final = 0.05
 
 
 @final
@@ -44,7 +46,7 @@ class StaticLearner:
         """
         self._standing.starts()
         said: frozenset[Assigned] | None = None
-        for _ in Following(self._path.parent, [self._path.name]).looks(stop):
+        for _ in Following(self._path, calm_seconds=_CALM_SECONDS).looks(stop):
             try:
                 wanted = read(self._path)
             except LearnerError as error:

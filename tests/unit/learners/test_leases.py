@@ -160,3 +160,15 @@ def test_devices_may_be_called_by_their_mac(tmp_path: Path) -> None:
         shop.wait_for(a2=MACS["alice"])
     (fact,) = shop.record.facts()
     assert fact.detail == {"host_name": "alice"}
+
+
+def test_a_link_is_followed_to_where_it_leads(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    there = tmp_path / "elsewhere" / "real"
+    there.parent.mkdir()
+    shop.path.symlink_to(there)
+    with running(shop.learner(), shop.record):
+        for number, who in enumerate(("alice", "bob"), 1):
+            there.write_text(f"{NOW + 120} {MACS[who]} 10.0.0.2 {who} *\n")
+            shop.wait_for(a2=who)
+            assert len(shop.record.facts()) == number
