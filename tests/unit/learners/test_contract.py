@@ -24,11 +24,11 @@ MACS = {name: f"02:00:00:00:00:{number:02x}" for number, name in enumerate(("ali
 Table = dict[str, str]
 
 
-def static(path: Path, table: Table) -> None:
+def static(path: Path, table: Table, _now: int) -> None:
     path.write_text("target,subject\n" + "".join(f"{address},{who}\n" for address, who in table.items()))
 
 
-def directory(path: Path, table: Table) -> None:
+def directory(path: Path, table: Table, _now: int) -> None:
     path.mkdir(exist_ok=True)
     for file in path.iterdir():
         if file.name not in table:
@@ -38,11 +38,11 @@ def directory(path: Path, table: Table) -> None:
             (path / address).write_text(who)
 
 
-def dnsmasq(path: Path, table: Table) -> None:
+def dnsmasq(path: Path, table: Table, _now: int) -> None:
     path.write_text("".join(f"{END} {MACS[who]} {address} {who} *\n" for address, who in table.items()))
 
 
-def isc(path: Path, table: Table) -> None:
+def isc(path: Path, table: Table, _now: int) -> None:
     """Written anew, as dhcpd does each hour."""
     ends = strftime("%w %Y/%m/%d %H:%M:%S", gmtime(END))
     blocks = [
@@ -53,9 +53,9 @@ def isc(path: Path, table: Table) -> None:
     _replace(path, "authoring-byte-order little-endian;\n" + "".join(blocks))
 
 
-def kea(path: Path, table: Table) -> None:
+def kea(path: Path, table: Table, now: int) -> None:
     head = "address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,fqdn_rev,hostname,state,user_context\n"
-    lines = [f"{address},{MACS[who]},,{END - NOW},{END},1,0,0,{who},0,\n" for address, who in table.items()]
+    lines = [f"{address},{MACS[who]},,{END - now},{END},1,0,0,{who},0,\n" for address, who in table.items()]
     _replace(path, head + "".join(lines))
 
 
@@ -65,7 +65,7 @@ def _replace(path: Path, text: str) -> None:
     new.rename(path)
 
 
-WRITERS: dict[str, Callable[[Path, Table], None]] = {
+WRITERS: dict[str, Callable[[Path, Table, int], None]] = {
     "static": static,
     "directory": directory,
     "dnsmasq": dnsmasq,
@@ -84,7 +84,8 @@ class World:
 
     def tell(self, **table: str) -> None:
         """Makes the source tell exactly this; ``a2`` is 10.0.0.2."""
-        WRITERS[self._kind](self.path, {f"10.0.0.{name[1:]}": who for name, who in table.items()})
+        addresses = {f"10.0.0.{name[1:]}": who for name, who in table.items()}
+        WRITERS[self._kind](self.path, addresses, self.clock.wall_ns // SECOND_NS)
 
     def learner(self) -> Learner:
         text = f'[attribution.x]\nsource = "{self._kind}"\npath = "{self.path}"\n'
@@ -112,8 +113,8 @@ def test_what_it_tells_is_learnt_and_what_it_tells_again_is_not(world: World) ->
         world.pass_seconds(30)
         world.tell(a2="carol", a3="bob")
         world.wait_for(a2="carol", a3="bob")
-        world.tell(a3="bob", a4="alice")
         world.pass_seconds(30)
+        world.tell(a3="bob", a4="alice")
         wait_until(lambda: "10.0.0.4" in world.record.now(), "the new one")
         world.pass_seconds(2)  # leases that are missing have a second to come back
         world.wait_for(a3="bob", a4="alice")
