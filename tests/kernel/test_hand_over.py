@@ -1,9 +1,15 @@
 """One address goes from user to user while traffic runs: each byte is with the one who had the address."""
 
+import grp
+import os
+import sys
 from dataclasses import replace
+from typing import Final
 
 import pytest
 
+from netledger.intervals import SystemClock
+from netledger.ledger.assignments import Assignments
 from tests.kernel import senders
 from tests.kernel.gateway import Gateway, configuration
 from tests.kernel.holders import by_subject, hook, reported
@@ -12,6 +18,7 @@ from tests.kernel.senders import Udp
 
 METER = 'source = "nflog"\nlocal = ["10.77.1.0/24"]\nkey = ["host"]\n'
 ADDRESS = "10.77.1.2"
+NOBODY: Final = 65_534
 # Others on the same wire: they never rest, and are nobody's.
 AROUND = Udp(source="10.77.1.50", destination="10.77.2.2", count=0, rate=2000, sources=20)
 OF_USER = Udp(source=ADDRESS, destination="10.77.2.2", payload_bytes=100)
@@ -96,3 +103,27 @@ def test_without_cuts_an_interval_of_two_is_a_conflict_and_said(lab: Lab) -> Non
     lab.run(lab.gw, [*call, "assign", ADDRESS, "alice", "--from", "2026-01-01"])
     assert by_subject(gateway.store, gateway.books())["alice"].packets == 800
     assert reported(gateway.file)["alice"].packets == 800
+
+
+def test_who_is_of_the_daemons_group_may_assign_and_a_stranger_may_not(lab: Lab, gateway: Gateway) -> None:
+    group = grp.getgrgid(os.getgid()).gr_name
+    member = ("setpriv", f"--reuid={NOBODY}", f"--regid={group}", "--clear-groups", "--bounding-set=-all")
+    stranger = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--bounding-set=-all")
+    # As the service has it: the group may look into both.
+    lab.directory.chmod(0o755)
+    gateway.file.chmod(0o644)
+    gateway.runtime.chmod(0o750)
+    call = [sys.executable, "-m", "netledger", "assign", ADDRESS, "alice", "--config", str(gateway.file)]
+    for argv in ([*stranger, *call], [*stranger, *call, "--from", "2026-11-20"]):
+        with pytest.raises(RuntimeError, match="permission denied\nhint: run it as root"):
+            lab.run(lab.gw, argv)
+    assert Assignments(gateway.store, SystemClock()).facts() == []
+    lab.run(lab.gw, [*member, *call])
+    senders.udp(lab, lab.left, replace(OF_USER, count=300))
+    (fact,) = Assignments(gateway.store, SystemClock()).facts()
+    assert fact.detail == {"by": "nobody"}
+    assert gateway.stop() == 0
+    # Without the daemon nobody can write for him.
+    with pytest.raises(RuntimeError, match="belongs to root, and this runs as nobody"):
+        lab.run(lab.gw, [*member, *call[:-3], "bob", *call[-2:]])
+    assert by_subject(gateway.store, gateway.books())["alice"].packets == 300
