@@ -89,8 +89,14 @@ class Nacctd:
 
     def holder(self, address: str) -> str | None:
         """Who has an address, as ours has noticed."""
-        noted = json.loads(self._note.read_text())
-        return str(found) if (found := noted[max(noted, key=int)].get(address)) else None
+        noted = {int(since_ns): holders for since_ns, holders in json.loads(self._note.read_text()).items()}
+        newest = max(noted)
+        # It is noted before the counters are cut. After the cut the generation before is closed, or gone already.
+        *before, begun = (json.loads(path.read_text()) for path in sorted(self._note.parent.glob("gen-*.json")))
+        if begun["start"]["monotonic_ns"] < newest or any(one["closing"] is None for one in before):
+            return "nobody yet"
+        found = noted[newest].get(address)
+        return None if found is None else str(found)
 
     @property
     def _note(self) -> Path:

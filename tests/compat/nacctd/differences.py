@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from tests.compat.nacctd.cases import HEADERS, Case
 from tests.compat.nacctd.space import Line, Wires, ipv4, udp
 
-
 Rows = dict[str, int]
 
 
