@@ -3,9 +3,11 @@
 import re
 import signal
 import socket
+import struct
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.kernel.lab import Child, Pair, wait_for
@@ -16,11 +18,8 @@ SECONDS = 20.0
 HERE, PEER = "10.9.0.1", "10.9.0.2"
 # A /dev with the few devices that are needed and a log daemon, and a /run, both of its own.
 OWN = """
-for device in null urandom full; do
-  [ -e "$0/dev/$device" ] || { : >"$0/dev/$device" && mount --bind "/dev/$device" "$0/dev/$device"; }
-done
-mountpoint -q "$0/dev/null" || for device in null urandom full; do mount --bind "/dev/$device" "$0/dev/$device"; done
-mount --bind "$0/dev" /dev; mount --bind "$0/run" /run
+for device in null urandom full; do : >>"$0/dev/$device"; mount --bind "/dev/$device" "$0/dev/$device"; done
+mount --rbind "$0/dev" /dev; mount --bind "$0/run" /run
 cd "$0" && exec "$@"
 """
 DATAGRAM = re.compile(r"<(\d+)>([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) (nacctd(?: \([a-z]+\))?): (.*)", re.DOTALL)
@@ -97,6 +96,30 @@ class Wire(Pair):
             wait_for(lambda: self.lines(name) == sorted(lines), SECONDS, f"lines in {name}")
         except TimeoutError:
             assert self.lines(name) == sorted(lines), self.said()
+
+    def wait_for_counted(self, size: int) -> None:
+        """Waits until a table file has a row of so many bytes: a ring hands over what it has within milliseconds."""
+        counter = struct.pack("=Q", size)
+
+        def is_there() -> bool:
+            return any(counter in table for table in self._tables())
+
+        wait_for(is_there, SECONDS, f"{size} bytes in a table file")
+
+    def wait_for_counted_or_written(self, size: int, *, port: int) -> None:
+        """The same, but that a flush may have taken the row by then."""
+        counter, field = struct.pack("=Q", size), f"\t{port}\t"
+
+        def is_there() -> bool:
+            known = [*self.lines(), *self.lines("dump")]
+            return any(field in line for line in known) or any(counter in table for table in self._tables())
+
+        wait_for(is_there, SECONDS, f"{size} bytes of port {port}")
+
+    def _tables(self) -> Iterator[bytes]:
+        for path in (self.directory / "run" / "netledger" / "nacctd").glob("gen-*.table"):
+            with suppress(FileNotFoundError):
+                yield path.read_bytes()
 
     def said(self) -> list[tuple[int, str]]:
         """What the log daemon got: priority and text, messages about the configuration left out."""

@@ -6,9 +6,11 @@ from netledger.intervals import SECOND_NS, Moment
 
 __all__ = ["Timetable"]
 
-# The first flush is about a second after the start, and at a whole second of the wall clock: the old program compared
-# whole seconds, and so a cut at a whole second finds the same records idle.
+# The first flush is about a second after the start, and at a whole second of the wall clock.
 _FIRST_NS: Final = SECOND_NS // 2
+# The old program compared whole seconds: a record had to be idle for fdelay and up to a second more, as it fell. So
+# what is always active was never written, even with a delay of 0.
+_MORE_NS: Final = SECOND_NS // 2
 
 
 @final
@@ -25,7 +27,7 @@ class Timetable:
 
     def __init__(self, flush_seconds: int, fdelay_seconds: int, *, flush_ns: int) -> None:
         self._cycle_ns = max(flush_seconds, 1) * SECOND_NS
-        self._idle_ns = fdelay_seconds * SECOND_NS
+        self._idle_ns = fdelay_seconds * SECOND_NS + _MORE_NS
         self.flush_ns = flush_ns
         self._cut_ns = flush_ns
 

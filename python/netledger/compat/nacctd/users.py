@@ -92,8 +92,9 @@ class Users:
         """From now on :attr:`seen` holds."""
         for address in sorted({*self.seen, *self.holders}):
             user = self.seen.get(address)
-            if user is not None and user != self.holders.get(address):
-                self._debug.tell(Topic.DYNA, f"found {user} for {address}")
+            if user != self.holders.get(address):
+                what = f"found {user} for {address}" if user else f"nobody has {address} any more"
+                self._debug.tell(Topic.DYNA, what)
         self.holders = self.seen
         self._earliest_ns = now.monotonic_ns + _BETWEEN_NS
 

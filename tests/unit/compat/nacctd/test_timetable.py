@@ -10,15 +10,16 @@ from netledger.intervals import SECOND_NS, Moment
 S = SECOND_NS
 
 
-def moments(flush: int, fdelay: int, until: int) -> tuple[list[int], list[int]]:
+def moments(flush: int, fdelay: int, until: int) -> tuple[list[float], list[float]]:
     """The seconds of all cuts, and of all flushes."""
     table = Timetable.starting(flush, fdelay, Moment(1000 * S + S // 2, S // 2))
-    cuts, flushes = [], []
+    cuts: list[float] = []
+    flushes: list[float] = []
     while table.next_ns <= until * S:
         now = table.next_ns
-        cuts.append(now // S)
+        cuts.append(now / S)
         if table.is_flush_due(now):
-            flushes.append(now // S)
+            flushes.append(now / S)
         table.advance(now)
     return cuts, flushes
 
@@ -31,18 +32,20 @@ def test_the_first_flush_is_about_a_second_after_the_start_and_at_a_whole_one() 
 def test_there_is_a_cut_as_long_before_each_flush_as_a_record_must_be_idle() -> None:
     cuts, flushes = moments(300, 60, 1000)
     assert flushes == [1, 301, 601, 901]
-    assert cuts == [1, 241, 301, 541, 601, 841, 901]
+    assert cuts == [1, 240.5, 301, 540.5, 601, 840.5, 901]
 
 
 def test_a_delay_longer_than_the_cycle_is_cut_for_in_earlier_cycles() -> None:
     cuts, flushes = moments(10, 25, 60)
     assert flushes == [1, 11, 21, 31, 41, 51]
-    assert {flush - 25 for flush in flushes if flush > 26} <= set(cuts)
+    assert {flush - 25.5 for flush in flushes if flush > 27} <= set(cuts)
 
 
-def test_a_delay_of_whole_cycles_needs_no_cut_of_its_own() -> None:
-    cuts, flushes = moments(2, 4, 20)
-    assert cuts == flushes
+def test_what_comes_every_second_is_never_idle() -> None:
+    """With a delay of 0: whatever came in the half second before a flush is not written by it."""
+    cuts, flushes = moments(1, 0, 4)
+    assert (cuts, flushes) == ([1, 1.5, 2, 2.5, 3, 3.5, 4], [1, 2, 3, 4])
+    assert Timetable(1, 0, flush_ns=3 * S).idle_since_ns == 2.5 * S
 
 
 @pytest.mark.parametrize("flush", [0, -5, 1])
