@@ -98,23 +98,17 @@ class Wire(Pair):
             assert self.lines(name) == sorted(lines), self.said()
 
     def wait_for_counted(self, size: int) -> None:
-        """Waits until a table file has a row of so many bytes: a ring hands over what it has within milliseconds."""
-        counter = struct.pack("=Q", size)
+        """Waits until a flow of so many bytes is in a table file, or in the dump or the log if a flush came between.
 
-        def is_there() -> bool:
-            return any(counter in table for table in self._tables())
-
-        wait_for(is_there, SECONDS, f"{size} bytes in a table file")
-
-    def wait_for_counted_or_written(self, size: int, *, port: int) -> None:
-        """The same, but that a flush may have taken the row by then."""
-        counter, field = struct.pack("=Q", size), f"\t{port}\t"
+        A ring hands over what it has within milliseconds; there is nothing else to see of that from outside.
+        """
+        counter, field = struct.pack("=Q", size), f"\t{size}\t"
 
         def is_there() -> bool:
             known = [*self.lines(), *self.lines("dump")]
             return any(field in line for line in known) or any(counter in table for table in self._tables())
 
-        wait_for(is_there, SECONDS, f"{size} bytes of port {port}")
+        wait_for(is_there, SECONDS, f"{size} bytes counted")
 
     def _tables(self) -> Iterator[bytes]:
         for path in (self.directory / "run" / "netledger" / "nacctd").glob("gen-*.table"):
