@@ -9,7 +9,7 @@ import pytest
 from tests.compat.nacctd.wire import HERE, PEER, SECONDS, Wire, udp_line
 from tests.kernel.lab import Child, wait_for
 from tests.kernel.links import put, tun
-from tests.kernel.senders import ping, tcp
+from tests.kernel.senders import fragments, ping, tcp
 
 pytestmark = pytest.mark.kernel
 
@@ -60,6 +60,14 @@ def test_a_packet_on_loopback_counts_once(wire: Wire) -> None:
     wire.send(6, to="127.0.0.2")
     lines = [line for line in ends(wire, daemon) if line.startswith("17\t")]
     assert lines == ["17\t127.0.0.1\t4000\t127.0.0.2\t9000\t6\t768\tlo\tunknown"]
+
+
+def test_fragments_have_the_ports_of_the_first_one(wire: Wire) -> None:
+    daemon = wire.start(LONG)
+    sent = fragments(wire, wire.a, PEER, 3000, 2)
+    lines = [line.split("\t") for line in ends(wire, daemon)]
+    assert len(lines) == 1
+    assert (int(lines[0][5]), int(lines[0][6])) == (sent.packets, sent.bytes)
 
 
 def test_frames_of_all_types_count_as_what_they_are(wire: Wire) -> None:
