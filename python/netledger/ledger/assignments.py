@@ -19,6 +19,7 @@ from netledger.intervals import Clock
 from netledger.ledger import database
 from netledger.ledger.assignments_news import NOTHING, claimed_by, news, text_of
 from netledger.ledger.files import explained, require_room
+from netledger.ledger.lasting import ids_of_now
 from netledger.ledger.progress import Progress, no_progress
 from netledger.ledger.reader import Reader
 from netledger.ledger.store import Ledger
@@ -120,7 +121,14 @@ class Assignments:
             LedgerError: as :meth:`facts`.
         """
         now_ns = self._clock.now().wall_ns
-        return [one for one in standing(self.facts(source=source)) if one.end_ns > now_ns]
+
+        def ask(connection: sqlite3.Connection) -> list[Fact]:
+            one = f"SELECT {_COLUMNS} FROM assignments WHERE id = ?"  # noqa: S608  # our own words
+            rows = (connection.execute(one, (number,)).fetchone() for number in ids_of_now(connection, source, now_ns))
+            return list(_as_facts(rows, self._store))
+
+        told = self._reader().read(ask) if self._is_there() else []
+        return [one for one in standing(told) if one.end_ns > now_ns]
 
     def last_id(self) -> int:
         """The number of the newest fact; 0 without any.
