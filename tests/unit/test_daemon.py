@@ -21,6 +21,8 @@ from netledger.daemon.logs import KeyValueFormatter
 from netledger.daemon.runtime import RuntimeDirectoryError, RuntimeLock, file_system
 from netledger.errors import SourceError
 from netledger.intervals import SystemClock
+from netledger.ledger.prefixes import Lengths
+from netledger.ledger.reader import Reader
 from netledger.receipt import rfc3339
 from tests.unit.memory_source import MemorySource, maker
 from tests.unit.rows import wait_until
@@ -84,6 +86,13 @@ def test_a_stop_closes_and_commits_the_last_interval(run: Run) -> None:
     (told,) = run.receipts()
     assert (told["node"], told["meter"], told["seq"], told["status"]) == ("gw1", "nflog", 1, "exact")
     assert run.made["nflog"][0].left == {}
+
+
+def test_the_store_knows_what_a_meter_keeps_of_an_address(run: Run) -> None:
+    run.text = "[meters.lan]\nprefix_length = {ipv4 = 24, ipv6 = 48}\n[meters.wan]\n"
+    assert run(lambda: wait_until(lambda: len(run.made) == 2, "sources")) == 0
+    known = Reader(run.tmp_path / "store").snapshot().prefix_lengths
+    assert [(one.meter, one.lengths) for one in known] == [("lan", Lengths(24, 48))]
 
 
 def test_intervals_end_at_boundaries_and_follow_each_other(run: Run) -> None:

@@ -5,13 +5,16 @@ from pathlib import Path
 import pytest
 
 from netledger.errors import UsageError
+from netledger.ledger.prefixes import Lengths
+from netledger.ledger.reader import Reader
 from netledger.receipt import parse_rfc3339
 from netledger.reports.periods import Step
 from netledger.reports.remarks import doubts, notes
 from netledger.reports.zones import find
 from tests.unit.assigned import by_subject, fact, learn
 from tests.unit.booked import Booked, ask, book
-from tests.unit.rows import Row, row
+from tests.unit.rows import Row, batch, row
+from tests.unit.store import opened
 
 UTC = find("UTC")
 TEN = "2026-11-20T10:00:00Z"
@@ -182,3 +185,37 @@ def test_what_was_known_at_a_time_stays_what_it_was(store: Path) -> None:
 def test_to_ask_when_it_was_known_needs_a_question_about_subjects(store: Path) -> None:
     with pytest.raises(UsageError, match="there is no question about subjects"):
         ask(store, as_known_at_ns=1)
+
+
+def test_what_meters_keep_of_an_address_is_known_of_each_time(tmp_path: Path) -> None:
+    cut = of(("2001:db8:1::", 1), ("10.0.0.0", 10))
+    store = book(tmp_path / "store", [Booked(TEN, cut, meter="cut", seconds=3600)])
+    with opened(store) as ledger:
+        for number, (start, lengths) in enumerate(
+            [(ELEVEN, Lengths(24, 48)), ("2026-11-20T12:00:00Z", Lengths(32, 128))]
+        ):
+            one = Booked(start, cut, meter="cut", seconds=3600)
+            ledger.commit(one.receipt(2 + number), batch(one.rows), lengths=lengths)
+    learn(store, fact("2001:db8:1::/56", "ann"), fact("10.0.0.0", "bob"), fact("2001:db8:1::/48", "site"))
+    learn(store, fact("10.0.0.0/24", "floor"), fact("2001:db8:1::", "cho"))
+
+    def at(hour: int) -> dict[tuple[str, str | None], int]:
+        return sent(store, period=f"2026-11-20T{hour}:00..2026-11-20T{hour + 1}:00")
+
+    assert at(10) == {("ann", None): 1, ("bob", None): 10}
+    assert at(11) == {("site", None): 1, ("floor", None): 10}
+    assert at(12) == {("cho", None): 1, ("bob", None): 10}
+    assert sent(store) == {
+        ("ann", None): 1,
+        ("site", None): 1,
+        ("cho", None): 1,
+        ("bob", None): 20,
+        ("floor", None): 10,
+    }
+
+
+def test_a_meter_whose_addresses_are_cut_as_by_default_needs_no_note(store: Path) -> None:
+    one = Booked("2026-11-20T12:00:00Z", of(("10.0.0.1", 1)))
+    with opened(store) as ledger:
+        ledger.commit(one.receipt(3), batch(one.rows), lengths=Lengths(32, 64))
+    assert Reader(store).snapshot().prefix_lengths == ()

@@ -28,6 +28,7 @@ from netledger.errors import ExportError, LedgerError, NetledgerError
 from netledger.exports.directory import CsvFiles
 from netledger.intervals import SECOND_NS, Clock
 from netledger.ledger import Ledger
+from netledger.ledger.prefixes import Lengths
 from netledger.ledger.reader import Reader
 from netledger.pipeline import CommitQueue, Exports, Pipeline
 from netledger.pipeline.problems import Problems, Trouble
@@ -79,8 +80,8 @@ class Daemon:
         ledger = Ledger(Path(config.store), clock=clock)
         self._problems = Problems(clock)
         self._exports = Exports(make_exports(config), clock=clock, problems=self._problems)
-        pipeline = Pipeline(config.node, ledger, self._exports)
-        self._queue = CommitQueue(pipeline, committed=self._committed, problems=self._problems)
+        self._pipeline = Pipeline(config.node, ledger, self._exports)
+        self._queue = CommitQueue(self._pipeline, committed=self._committed, problems=self._problems)
         self._cuts = Cuts(clock, wake=self._wakeup.notify)
         recorder = StoreRecorder(Path(config.store), clock, cut_moment=self._cuts.moment)
         learner = functools.partial(make_learner, runtime=Path(config.runtime))
@@ -211,6 +212,7 @@ class Daemon:
             fields = {"meter": name, "source": "nflog", "why": "it sees each packet, and can be proven in any traffic"}
             _log.info("source_chosen", extra={"fields": fields})
         source = self._make_source(name, wanted, self._config)
+        self._pipeline.expect(name, Lengths(wanted.prefix_length.ipv4, wanted.prefix_length.ipv6))
         meter = RunningMeter(name, wanted, source, queue=self._queue, clock=self._clock, problems=self._problems)
         meter.open(self._past(name))
         self._meters[name] = meter

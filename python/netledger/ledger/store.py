@@ -32,6 +32,7 @@ from netledger.ledger import database, spill
 from netledger.ledger.digest import DIGEST_BYTES, FIRST_PREVIOUS, canonical, chain, digest
 from netledger.ledger.files import StoreLock, explained, require_room
 from netledger.ledger.named import rows_to_store
+from netledger.ledger.prefixes import Lengths, note_prefix_lengths
 from netledger.ledger.recovery import Leftovers, remove_leftovers
 from netledger.ledger.rows import (
     ROW_GROUP_ROWS,
@@ -142,10 +143,13 @@ class Ledger:
             self._connection = None
         self._lock.close()
 
-    def commit(self, receipt: Receipt, rows: ArrowRows, *, exports: Sequence[str] = ()) -> Committed | Known:
+    def commit(
+        self, receipt: Receipt, rows: ArrowRows, *, exports: Sequence[str] = (), lengths: Lengths | None = None
+    ) -> Committed | Known:
         """Makes an interval durable; to repeat it is harmless. Blocks for the disk.
 
         It stands as due for each of ``exports`` until that has written it, see :mod:`netledger.ledger.outbox`.
+        ``lengths`` is how much of their addresses the rows have, where that is known.
 
         Raises:
             LedgerError: the disk is full, broken or refuses, or the number belongs to another interval.
@@ -167,6 +171,14 @@ class Ledger:
                 known = self._known(receipt)
                 if known is None:
                     self._insert(receipt, proof, new, exports)
+                    if lengths is not None:
+                        note_prefix_lengths(
+                            self.connection,
+                            node=receipt.node,
+                            meter=receipt.meter,
+                            start_ns=receipt.start_ns,
+                            lengths=lengths,
+                        )
                 self.at_step("inserted")
             self._undecided.pop(_identity(receipt), None)
             self.at_step("committed")

@@ -8,6 +8,7 @@ from typing import final
 from netledger.exports.csv import named_sums, sums
 from netledger.exports.formats import Export
 from netledger.ledger import Known, Ledger
+from netledger.ledger.prefixes import Lengths
 from netledger.pipeline.exports import Exports
 from netledger.receipt import Count, Receipt
 from netledger.schema import Table
@@ -30,6 +31,11 @@ class Pipeline:
         self._node = node
         self._ledger = ledger
         self._exports = exports
+        self._lengths: dict[str, Lengths] = {}
+
+    def expect(self, meter: str, lengths: Lengths) -> None:
+        """Says how much of an address a meter keeps, from its next interval on. From any thread."""
+        self._lengths[meter] = lengths
 
     def open(self) -> None:
         """Opens the ledger, and starts the exports.
@@ -92,7 +98,8 @@ class Pipeline:
         receipt = _checked(receipt, len(rows), *(sums(rows) if is_traffic else named_sums(rows)))
         # Exports are of traffic: what other programs read has no columns for named counters.
         exports = self._exports.names_for(receipt.meter) if is_traffic else ()
-        outcome = self._ledger.commit(receipt, rows, exports=exports)
+        lengths = self._lengths.get(receipt.meter) if is_traffic else None
+        outcome = self._ledger.commit(receipt, rows, exports=exports, lengths=lengths)
         if isinstance(outcome, Known):
             _log.info("known", extra={"fields": {"meter": receipt.meter, "seq": receipt.seq}})
         if exports:
