@@ -28,6 +28,7 @@ from netledger.cli.report import report
 from netledger.cli.run import run
 from netledger.cli.service import service
 from netledger.cli.status import status
+from netledger.cli.subjects import subjects
 from netledger.errors import NetledgerError, UsageError
 
 _EXIT_FAILED: Final = 1
@@ -52,6 +53,7 @@ app.command()(flows)
 app.command(name="import")(import_)
 app.command()(maintain)
 app.command()(report)
+app.command()(subjects)
 app.command()(man)
 app.command()(assign)
 app.command()(unassign)

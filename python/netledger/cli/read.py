@@ -28,6 +28,9 @@ _TABLE_ROWS: Final = 100
 
 _Ipv4Bits = Annotated[int, typer.Option(metavar="BITS", min=0, max=32, help="Bits of an IPv4 address that are kept.")]
 _Ipv6Bits = Annotated[int, typer.Option(metavar="BITS", min=0, max=128, help="Bits of an IPv6 address that are kept.")]
+_Subject = Annotated[
+    list[str] | None, typer.Option("--subject", hidden=True, help="No option of this command: a capture has none.")
+]
 _RowsMax = Annotated[
     int, typer.Option(metavar="N", min=1, max=1_000_000_000, help="Rows beyond this are added up as other.")
 ]
@@ -65,6 +68,7 @@ def read(
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for programs.")] = False,
     json: Json = False,
     parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Parquet file, for programs.")] = None,
+    subject: _Subject = None,
 ) -> None:
     """Account the packets of a capture, each by the length in its IP header.
 
@@ -76,6 +80,7 @@ def read(
     from netledger.sources.base import Key
     from netledger.sources.pcap import PcapConfig, PcapSource
 
+    _refuse_subjects(key, sort, subject)
     file = str(capture_file)
     if csv + json + (parquet is not None) > 1:
         raise UsageError("--csv, --json, --parquet", "", "only one of them at a time")
@@ -129,6 +134,17 @@ def _print(report: "CaptureReport", *, csv: bool, json: bool, parquet: Path | No
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         raise export_error(Path("standard output"), "write", error) from error
+
+
+def _refuse_subjects(key: str, sort: str, subject: list[str] | None) -> None:
+    for option, is_asked in (
+        ("--subject", bool(subject)),
+        ("--key subject", "subject" in key.split(",")),
+        ("--sort subject", sort == "subject"),
+    ):
+        if is_asked:
+            hint = "who had an address is known of what the ledger holds: netledger report --by subject"
+            raise UsageError(option, "", "a capture has no subjects", hint)
 
 
 def _check_sort(sort: str, key: "Key") -> None:

@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from netledger.reports.written import Prefixes
     from netledger.reports.zones import Zone
 
-_EXIT_DOUBTFUL: Final = 3
+EXIT_DOUBTFUL: Final = 3
+"""Done, but not all of it is proven or complete."""
 # More rows than this are for programs.
-_TABLE_ROWS: Final = 100
+TABLE_ROWS: Final = 100
+"""Of a table, where nobody says how many."""
 
 _Period = Annotated[
     str,
@@ -65,19 +67,19 @@ _Subject = Annotated[
     list[str] | None,
     typer.Option("--subject", metavar="NAME", help="Only what was NAME's; short for --where subject=NAME. Repeatable."),
 ]
-_AsKnownAt = Annotated[
+AsKnownAt = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="Whose it was by what was known then. Default: by what is known now."),
 ]
 _Sort = Annotated[
     str, typer.Option(metavar="COLUMN", help="bytes, packets or a column; greatest counter or least name first.")
 ]
-_Top = Annotated[
+Top = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Only the first N totals of each step. Default: all; 100 in the table."),
 ]
 _Direction = Annotated[str, typer.Option(metavar="WAY", help="Only what hosts sent or received: both, sent, received.")]
-_Unit = Annotated[
+UnitOption = Annotated[
     str, typer.Option(metavar="UNIT", help="Of bytes in the table: auto, B, KB to EB (1000s), KiB to EiB (1024s).")
 ]
 _Names = Annotated[
@@ -95,7 +97,7 @@ _Counters = Annotated[
         "--where takes name and kind, with * and ?, and meter and node.",
     ),
 ]
-_Parquet = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Parquet file, for programs.")]
+Parquet = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Parquet file, for programs.")]
 
 
 def report(
@@ -107,17 +109,17 @@ def report(
     per: _Per = None,
     where: _Where = None,
     subject: _Subject = None,
-    as_known_at: _AsKnownAt = None,
+    as_known_at: AsKnownAt = None,
     sort: _Sort = "bytes",
-    top: _Top = None,
+    top: Top = None,
     direction: _Direction = "both",
-    unit: _Unit = "auto",
+    unit: UnitOption = "auto",
     names: _Names = False,
     counters: _Counters = False,
     meter: _Meter = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for programs.")] = False,
     json: Json = False,
-    parquet: _Parquet = None,
+    parquet: Parquet = None,
     config: ConfigFile = None,
     store: Store = None,
 ) -> None:
@@ -147,17 +149,19 @@ def report(
         where=(*(where or ()), *(f"subject={name}" for name in subject or ())),
         per=per,
         sort=sort,
-        top=top or (_TABLE_ROWS if is_table else None),
+        top=top or (TABLE_ROWS if is_table else None),
         direction=direction,
         as_known_at_ns=None if as_known_at is None else calendar.moment("--as-known-at", as_known_at, now_ns=now_ns),
     )
     reader = Reader(Path(settings.store))
     found = (_of_counters if counters else _of_traffic)(reader, asked, calendar, now_ns)
-    prefixes = _prefixes(settings, found)
+    prefixes = prefixes_of(settings, found)
     found = _named(found, prefixes, now_ns) if names else found
-    _print(found, prefixes, calendar.zone, table_unit=shown_unit if is_table else None, json=json, parquet=parquet)
+    print_answer(
+        found, prefixes, calendar.zone, table_unit=shown_unit if is_table else None, json=json, parquet=parquet
+    )
     if doubts(found, calendar.zone):
-        raise typer.Exit(_EXIT_DOUBTFUL)
+        raise typer.Exit(EXIT_DOUBTFUL)
 
 
 def _refuse_with_counters(
@@ -215,7 +219,7 @@ def _columns(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
-def _prefixes(config: "Config", answer: "Answer") -> "Prefixes":
+def prefixes_of(config: "Config", answer: "Answer") -> "Prefixes":
     """What the meters keep of an address, as far as they agree in it."""
     from netledger.reports.written import Prefixes
 
@@ -239,7 +243,7 @@ def _named(answer: "Answer", prefixes: "Prefixes", now_ns: int) -> "Answer":
     return names.with_names(answer, found)
 
 
-def _print(
+def print_answer(
     answer: "Answer",
     prefixes: "Prefixes",
     zone: "Zone",
@@ -248,7 +252,7 @@ def _print(
     json: bool,
     parquet: Path | None,
 ) -> None:
-    """A table if there is a unit for it, else what is for programs."""
+    """Prints a table if there is a unit for it, else what is for programs."""
     from netledger.reports import remarks, written
 
     if table_unit is not None:

@@ -18,6 +18,7 @@ DEFAULT_BY: Final = ("account", "host")
 _INTERVAL: Final = ("interval_start", "interval_end")
 _HOURLY: Final = frozenset(("node", "meter", "account", "host"))
 _SUBJECT: Final = ("subject", "reason")
+_SEEN_OF_SUMS: Final = ("min(first_seen)", "max(last_seen)")
 _SUMMED: Final = frozenset(("node", "meter", "account", "subject"))
 BY_COLUMNS: Final = (
     *(column.name for column in ROW_COLUMNS if column.name not in (*COUNTER_COLUMNS, _INTERVAL[1])),
@@ -25,6 +26,8 @@ BY_COLUMNS: Final = (
 )
 """What totals can be told apart by; ``interval_start`` brings its end with it, and ``subject`` its reason."""
 
+SEEN: Final = ("first_seen", "last_seen")
+"""Where totals say when: the least start and the greatest end of an interval."""
 SORT_WORDS: Final = ("bytes", "packets")
 DIRECTIONS: Final = ("both", "sent", "received")
 
@@ -43,6 +46,7 @@ class Question:
         top: how many totals are given, of each piece of the period; None for all.
         direction: ``both``, ``sent`` or ``received``.
         as_known_at_ns: whose the rows are by what was known then, UTC nanoseconds; None is now.
+        with_seen: whether each total says when its first row begins and its last row ends.
     """
 
     period: Period
@@ -53,6 +57,7 @@ class Question:
     top: int | None = None
     direction: str = "both"
     as_known_at_ns: int | None = None
+    with_seen: bool = False
 
     def __post_init__(self) -> None:
         """Refuses what cannot be answered.
@@ -86,6 +91,11 @@ class Question:
         return (*intervals, *(name for names in columns for name in names))
 
     @property
+    def seen(self) -> tuple[str, ...]:
+        """The columns that say when, behind the counters; none where nobody asks."""
+        return SEEN if self.with_seen else ()
+
+    @property
     def is_of_subjects(self) -> bool:
         """Whether it asks whose the rows are."""
         return _SUBJECT[0] in self.by or self.where.is_of_subjects
@@ -105,12 +115,14 @@ def totals_sql(question: Question, steps: Sequence[tuple[int, int]], without: Se
 
     What begins in ``without`` is left out. ``steps`` says of each start of an interval to which piece of the period it
     belongs; it is empty where the period is not cut. The columns of the answer: ``is_total``, ``step`` (NULL where the
-    period is not cut), the keys, the counters, the place, and in the last row alone: bytes that rest on addresses that
-    their subject held for a part of the interval, sent and received together, and how many totals there are.
+    period is not cut), the keys, the counters, when it was seen where that is asked for, the place, and in the last row
+    alone: bytes, sent and received together, of addresses that their subject held for a part of the interval, and how
+    many totals there are.
     """
     keys = ["step", *question.keys]
     top = "" if question.top is None else f"WHERE place <= {question.top}"
-    counters = ", ".join(question.counters)
+    counters = ", ".join((*question.counters, *question.seen))
+    sums = [f"coalesce(sum({name}), 0)" for name in question.counters] + ["NULL" for _ in question.seen]
     return f"""
 WITH {_steps(steps) if question.per else ""}sums AS (
 {_subject_sums(question, without) if question.is_of_subjects else _sums(question, without)}
@@ -120,7 +132,7 @@ WITH {_steps(steps) if question.per else ""}sums AS (
 SELECT 0 AS is_total, {", ".join(keys)}, {counters}, place, NULL AS partly, CAST(NULL AS BIGINT) AS totals
     FROM ranked {top}
 UNION ALL
-SELECT 1, {", ".join("NULL" for _ in keys)}, {", ".join(f"coalesce(sum({name}), 0)" for name in question.counters)},
+SELECT 1, {", ".join("NULL" for _ in keys)}, {", ".join(sums)},
     NULL, coalesce(sum(partly), 0), count(*) FROM sums
 ORDER BY is_total, step, place
 """  # noqa: S608  # made of names from the schema, integers, and values that were quoted where they were understood
@@ -135,12 +147,17 @@ def _sums(question: Question, without: Sequence[Period], *more: str) -> str:
         [*(["steps.step"] if question.per else []), *(f"traffic.{name}" for name in question.keys), *more]
     )
     having = " OR ".join(f"sum(traffic.{name}) > 0" for name in question.counters)
+    seen = _seen(question, "min(traffic.interval_start)", "max(traffic.interval_end)")
     return f"""
-    SELECT {step} AS step{columns}, {sums}, 0 AS partly
+    SELECT {step} AS step{columns}, {sums}{seen}, 0 AS partly
     FROM traffic{" JOIN steps ON traffic.interval_start = steps.interval_start" if question.per else ""}
     WHERE {_chosen(question.period, without, "traffic.")} AND {question.where.sql}
     {f"GROUP BY {groups}" if groups else ""}
     {"" if more else f"HAVING {having}"}"""  # noqa: S608  # as above
+
+
+def _seen(question: Question, first: str, last: str) -> str:
+    return "".join(f", {told} AS {name}" for name, told in zip(question.seen, (first, last), strict=False))
 
 
 def _subject_sums(question: Question, without: Sequence[Period]) -> str:
@@ -150,7 +167,7 @@ def _subject_sums(question: Question, without: Sequence[Period]) -> str:
     octets = " + ".join(name for name in question.counters if name.endswith("bytes"))
     having = " OR ".join(f"sum({name}) > 0" for name in question.counters)
     return f"""
-    SELECT {keys}, {sums}, sum(CASE WHEN is_partly THEN {octets} ELSE 0 END) AS partly
+    SELECT {keys}, {sums}{_seen(question, *_SEEN_OF_SUMS)}, sum(CASE WHEN is_partly THEN {octets} ELSE 0 END) AS partly
     FROM ({_sums(question, without, "is_partly")}) AS parts
     GROUP BY {keys}
     HAVING {having}"""  # noqa: S608  # as above

@@ -201,7 +201,7 @@ def _taken(snapshot: Snapshot, question: Question) -> list[IntervalRow]:
 
 def _names(question: Question) -> tuple[str, ...]:
     interval = ("interval_start", "interval_end") if question.per else ()
-    return (*interval, *question.keys, *question.counters)
+    return (*interval, *question.keys, *question.counters, *question.seen)
 
 
 def _nothing(question: Question) -> Totals:
@@ -215,7 +215,7 @@ def _totals(lines: Sequence[tuple[Value, ...]], question: Question, pieces: Sequ
     """The rows of the answer, and its last one, which is the total."""
     *rows, last = lines
     columns: dict[str, Sequence[Value]] = {}
-    names = ("is_total", "step", *question.keys, *question.counters)
+    names = ("is_total", "step", *question.keys, *question.counters, *question.seen)
     answered = dict(zip(names, zip(*lines, strict=True), strict=False))
     if question.per:
         held = [pieces[step] for step in answered["step"][:-1] if isinstance(step, int)]
@@ -224,6 +224,7 @@ def _totals(lines: Sequence[tuple[Value, ...]], question: Question, pieces: Sequ
     columns |= {name: answered[name][:-1] for name in question.keys}
     counters = {name: _counters(answered[name]) for name in question.counters}
     columns |= {name: found[:-1] for name, found in counters.items()}
+    columns |= {name: answered[name][:-1] for name in question.seen}
     count, partly_bytes = last[-1], last[-2]
     return Totals(
         names=_names(question),

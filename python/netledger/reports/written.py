@@ -14,17 +14,19 @@ from netledger.receipt import rfc3339
 from netledger.reports.aligned import Column, print_aligned, width_of, wrapped
 from netledger.reports.counters import COUNTED
 from netledger.reports.protocols import name_of
+from netledger.reports.question import SEEN
 from netledger.reports.remarks import balance_line, counted, doubts, notes
 from netledger.reports.totals import Answer, Value
 from netledger.reports.units import Unit, shown_bytes
 from netledger.reports.zones import Zone
 from netledger.schema import COUNTER_COLUMNS, Account
 
-_TIMES: Final = ("interval_start", "interval_end")
+_TIMES: Final = ("interval_start", "interval_end", *SEEN)
 _ADDRESSES: Final = ("host", "peer")
 _COUNTED: Final = frozenset({*COUNTER_COLUMNS, *COUNTED})
 _NUMBERS: Final = frozenset({"protocol", "host_port", "peer_port", "zone", "mark", *_COUNTED})
 _V4_MAPPED: Final = bytes(10) + b"\xff\xff"
+_WORDS_MAX: Final = 4
 _V4_BITS: Final = 32
 _V6_BITS: Final = 128
 
@@ -161,9 +163,21 @@ def _for_people(name: str, cells: Sequence[Value], prefixes: Prefixes, zone: Zon
         shown = lambda number: _number(name, number, unit)  # noqa: E731  # beside its fellows it reads better
     elif name == "protocol":
         shown = name_of
+    elif name == "targets":
+        return [_first_words(str(cell)) for cell in cells]
     else:
         return ["" if cell is None else str(cell) for cell in _plain(name, cells, prefixes)]
     return [shown(cell) if isinstance(cell, int) else "" for cell in cells]
+
+
+def _first_words(text: str) -> str:
+    """Some can have hundreds of addresses."""
+    words = text.split(" ")
+    return (
+        text
+        if len(words) <= _WORDS_MAX
+        else f"{' '.join(words[: _WORDS_MAX - 1])} and {len(words) - _WORDS_MAX + 1} more"
+    )
 
 
 def _number(name: str, number: int, unit: Unit) -> str:
