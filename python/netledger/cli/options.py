@@ -50,6 +50,17 @@ def load_config(file: Path | None, store: Path | None = None) -> "Config":
     return config if store is None else config.model_copy(update={"store": str(store.absolute())})
 
 
+def is_for_people(*, csv: bool, json: bool, parquet: Path | None) -> bool:
+    """Whether a table is asked for, and not one of the forms for programs.
+
+    Raises:
+        UsageError: several of those.
+    """
+    if csv + json + (parquet is not None) > 1:
+        raise UsageError("--csv, --json, --parquet", "", "only one of them at a time")
+    return not (csv or json or parquet)
+
+
 def one_of(option: str, text: str, known: Sequence[str]) -> str:
     """One of the words that are known, however it was spelt.
 

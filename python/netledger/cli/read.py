@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from netledger.cli.options import Json
+from netledger.cli.options import Json, is_for_people
 from netledger.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ def read(
 
     _refuse_subjects(key, sort, subject)
     file = str(capture_file)
-    if csv + json + (parquet is not None) > 1:
-        raise UsageError("--csv, --json, --parquet", "", "only one of them at a time")
+    is_table = is_for_people(csv=csv, json=json, parquet=parquet)
     spec = Key(
         columns=tuple(dict.fromkeys(key.split(","))),
         ipv4_prefix_length=prefix_length_ipv4,
@@ -96,7 +95,6 @@ def read(
         require_directory(parquet)  # before a long capture is read in vain
     with _progress_bar() as progress:
         capture = PcapSource(config).read(progress)
-    is_table = not (csv or json or parquet)
     report = reported(capture, sort=sort, top=top or (_TABLE_ROWS if is_table else None))
     _print(report, csv=csv, json=json, parquet=parquet, is_top_given=top is not None)
     if capture.truncated is not None:

@@ -15,6 +15,7 @@ from netledger.cli.options import (
     Json,
     Store,
     Timezone,
+    is_for_people,
     load_config,
     one_of,
     standard_output,
@@ -136,10 +137,8 @@ def report(
 
     if meter is not None:
         raise UsageError("--meter", "", "no such option", f"--where meter={meter}")
-    if csv + json + (parquet is not None) > 1:
-        raise UsageError("--csv, --json, --parquet", "", "only one of them at a time")
+    is_table, shown_unit = is_for_people(csv=csv, json=json, parquet=parquet), Unit(one_of("--unit", unit, [*Unit]))
     _refuse_with_counters(per, subject, as_known_at, is_asked=counters, is_more=names or direction != "both")
-    is_table, shown_unit = not (csv or json or parquet), Unit(one_of("--unit", unit, [*Unit]))
     calendar = Calendar(zone=zones.find(timezone), billing_day=billing_day)
     now_ns = SystemClock().now().wall_ns
     settings = load_config(config, store)
@@ -155,11 +154,9 @@ def report(
     )
     reader = Reader(Path(settings.store))
     found = (_of_counters if counters else _of_traffic)(reader, asked, calendar, now_ns)
-    prefixes = prefixes_of(settings, found)
+    prefixes, table_unit = prefixes_of(settings, found), shown_unit if is_table else None
     found = _named(found, prefixes, now_ns) if names else found
-    print_answer(
-        found, prefixes, calendar.zone, table_unit=shown_unit if is_table else None, json=json, parquet=parquet
-    )
+    print_answer(found, prefixes, calendar.zone, table_unit=table_unit, json=json, parquet=parquet)
     if doubts(found, calendar.zone):
         raise typer.Exit(EXIT_DOUBTFUL)
 

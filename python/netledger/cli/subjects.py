@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from netledger.cli.options import BillingDay, ConfigFile, Json, Store, Timezone, load_config, one_of
+from netledger.cli.options import BillingDay, ConfigFile, Json, Store, Timezone, is_for_people, load_config, one_of
 from netledger.cli.report import EXIT_DOUBTFUL, TABLE_ROWS, AsKnownAt, Parquet, UnitOption, prefixes_of, print_answer
-from netledger.errors import UsageError
 
 
 def subjects(
@@ -49,9 +48,7 @@ def subjects(
     from netledger.reports.units import Unit
     from netledger.reports.where import understand
 
-    if csv + json + (parquet is not None) > 1:
-        raise UsageError("--csv, --json, --parquet", "", "only one of them at a time")
-    is_table, shown_unit = not (csv or json or parquet), Unit(one_of("--unit", unit, [*Unit]))
+    is_table, shown_unit = is_for_people(csv=csv, json=json, parquet=parquet), Unit(one_of("--unit", unit, [*Unit]))
     calendar = Calendar(zone=zones.find(timezone), billing_day=billing_day)
     now_ns = SystemClock().now().wall_ns
     settings = load_config(config, store)
