@@ -66,9 +66,9 @@ def _kept(found: list[Fields], is_good: Callable[[Fields], bool]) -> list[Fields
 
 def _untorn(found: list[Fields], lines: Sequence[bytes]) -> list[Fields]:
     """A user with a tab in its name is the last explanation."""
-    return _kept(
-        found, lambda one: "user" not in one.names or not any(b"\t" in user for user in _values(one, "user", lines))
-    )
+    torn = {one: sum(b"\t" in user for user in _values(one, "user", lines)) for one in found if "user" in one.names}
+    least = min((torn.get(one, 0) for one in found), default=0)
+    return [one for one in found if torn.get(one, 0) == least]
 
 
 def _plain_text(found: list[Fields], lines: Sequence[bytes]) -> list[Fields]:
