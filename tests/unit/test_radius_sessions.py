@@ -1,72 +1,13 @@
 """Sessions from accounting requests: booked once, in whatever order and however often they are told."""
 
-import itertools
-from collections.abc import Mapping
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from netledger.attribution.facts import Fact, Target
-from netledger.attribution.painting import claims
-from netledger.learners.radius.moments import arrival
-from netledger.learners.radius.request import read
-from netledger.learners.radius.session import Session, Sign
-from netledger.learners.radius.sessions import FullError, Sessions
-from tests.unit.radius import INTERIM, OFF, ON, START, STOP, attributes
+from netledger.learners.radius import sessions
+from netledger.learners.radius.sessions import FullError
+from tests.unit.radius import INTERIM, OFF, ON, START, STOP
+from tests.unit.radius_world import SIX, STALE_SECONDS, A, B, World
 from tests.unit.rows import SECOND_NS, START_NS
-
-STALE_SECONDS = 3600
-A, B, SIX = "10.0.0.2", "10.0.0.3", "2001:db8:1::/64"
-
-
-class World:
-    """Access servers that tell what happens, and all facts that came of it. Times are seconds."""
-
-    def __init__(self, sessions_max: int = 100) -> None:
-        self.facts: list[Fact] = []
-        self.sessions_max = sessions_max
-        self.sessions = Sessions("isp", stale_after_ns=STALE_SECONDS * SECOND_NS, sessions_max=sessions_max)
-
-    def tell(self, at: float, status: int, session: str = "", **named: object) -> int:
-        """Takes a request in that arrives ``at``; gives how many facts came of it."""
-        named = {"nas": "bras1", **({"session": session} if session else {}), **named}
-        request = read(attributes(status=status, **named), client="any", source="192.0.2.1")
-        received_ns = START_NS + int(at * SECOND_NS)
-        return self.keep(self.sessions.apply(request, arrival(request, received_ns=received_ns)))
-
-    def keep(self, facts: list[Fact]) -> int:
-        self.facts += facts
-        return len(facts)
-
-    def silence(self, at: float) -> int:
-        return self.keep(self.sessions.stale(START_NS + int(at * SECOND_NS)))
-
-    def restart(self, at: float, signs: Mapping[str, Sign] | None = None) -> None:
-        """Another process takes over from what the facts say, and from these signs of life."""
-        open_claims = [fact for target in self.targets() for _, end, fact in self._claims(target) if end >> 62]
-        self.sessions = Sessions("isp", stale_after_ns=STALE_SECONDS * SECOND_NS, sessions_max=self.sessions_max)
-        self.sessions.resume(open_claims, signs=signs or {}, now_ns=START_NS + int(at * SECOND_NS))
-
-    def signs(self) -> dict[str, Sign]:
-        return {session.name: session.sign for session in self.sessions.open()}
-
-    def targets(self) -> set[Target]:
-        return {fact.target for fact in self.facts}
-
-    def held(self, target: str = A) -> list[tuple[str | None, float, float | None]]:
-        """Who had it: subject, from, to."""
-        return [
-            (fact.subject, (start - START_NS) / SECOND_NS, None if end >> 62 else (end - START_NS) / SECOND_NS)
-            for start, end, fact in self._claims(Target.address(target))
-        ]
-
-    def detail(self, target: str = A) -> Mapping[str, str]:
-        """What is kept with the last claim."""
-        return list(self._claims(Target.address(target)))[-1][2].detail
-
-    def _claims(self, target: Target) -> list[tuple[int, int, Fact]]:
-        return list(claims(fact for fact in self.facts if fact.target == target))
 
 
 @pytest.fixture
@@ -189,6 +130,15 @@ def test_a_lost_stop_ends_the_session_at_its_last_sign_of_life(world: World) -> 
     assert world.silence(601 + STALE_SECONDS) == 2
     assert world.held() == [("alice", 0, 600)]
     assert (world.detail()["ended"], world.detail()["input_octets"]) == ("stale", "77")
+
+
+def test_many_that_are_silent_are_given_up_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "STALE_MAX", 2)
+    world = World()
+    for number in range(5):
+        world.tell(0, START, str(number), user="alice", address=f"10.0.1.{number}")
+    world.tell(1, INTERIM, "0", user="alice", address="10.0.1.0")
+    assert [world.silence(2 + STALE_SECONDS) for _ in range(4)] == [4, 4, 2, 0]
 
 
 def test_silence_says_nothing_where_no_interim_updates_are_sent(world: World) -> None:
@@ -340,55 +290,3 @@ def test_there_is_room_for_so_many_sessions_and_the_next_one_changes_nothing() -
     world.tell(6, STOP, "0", user="alice")
     world.tell(7, START, "5", user="bob", address=A)
     assert world.held() == [("bob", 7, None)]
-
-
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from([START, STOP, INTERIM, ON, OFF, 0]),
-        st.sampled_from(["1", "2", "3"]),
-        st.sampled_from([A, B, None]),
-        st.sampled_from(["alice", "bob"]),
-        st.integers(0, 300),
-        st.sampled_from(["", "m"]),
-        st.sampled_from([None, 0, 40, 4000]),
-    ),
-    max_size=30,
-)
-
-
-@given(STEPS)
-def test_whatever_is_told_each_address_has_one_session_and_ends_are_behind_beginnings(
-    steps: list[tuple[int, str, str | None, str, int, str, int | None]],
-) -> None:
-    world = World()
-    times = itertools.accumulate(60 for _ in steps)
-    for now, (status, session, address, user, delay, multi, seconds) in zip(times, steps, strict=True):
-        if status == 0:
-            world.silence(now)
-            continue
-        named: dict[str, object] = {
-            "address": address,
-            "user": user,
-            "delay": delay,
-            "multi": multi,
-            "seconds": seconds,
-        }
-        world.tell(now, status, session, port=1, **{key: value for key, value in named.items() if value})
-        _hold_together(world)
-    world.restart(100_000, world.signs())
-    _hold_together(world)
-
-
-def _hold_together(world: World) -> None:
-    """What is claimed until further notice is exactly what open sessions hold, and by the one that holds it."""
-    lasting = {
-        str(target): held[-1][0]
-        for target in world.targets()
-        if (held := world.held(str(target))) and held[-1][2] is None
-    }
-    open_sessions: list[Session] = list(world.sessions.open())
-    held_now = {str(target) for one in open_sessions for target in one.claims if target not in one.lost}
-    assert set(lasting) == held_now
-    for target, subject in lasting.items():
-        holders = [one for one in open_sessions if Target.address(target) in one.claims]
-        assert subject in {one.subject for one in holders if Target.address(target) not in one.lost}

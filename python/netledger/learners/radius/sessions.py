@@ -5,6 +5,7 @@ booked once, an address has one session, of two that tell the same address the o
 session whose end was not told ends at its last sign of life.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final, final
@@ -18,6 +19,8 @@ from netledger.learners.radius.session import NAS_RESTART, REPLACED, STALE, STOP
 
 SESSIONS_MAX: Final = 262_144
 """Sessions that are open at one time; a Start beyond them gets no answer."""
+STALE_MAX: Final = 1000
+"""Sessions that are given up at one time."""
 
 _NASES_MAX: Final = 65_536
 # Two ways to tell one time may differ by this much: whole seconds here, the moment of a cut there.
@@ -116,13 +119,15 @@ class Sessions:
     def stale(self, now_ns: int) -> list[Fact]:
         """Ends the sessions of which nothing was heard for too long, at their last sign of life.
 
-        Only those of access servers that send interim updates: of the others silence says nothing.
+        Only those of access servers that send interim updates: of the others silence says nothing. Not too many at
+        once, for requests wait meanwhile; the others are ended by the next call.
         """
         limit_ns = now_ns - self._stale_after_ns
         if self._resumed_ns >= limit_ns:
             return []
-        silent = [one for one in self.open() if one.seen_ns < limit_ns and one.nas in self._lively]
-        return [fact for session in silent for fact in self._end(session, session.seen_ns, STALE)]
+        silent = (one for one in self.open() if one.seen_ns < limit_ns and one.nas in self._lively)
+        some = list(itertools.islice(silent, STALE_MAX))
+        return [fact for session in some for fact in self._end(session, session.seen_ns, STALE)]
 
     def _started(self, request: Request, at: Arrival) -> list[Fact]:
         session = self._find(request)
