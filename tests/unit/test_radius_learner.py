@@ -165,6 +165,14 @@ def test_what_cannot_be_taken_gets_no_answer_and_is_counted(place: Place, data: 
     assert record.facts() == []
 
 
+def test_a_session_that_is_nobodys_is_answered_and_counted(place: Place) -> None:
+    learner, record = place.learner(), place.record()
+    with running(learner, record), nas(learner.port) as bras:
+        data = accounting(status=START, session="1", address="10.0.0.2")
+        assert is_answer(bras.tell(data)[0], data)
+        wait_until(lambda: learner.status().refused == 1, "count")
+
+
 def test_a_stranger_gets_no_answer(place: Place) -> None:
     learner, record = place.learner([("192.0.2.0/24", place.secret())]), place.record()
     with running(learner, record), nas(learner.port) as bras:

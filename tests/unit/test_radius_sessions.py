@@ -230,6 +230,36 @@ def test_the_same_id_may_come_again_for_another_session(world: World) -> None:
     assert (world.held(A), world.held(B)) == ([("alice", 0, 500)], [("bob", 500, None)])
 
 
+def test_the_same_id_may_come_again_at_once_for_somebody_else(world: World) -> None:
+    world.tell(0, START, "1", user="alice", address=A)
+    world.tell(100, STOP, "1", user="alice", address=A)
+    world.tell(102, START, "1", user="bob", address=A)
+    assert world.held() == [("alice", 0, 100), ("bob", 102, None)]
+
+
+def test_an_id_that_goes_on_behind_its_stop_is_another_session(world: World) -> None:
+    world.tell(0, START, "1", user="alice", address=A)
+    world.tell(100, STOP, "1", user="alice", address=A, seconds=100)
+    assert world.tell(103, INTERIM, "1", user="alice", address=A, seconds=103) == 0
+    world.tell(200, INTERIM, "1", user="alice", address=A, seconds=50)
+    assert world.held() == [("alice", 0, 100), ("alice", 150, None)]
+    world.tell(300, STOP, "1", user="alice", address=A, seconds=150)
+    assert world.held() == [("alice", 0, 100), ("alice", 150, 300)]
+
+
+def test_of_two_stops_of_one_id_the_second_may_be_of_another_session(world: World) -> None:
+    world.tell(0, START, "1", user="alice", address=A)
+    world.tell(10, STOP, "1", user="alice", address=A, seconds=10)
+    assert world.tell(30, STOP, "1", user="alice", address=A, seconds=10) == 0, "the same, sent again"
+    world.tell(200, STOP, "1", user="bob", address=A, seconds=50)
+    assert world.held() == [("alice", 0, 10), ("bob", 150, 200)]
+
+
+def test_a_session_time_that_cannot_be_right_is_believed_for_a_month(world: World) -> None:
+    world.tell(0, STOP, "1", user="alice", address=A, seconds=0xFFFF_FFFF)
+    assert world.held() == [("alice", -31 * 86_400, 0)]
+
+
 def test_another_name_in_a_session_has_it_from_then_on(world: World) -> None:
     world.tell(0, START, "1", user="00-11-22", address=A)
     world.tell(60, INTERIM, "1", user="alice", address=A)

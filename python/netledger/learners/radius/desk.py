@@ -7,10 +7,10 @@ from typing import Final, final
 
 from netledger.attribution.facts import Fact
 from netledger.errors import FactError
-from netledger.learners.radius.clients import Clients
+from netledger.learners.radius.clients import Client, Clients
 from netledger.learners.radius.moments import arrival
 from netledger.learners.radius.packet import Verdict, read
-from netledger.learners.radius.request import UnreadableError
+from netledger.learners.radius.request import Attributes, UnreadableError
 from netledger.learners.radius.request import read as read_request
 from netledger.learners.radius.sessions import FullError, Sessions
 from netledger.learners.radius.wire import Letter
@@ -34,11 +34,13 @@ class Outcome:
         facts: what is to be kept, in this order, before anything is answered.
         answers: what is to be sent then.
         refused: who gets no answer, and why.
+        unbooked: who told of a session that nobody can be booked for, and gets an answer.
     """
 
     facts: list[Fact] = field(default_factory=list)
     answers: list[tuple[Letter, bytes]] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
+    unbooked: list[str] = field(default_factory=list)
 
 
 @final
@@ -84,8 +86,7 @@ class Desk:
             return _WORDS[datagram]
         if datagram.attributes is not None:
             try:
-                request = read_request(datagram.attributes, client=client.network, source=letter.address)
-                outcome.facts += self._sessions.apply(request, arrival(request, received_ns=received_ns))
+                self._book(datagram.attributes, client, letter, outcome, received_ns)
             except (UnreadableError, FactError) as error:
                 return str(error)
             except FullError:
@@ -93,6 +94,13 @@ class Desk:
             self._remember((letter.address, letter.port, datagram.identity), datagram.answer)
         outcome.answers.append((letter, datagram.answer))
         return None
+
+    def _book(self, attributes: Attributes, client: Client, letter: Letter, outcome: Outcome, received_ns: int) -> None:
+        unbooked = self._sessions.unbooked
+        request = read_request(attributes, client=client.network, source=letter.address)
+        outcome.facts += self._sessions.apply(request, arrival(request, received_ns=received_ns))
+        if self._sessions.unbooked > unbooked:
+            outcome.unbooked.append(letter.address)
 
     def _remember(self, identity: tuple[str, int, bytes], answer: bytes) -> None:
         self._answered[identity] = answer

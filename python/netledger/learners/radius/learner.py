@@ -111,6 +111,8 @@ class RadiusLearner:
                 wire.send(outcome.answers)
                 for who, why in outcome.refused:
                     refuse(self._name, self._standing, who, why)
+                for who in outcome.unbooked:
+                    refuse(self._name, self._standing, who, "a session that is nobody's, or has no beginning")
             now = self._clock.now()
             if now.monotonic_ns - looked_ns >= int(_LOOK_SECONDS * SECOND_NS):
                 looked_ns = now.monotonic_ns

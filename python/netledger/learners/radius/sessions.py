@@ -19,6 +19,8 @@ from netledger.learners.radius.session import NAS_RESTART, REPLACED, STALE, STOP
 
 SESSIONS_MAX: Final = 262_144
 """Sessions that are open at one time; a Start beyond them gets no answer."""
+LASTED_MAX_SECONDS: Final = 31 * 86_400
+"""How far back the beginning of a session is believed of which nothing else is known."""
 STALE_MAX: Final = 1000
 """Sessions that are given up at one time."""
 
@@ -137,7 +139,8 @@ class Sessions:
                 return self._alive(request, at)
             facts += self._end(session, at.moment_ns, REPLACED)
         ended = self._ended.find(request)
-        if ended is not None and at.told_ns <= ended.end_ns + _ROUGHLY_NS and ended.is_of(request):
+        is_late = ended is not None and at.told_ns <= ended.end_ns + _ROUGHLY_NS
+        if ended is not None and is_late and ended.is_of(request) and name_of(request.user) == ended.subject:
             return facts  # sent before the Stop, and come behind it
         return facts + self._begin(request, at.moment_ns, at)
 
@@ -162,15 +165,13 @@ class Sessions:
     def _found(self, request: Request, at: Arrival) -> list[Fact]:
         """A sign of life of a session that is not open: its Start was lost, or it was given up too early."""
         ended = self._ended.find(request)
-        if ended is not None:
-            if ended.ended == STOP or at.told_ns <= ended.end_ns:
-                return []
+        if ended is not None and at.told_ns <= ended.end_ns + (_ROUGHLY_NS if ended.ended == STOP else 0):
+            return []
+        if ended is not None and ended.ended != STOP:
             self._ended.remove(ended.key)  # it goes on, so it has given nothing back
             return self._begin(request, ended.start_ns, at)
-        lasted_ns = request.usage.seconds * SECOND_NS if request.usage else 0
-        if 0 < lasted_ns < at.told_ns:
-            return self._begin(request, at.told_ns - lasted_ns, at)
-        return self._begin(request, at.moment_ns, at)
+        lasted_ns = _lasted_ns(request)
+        return self._begin(request, at.told_ns - lasted_ns if lasted_ns else at.moment_ns, at)
 
     def _stopped(self, request: Request, at: Arrival) -> list[Fact]:
         session = self._find(request)
@@ -182,9 +183,13 @@ class Sessions:
                     session.claims[target] = max(session.start_ns, self._ended.freed_ns(target))
             return self._end(session, at.moment_ns, STOP)
         ended = self._ended.find(request)
-        if ended is not None:
-            return [] if ended.ended == STOP else self._end_again(ended, request, at)
-        return self._past(request, at)
+        if ended is None:
+            return self._past(request, at)
+        if ended.ended != STOP:
+            return self._end_again(ended, request, at)
+        # Told twice, unless the id has come again for a session that began behind the end of this one.
+        is_another = at.told_ns - _lasted_ns(request) >= ended.end_ns and request.usage != ended.usage
+        return self._past(request, at) if is_another else []
 
     def _restarted(self, request: Request, at: Arrival) -> list[Fact]:
         """The access server has begun anew, or is about to end: its sessions are over, unless they are newer."""
@@ -348,9 +353,8 @@ class Sessions:
 
     def _past(self, request: Request, at: Arrival) -> list[Fact]:
         """The Stop of a session of which nothing else is known: when it began is told by how long it lasted."""
-        subject = name_of(request.user)
-        lasted_ns = request.usage.seconds * SECOND_NS if request.usage else 0
-        if subject is None or not 0 < lasted_ns < at.told_ns:
+        subject, lasted_ns = name_of(request.user), _lasted_ns(request)
+        if subject is None or not lasted_ns:
             self.unbooked += 1
             return []
         session = begun(request, subject=subject, start_ns=at.told_ns - lasted_ns, seen_ns=at.told_ns)
@@ -386,3 +390,9 @@ def _drop(lists: dict[Key, list[Session]], key: Key, session: Session) -> None:
     lists[key].remove(session)
     if not lists[key]:
         del lists[key]
+
+
+def _lasted_ns(request: Request) -> int:
+    """For how long the session has been there, as its Acct-Session-Time tells; 0 where it does not."""
+    seconds = request.usage.seconds if request.usage else 0
+    return min(seconds, LASTED_MAX_SECONDS) * SECOND_NS
