@@ -110,6 +110,8 @@ def test_each_line_is_booked_once_and_on_its_user(
         (Path(folder) / "all.log").write_bytes(b"".join(lines))
         assert do_import(store, [Path(folder) / "all.log"], networks) == (0, len(lines))
         assert reported(store) == by_user(lines)
+        spans = sorted((one.start_ns, one.end_ns) for one in Reader(store).snapshot().intervals)
+        assert all(one[1] <= two[0] for one, two in itertools.pairwise(spans))
         with opened(store, clock=TestClock(START_NS + 40 * DAY_NS)) as ledger:
             maintain(ledger)
         assert reported(store) == by_user(lines)

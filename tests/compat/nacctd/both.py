@@ -17,10 +17,14 @@ from tests.kernel.lab import Child, wait_for
 PACKAGE: Final = Path("/usr/share/doc/net-acct")
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 30.0
-# The pid file and utmp have fixed places below /run: each process has a /run of its own.
-_ALONE: Final = (
-    'mount -t tmpfs none /run && mkdir -p /run/netledger && { [ ! -f "$0" ] || cp "$0" /run/utmp; } && exec "$@"'
-)
+# The pid file and utmp have fixed places below /run: each process has a /run of its own, which outlives it. "small" is
+# a disk of few kilobytes, seen by nobody else.
+_ALONE: Final = """
+mkdir -p "$0/run/netledger" "$0/small"
+mount -t tmpfs -o size=32k none "$0/small"
+mount --bind "$0/run" /run
+exec "$@"
+"""
 
 
 class Program(Enum):
@@ -68,14 +72,18 @@ class Nacctd:
     def child(self) -> Child:
         return self.children[-1]
 
+    def words(self) -> list[str]:
+        """What starts it."""
+        ours = [sys.executable, "-m", "netledger", "compat", "nacctd"]
+        program = [real_program()] if self.program is Program.REAL else ours
+        alone = ["unshare", "-m", "--propagation", "private", "sh", "-c", _ALONE, str(self.here)]
+        return [*alone, *program, "-D", "-c", str(self.table)]
+
     def start(self) -> None:
         """Starts it and waits until it listens."""
         before = len(self.wires.listeners())
-        ours = [sys.executable, "-m", "netledger", "compat", "nacctd"]
-        program = [real_program()] if self.program is Program.REAL else ours
-        utmp = str(self.here / "utmp")
-        words = ["unshare", "-m", "--propagation", "private", "sh", "-c", _ALONE, utmp]
-        self.children.append(self.wires.spawn(self.wires.gw, [*words, *program, "-D", "-c", str(self.table)]))
+        self._note.unlink(missing_ok=True)
+        self.children.append(self.wires.spawn(self.wires.gw, self.words()))
 
         def listens() -> bool:
             if not self.child.running:
@@ -101,7 +109,17 @@ class Nacctd:
     @property
     def _note(self) -> Path:
         """Where ours keeps in mind who has what, from when it accounts."""
-        return Path(f"/proc/{self.child.pid}/root/run/netledger/nacctd/holders.json")
+        return self.here / "run" / "netledger" / "nacctd" / "holders.json"
+
+    @property
+    def small(self) -> Path:
+        """Its small disk, while it lives."""
+        return Path(f"/proc/{self.child.pid}/root{self.here}/small")
+
+    def noted(self) -> Counter[str]:
+        """The rows of the dump: what has no line yet."""
+        text = self.dump.read_text(errors="surrogateescape") if self.dump.exists() else ""
+        return Counter(line.partition("\t")[2] for line in text.splitlines())
 
     def stop(self) -> int:
         """Ends it, waits until everything is written, and gives its exit status."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tests.compat.nacctd.cases import HEADERS, Case
 from tests.compat.nacctd.space import Line, Wires, ipv4, udp
 
+_MORE = 0x2000
 Rows = dict[str, int]
 
 
@@ -49,6 +50,15 @@ def _row(*fields: object) -> str:
 
 def _loopback(wires: Wires) -> None:
     wires.datagrams(wires.gw, "127.0.0.1", "127.0.0.2", (4000, 9000), 3)
+
+
+def _fragments(wires: Wires) -> None:
+    first = udp(4000, 9000, b"x" * 1000)[:808]
+    wires.frames(
+        wires.left,
+        ipv4("10.77.1.2", "10.77.1.1", 17, first, fragment=_MORE, identification=77),
+        ipv4("10.77.1.2", "10.77.1.1", 17, b"xx" * 100, fragment=808 // 8, identification=77),
+    )
 
 
 def _lie(wires: Wires) -> None:
@@ -106,6 +116,14 @@ DIFFERENCES = [
         Case("loopback", HEADERS, _loopback),
         _is(_row(*_LO, 6, 768, "lo", "unknown")),
         {_row(*_LO, 3, 384, "lo", "unknown"): 1},
+    ),
+    Difference(
+        Case("fragments", HEADERS, _fragments),
+        _is(
+            _row(*_WIRE, 1, 828, "eth0", "unknown"),
+            _row(17, "10.77.1.2", 30840, "10.77.1.1", 30840, 1, 220, "eth0", "unknown"),
+        ),
+        {_row(*_WIRE, 2, 1048, "eth0", "unknown"): 1},
     ),
     Difference(
         Case("length-lies", HEADERS, _lie),
