@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -163,3 +164,30 @@ def test_a_storm_of_signals_loses_nothing(wire: Wire) -> None:
         wire.send(1 + round_ % 3)
     assert wire.stop(daemon) == 1
     assert wire.lines() == [udp_line(sum(1 + round_ % 3 for round_ in range(20)))]
+
+
+def test_when_no_log_daemon_listens_errors_go_to_standard_error(wire: Wire) -> None:
+    (wire.directory / "dev" / "log").unlink()
+    (wire.directory / "tab").write_text("nonsense\n")
+    daemon = wire.launch("-D", "-c", "tab")
+    assert daemon.wait(SECONDS) == 1
+    assert daemon.errors().splitlines() == [
+        "nacctd: config file: unknown keyword nonsense in line 1",
+        "nacctd: error reading config file",
+    ]
+
+
+def test_a_log_daemon_that_hangs_holds_nothing_up(wire: Wire) -> None:
+    path = wire.directory / "dev" / "log"
+    path.unlink()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        deaf.bind(str(path))
+        wire.write_table(f"{LONG}" + "notdev x\n" * 600)
+        daemon = wire.start()
+        wire.send(3)
+        for _ in range(3):
+            daemon.signal(signal.SIGHUP)
+        wire.send(2)
+        assert wire.stop(daemon) == 1
+    assert wire.lines() == [udp_line(5)]

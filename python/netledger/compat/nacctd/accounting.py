@@ -241,10 +241,12 @@ class Accounting:
         if self._held:
             self._log.error("the disk takes no notes: what is counted now cannot be closed")
             return False
+        self._tell_losses()
         for cut in self._counting.close(now):
             self._absorb(cut, now.monotonic_ns)
         self._note(now)
         self._start_ns = now.monotonic_ns
+        self._lost = 0
         try:
             self._counting.open(table, now, absorbed=self._book.noted)
         except (SourceError, OSError) as error:
@@ -255,6 +257,7 @@ class Accounting:
 
     def _stop(self) -> None:
         now = self._clock.now()
+        self._tell_losses()
         for cut in self._counting.close(now):
             self._absorb(cut, now.monotonic_ns)
         if not self._book.write(self._table.file, self._book.records.all(), now):

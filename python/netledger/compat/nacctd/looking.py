@@ -4,17 +4,20 @@ import errno
 import os
 import stat
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, final
 
 from netledger.compat.nacctd.holders import is_looked_up, logged_in, name_in
 from netledger.compat.nacctd.naccttab import Table
 from netledger.compat.nacctd.numbers import dotted, to_address
+from netledger.intervals import SECOND_NS
 
 __all__ = ["UTMP", "Nobody", "Place", "place_of"]
 
 UTMP: Final = "/var/run/utmp"
 _READ_BYTES: Final = 256
+_SETTLED_NS: Final = SECOND_NS
 
 
 class Place(Protocol):
@@ -24,8 +27,8 @@ class Place(Protocol):
     def watched(self) -> tuple[str, str | None] | None:
         """The directory whose changes matter, and the one file in it that does; None: there is nothing to watch."""
 
-    def look(self) -> dict[str, str]:
-        """Who has what now.
+    def look(self, wall_ns: int) -> dict[str, str]:
+        """Who has what at a moment of the wall clock.
 
         Raises:
             OSError: it cannot be read.
@@ -39,9 +42,19 @@ class Nobody:
     watched = None
 
     @staticmethod
-    def look() -> dict[str, str]:
+    def look(_wall_ns: int) -> dict[str, str]:
         """Nobody has anything."""
         return {}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A file as it was when it was read."""
+
+    mark: tuple[int, int, int, int]
+    looked_ns: int
+    user: str | None
 
 
 @final
@@ -51,20 +64,33 @@ class _Directory:
     def __init__(self, directory: str, table: Table) -> None:
         self._directory = directory
         self._table = table
+        self._known: dict[str, _Known] = {}
         self.watched = (directory, None)
 
-    def look(self) -> dict[str, str]:
-        found = {}
+    def look(self, wall_ns: int) -> dict[str, str]:
+        known, found = self._known, {}
+        self._known = {}
         for name in os.listdir(self._directory):  # noqa: PTH208  names need not be UTF-8
             address = to_address(name)
             if dotted(address) != name or not is_looked_up(address, self._table.dynamicnet, self._table.excluded):
                 continue
             # Whoever removes a file while it is looked at has logged the user out.
             with suppress(FileNotFoundError, PermissionError, IsADirectoryError):
-                user = name_in(_first_bytes(os.path.join(self._directory, name)))  # noqa: PTH118  the same
-                if user is not None:
-                    found[name] = user
+                entry = self._read(os.path.join(self._directory, name), known.get(name), wall_ns)  # noqa: PTH118  the same
+                self._known[name] = entry
+                if entry.user is not None:
+                    found[name] = entry.user
         return found
+
+    @staticmethod
+    def _read(path: str, known: "_Known | None", wall_ns: int) -> "_Known":
+        """Reads a file only if it has changed: there may be thousands, and somebody comes or goes each second."""
+        status = os.stat(path)  # noqa: PTH116  the same
+        mark = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        # Of a file that was just written the next change may have the same time.
+        if known is not None and known.mark == mark and known.looked_ns - status.st_ctime_ns > _SETTLED_NS:
+            return known
+        return _Known(mark, wall_ns, name_in(_first_bytes(path)))
 
 
 @final
@@ -76,7 +102,7 @@ class _Utmp:
         self._lines = lines
         self.watched = (str(self._path.parent), self._path.name)
 
-    def look(self) -> dict[str, str]:
+    def look(self, _wall_ns: int) -> dict[str, str]:
         return logged_in(self._path.read_bytes(), self._lines)
 
 

@@ -1,5 +1,6 @@
 """The command: reads the naccttab, becomes a daemon, and accounts until a signal comes."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from netledger.compat.nacctd.pidfile import PIDFILE, PidFile
 from netledger.compat.nacctd.process import fork_away, let_go
 from netledger.compat.nacctd.said import Level, Said
 from netledger.compat.nacctd.signals import Signals
-from netledger.compat.nacctd.syslog import NAME, Syslog
+from netledger.compat.nacctd.syslog import NAME, Syslog, SyslogHandler
 from netledger.compat.nacctd.users import Users
 from netledger.errors import SourceError
 from netledger.intervals import Clock, SystemClock
@@ -121,6 +122,9 @@ def _account(table: Table, reload: Callable[[], Table | None], clock: Clock, sys
         syslog.info("net accounting daemon aborting")
         return _ENDED
     signals = stack.enter_context(Signals())
+    handler = SyslogHandler(syslog)
+    logging.getLogger("netledger").addHandler(handler)
+    stack.callback(logging.getLogger("netledger").removeHandler, handler)
     if not _has_devices(table, syslog):
         syslog.info("net accounting daemon terminating (0)")
         return _ENDED

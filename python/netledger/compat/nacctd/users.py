@@ -85,7 +85,7 @@ class Users:
             self._watch.turn_on(*self._place.watched)
         self._is_stirred = False
         self._rescan_ns = now.monotonic_ns + (_WATCHED_NS if self._watch.is_on else _UNWATCHED_NS)
-        self.seen = self._look_there(self._place.watched[0])
+        self.seen = self._look_there(self._place.watched[0], now.wall_ns)
         return self.seen != self.holders
 
     def hand_over(self, now: Moment) -> None:
@@ -132,9 +132,9 @@ class Users:
         """Lets go of the directory. May be called twice."""
         self._watch.turn_off()
 
-    def _look_there(self, directory: str) -> Holders:
+    def _look_there(self, directory: str, wall_ns: int) -> Holders:
         try:
-            holders = self._place.look()
+            holders = self._place.look(wall_ns)
         except OSError as error:
             # Told once, not for each packet.
             if not self._is_missing:

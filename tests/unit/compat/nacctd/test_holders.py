@@ -75,7 +75,7 @@ def test_a_directory_names_the_users_of_its_addresses(tmp_path: Path) -> None:
     (tmp_path / "10.50.0.7").symlink_to(tmp_path / "10.50.0.2")
     (tmp_path / "10.50.0.8").symlink_to(tmp_path / "nowhere")
     table = table_of(f"dynamicip {tmp_path}\ndynamicnet 10.50.0.0 255.255.0.0\n")
-    assert place_of(table).look() == {"10.50.0.2": "alice", "10.50.0.7": "alice"}
+    assert place_of(table).look(0) == {"10.50.0.2": "alice", "10.50.0.7": "alice"}
 
 
 def entry(line: str, user: str, kind: int = 7) -> bytes:
@@ -93,7 +93,7 @@ def test_only_interfaces_without_headers_are_looked_up_in_utmp(tmp_path: Path) -
     utmp.write_bytes(entry("ttyS0", "alice"))
     for more, user in (("line ppp0 ttyS0\n", "alice"), ("line ppp0 ttyS0\nheaders ppp 0 0\n", None)):
         table = table_of(more)
-        holders = place_of(table, utmp=str(utmp)).look()
+        holders = place_of(table, utmp=str(utmp)).look(0)
         assert user_of(table, holders, LINK, CLIENT) == user
         assert user_of(table, holders, LINK, CLIENT, "ppp1") is None
 
@@ -102,4 +102,15 @@ def test_without_the_user_column_nobody_is_looked_up(tmp_path: Path) -> None:
     table = table_of(f"dynamicip {tmp_path}\ndynamicnet 0.0.0.0 0.0.0.0\ndisable 10\n")
     (tmp_path / "10.9.0.1").write_text("lan\n")
     assert place_of(table).watched is None
-    assert place_of(table).look() == {}
+    assert place_of(table).look(0) == {}
+
+
+def test_a_file_that_was_written_again_within_the_same_tick_is_read_again(tmp_path: Path) -> None:
+    table = table_of(f"dynamicip {tmp_path}\ndynamicnet 10.50.0.0 255.255.0.0\n")
+    place, file = place_of(table), tmp_path / "10.50.0.2"
+    file.write_text("alice\n")
+    times = (file.stat().st_atime_ns, file.stat().st_mtime_ns)
+    assert place.look(file.stat().st_ctime_ns) == {"10.50.0.2": "alice"}
+    file.write_text("carol\n")
+    os.utime(file, ns=times)
+    assert place.look(file.stat().st_ctime_ns) == {"10.50.0.2": "carol"}

@@ -53,6 +53,19 @@ def test_the_recorded_traffic_makes_the_recorded_lines(name: str) -> None:
     assert sorted(line.partition("\t")[2] for line in lines.splitlines()) == sorted(transcript(name).log)
 
 
+@pytest.mark.parametrize("name", ["04-disable5-many-hosts.txt", "04-disable3456-many-hosts.txt"])
+def test_records_of_equal_fields_are_one_line(name: str) -> None:
+    """The old program kept them apart by where their addresses fell in its hash table."""
+    table = parse(transcript(name).naccttab.encode()).table
+    assert table is not None
+    records = Records()
+    for line in transcript(name).log:
+        counts = parse_line(f"{NOW}\t{line}\n".encode(), table.disabled)
+        assert counts is not None
+        records.add([counts], last_ns=0)
+    assert [each[1:] for each in records.counts(records.all())] == [(6, 768)]
+
+
 def test_with_all_fields_disabled_the_time_is_left() -> None:
     assert text_of((FLOW, 1, 1), seconds=NOW, disabled=frozenset(range(2, 11))) == b"1795186013\n"
 
