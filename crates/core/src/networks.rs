@@ -51,15 +51,20 @@ impl Networks {
     #[must_use]
     #[inline]
     pub fn lookup(&self, address: Address) -> bool {
-        let changes = if address.is_v4() {
-            let low = address.low32();
-            if self.changes_v4.len() <= COUNTED_MAX {
-                self.changes_v4.iter().map(|&change| usize::from(change <= low)).sum()
-            } else {
-                self.changes_v4.partition_point(|&change| change <= low)
-            }
+        if address.is_v4() {
+            return self.lookup_v4(address.low32());
+        }
+        self.changes_v6.partition_point(|&change| change <= address.0) % 2 == 1
+    }
+
+    /// The same for the 32 bits of an IPv4 address.
+    #[must_use]
+    #[inline]
+    pub fn lookup_v4(&self, address: u32) -> bool {
+        let changes: usize = if self.changes_v4.len() <= COUNTED_MAX {
+            self.changes_v4.iter().map(|&change| usize::from(change <= address)).sum()
         } else {
-            self.changes_v6.partition_point(|&change| change <= address.0)
+            self.changes_v4.partition_point(|&change| change <= address)
         };
         changes % 2 == 1
     }

@@ -19,6 +19,10 @@ use super::patience;
 
 /// How often the kernel is asked what it dropped.
 const STATISTICS_EVERY: Duration = Duration::from_secs(1);
+/// With the ring found empty, wait so long before looking again: one wake-up for many blocks.
+const GATHER: Duration = Duration::from_millis(100);
+/// If more than this part of the ring was filled meanwhile there is no time for that.
+const GATHER_SHARE: usize = 8;
 /// Without a cut, every packet is before it.
 const NEVER: u64 = u64::MAX;
 
@@ -129,15 +133,26 @@ struct Work {
 impl Work {
     fn run(&mut self) {
         let mut ready = Vec::new();
+        let mut blocks = 0;
         while self.receiver.is_some() {
             if !self.take_order() {
                 return;
             }
-            let has_read = self.read_block();
-            self.filter_anew();
-            if has_read {
+            if self.read_block() {
+                blocks += 1;
+                self.filter_anew();
                 continue;
             }
+            let gathers = self.pending.is_none() && blocks > 0 && blocks < self.port.ring.blocks() / GATHER_SHARE;
+            blocks = 0;
+            if gathers {
+                wait(&[self.waker.as_raw_fd()], Some(GATHER), &mut ready);
+                if ready.first() == Some(&true) {
+                    self.waker.clear();
+                }
+                continue;
+            }
+            self.filter_anew();
             let is_late = self.pending.as_ref().is_some_and(|pending| Instant::now() >= pending.deadline);
             if self.pending.is_some() && (is_late || self.port.ring.is_empty()) {
                 self.finish_cut();

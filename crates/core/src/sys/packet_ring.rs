@@ -59,6 +59,12 @@ impl Ring {
         Ok(Self { pointer, block_bytes, blocks, next: 0 })
     }
 
+    /// How many blocks it has.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        self.blocks
+    }
+
     /// The next block, if the kernel has handed it over. It is ours until [`Self::hand_back`].
     #[must_use]
     pub fn block(&self) -> Option<&[u8]> {
