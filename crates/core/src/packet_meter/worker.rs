@@ -7,11 +7,11 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind};
-use crate::sources::packet::Reader;
 use crate::sources::packet::frame::Frames;
 use crate::sources::packet::interfaces::Interfaces;
-use crate::sources::packet::port::{Port, Wanted};
+use crate::sources::packet::port::Port;
 use crate::sources::packet::receiver::{Read, Receiver};
+use crate::sources::packet::{Reader, Wanted};
 use crate::sys::poll::{Waker, wait};
 use crate::table::file::TableFile;
 

@@ -13,6 +13,8 @@ mod tagged;
 #[cfg(test)]
 mod tests;
 
+use libc::sock_filter;
+
 use crate::error::Error;
 use crate::flow::Posting;
 use crate::packet::{Depth, Headers, Unreadable, fragment, parse};
@@ -23,8 +25,8 @@ use crate::table::journal;
 
 use fragments::Fragments;
 use frame::{Frame, Segments};
-use port::Wanted;
-use record::{Record, bytes, quick, record};
+pub use record::Record;
+use record::{bytes, quick, record};
 use tagged::{IPV4, IPV6};
 
 /// IP versions, and the Ethernet types that announce them.
@@ -43,9 +45,21 @@ pub(crate) fn snap_bytes(spec: &KeySpec) -> u32 {
     }
 }
 
+/// What a socket receives, and how it is handed over.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    pub ring_bytes: usize,
+    pub retire_milliseconds: u32,
+    /// IPv4, IPv6.
+    pub families: [bool; 2],
+    pub snap_bytes: u32,
+    /// By which the kernel drops what is not to be counted; it reads packets from their IP header on.
+    pub given: Vec<sock_filter>,
+}
+
 /// Reads the packets in frames.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub struct Reader {
     depth: Depth,
     wanted: Wanted,
     tells_segments: bool,
@@ -53,14 +67,16 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(spec: &KeySpec, wanted: Wanted, tells_segments: bool) -> Self {
+    /// `tells_segments`: the kernel was asked to say how super-packets are to be split.
+    #[must_use]
+    pub fn new(spec: &KeySpec, wanted: Wanted, tells_segments: bool) -> Self {
         Self { depth: spec.depth(), wanted, tells_segments, fragments: Fragments::default() }
     }
 
     /// The packet in a frame, seen at an interface; None if it is not to be counted.
     #[allow(clippy::inline_always, reason = "once, in the loop over frames")]
     #[inline(always)]
-    pub(crate) fn read(&mut self, frame: &Frame<'_>, interface: u32, state: &mut GroupState) -> Option<Record> {
+    pub fn read(&mut self, frame: &Frame<'_>, interface: u32, state: &mut GroupState) -> Option<Record> {
         let is_super = self.tells_segments && frame.is_super();
         if frame.protocol() == IPV4
             && !is_super

@@ -4,13 +4,12 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
-use libc::sock_filter;
-
 use crate::error::{Error, Kind};
 use crate::sys::netlink_socket::attach_filter;
 use crate::sys::packet_ring::Ring;
 use crate::sys::packet_socket::{PacketSocket, tells_all_segments};
 
+use super::Wanted;
 use super::filter::{NOTHING, Wishes, program};
 use super::interfaces::Interfaces;
 
@@ -19,17 +18,6 @@ const SUBJECT: &str = "packet socket";
 const BLOCKS: usize = 64;
 const BLOCK_BYTES_MIN: usize = 1 << 16;
 const BLOCK_BYTES_MAX: usize = 1 << 20;
-
-/// What a socket receives, and how it is handed over.
-#[derive(Clone, Debug)]
-pub(crate) struct Wanted {
-    pub(crate) ring_bytes: usize,
-    pub(crate) retire_milliseconds: u32,
-    /// IPv4, IPv6.
-    pub(crate) families: [bool; 2],
-    pub(crate) snap_bytes: u32,
-    pub(crate) given: Vec<sock_filter>,
-}
 
 #[derive(Debug)]
 pub(crate) struct Port {

@@ -9,7 +9,8 @@ use crate::posting::Poster;
 /// Source (2 words), destination (2), ports + protocol + family, bytes + interface.
 pub(super) const WORDS: usize = 6;
 pub(super) const BYTES: usize = WORDS * size_of::<u64>();
-pub(super) type Record = [u64; WORDS];
+/// A packet as six words.
+pub type Record = [u64; WORDS];
 
 const PROTOCOL_SHIFT: u32 = 32;
 const FAMILY_SHIFT: u32 = 40;
@@ -48,7 +49,7 @@ pub(super) fn quick(ip: &[u8], there: u32, with_ports: bool, interface: u32) -> 
     let mut ports = 0;
     if with_ports {
         let start: &[u8; IPV4_HEADER_BYTES + 4] = ip.first_chunk()?;
-        let is_whole = u16::from_be_bytes([fixed[6], fixed[7]]) & 0x3fff == 0;
+        let is_whole = u16::from_be_bytes([fixed[6], fixed[7]]) << 2 == 0;
         if !is_whole || total < 24 || !matches!(protocol, TCP | UDP) {
             return None;
         }

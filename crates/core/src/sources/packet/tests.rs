@@ -11,9 +11,8 @@ use proptest::prelude::*;
 
 use super::frame::Frames;
 use super::interfaces::{Interfaces, Selection};
-use super::port::Wanted;
 use super::receiver::{Read, Receiver};
-use super::{FAMILIES, Reader};
+use super::{FAMILIES, Reader, Wanted};
 use crate::flow::{Key, Sides, Sums};
 use crate::packet::Unreadable;
 use crate::posting::KeySpec;
@@ -303,49 +302,5 @@ proptest! {
             let _ = (frame.segments(), frame.link().len(), frame.time_ns(), frame.whole_bytes());
         }
         prop_assert!(count <= packets);
-    }
-}
-
-#[test]
-#[ignore = "speed"]
-fn speed() {
-    for local in [true, false] {
-        for hosts in [1000_u32, 100_000] {
-            let mut spec = spec(&["host"]);
-            if local {
-                spec.local = vec![(crate::flow::Address::from_v4([10, 0, 0, 0]), 8, true)];
-            }
-            let blocks: Vec<Vec<u8>> = (0..64_u32)
-                .map(|number| {
-                    let frames: Vec<_> = (0..6000_u32)
-                        .map(|i| {
-                            let mut built = Built::new(1, 50);
-                            let host = (number * 6000 + i) % hosts;
-                            let a = (10 << 24 | (host.wrapping_mul(0x9e37_79b1) & 0xff_ffff)).to_be_bytes();
-                            built.network[12..16].copy_from_slice(&a);
-                            built.network[16..20].copy_from_slice(&[192, 168, 77, 1]);
-                            built.network.resize(50, 0);
-                            built
-                        })
-                        .collect();
-                    block(&frames)
-                })
-                .collect();
-            let path = scratch();
-            let interfaces = Arc::new(Interfaces::new(Selection::default()));
-            let reader = Reader::new(&spec, wanted(FAMILIES.map(|_| true)), true);
-            let socket = Arc::new(PacketSocket::for_names().unwrap());
-            let mut receiver = Receiver::new(file(&path, &spec, 1_000_000), reader, interfaces, socket);
-            let mut best = f64::MAX;
-            for _ in 0..12 {
-                let start = std::time::Instant::now();
-                for block in &blocks {
-                    receiver.read(&mut Frames::new(block), NEVER);
-                }
-                best = best.min(start.elapsed().as_nanos() as f64 / (64.0 * 6000.0));
-            }
-            receiver.end().remove().unwrap();
-            println!("local {local} hosts {hosts}: {best:.1} ns");
-        }
     }
 }
