@@ -62,7 +62,13 @@ _KEYS = (
     Column("protocol", "uint8", "IP protocol number", "Upper protocol, after IPv6 extension headers."),
     Column("host_port", "uint16", "port", "Port of the host; for ICMP the type."),
     Column("peer_port", "uint16", "port", "Port of the peer; for ICMP the code."),
-    Column("interface", _NAME, "", "Where the packets that the host sent came from, or those it received went to."),
+    Column(
+        "interface",
+        _NAME,
+        "",
+        "Where the packets that the host sent came from, or those it received went to; "
+        "with the source packet, where they were seen.",
+    ),
     Column("label", _NAME, "", "What the kernel's rule calls it: the prefix of an NFLOG rule."),
     Column("zone", "uint16", "", "Zone of connection tracking that the flow was in; 0 is the one that all have."),
     Column("mark", "uint32", "", "Mark of the connection (`ct mark`) when its flow was read; 0 is none."),

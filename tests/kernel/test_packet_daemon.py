@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from netledger.live.client import Client
@@ -181,6 +182,30 @@ def test_a_storm_of_reloads_and_of_lines_ends_with_whole_books(lab: Lab) -> None
         assert books.sent == books.received == books.accounted
     assert gateway.books("same").problems() == []
     assert gateway.books("same").accounted.packets == sent.packets + 100
+
+
+def test_a_ring_that_was_too_small_is_a_problem_with_its_remedy(lab: Lab) -> None:
+    gateway = Gateway(lab, lab.gw, interval="1h", meters={"line": LEFT + "packet = {ring_bytes = 1048576}\n"})
+    gateway.start_counting("line")
+    client = Client(gateway.runtime)
+    gateway.child.signal(signal.SIGSTOP)
+    sent = senders.udp(lab, lab.left, replace(BURST, count=60_000, rate=60_000)).count.packets
+    gateway.child.signal(signal.SIGCONT)
+    wait_for(lambda: client.status().meters[0].lost_packets, 10, "a loss")
+    (problem,) = client.status().problems
+    (meter,) = client.status().meters
+    assert meter.received_packets is not None
+    assert meter.lost_packets is not None
+    assert meter.received_packets + meter.lost_packets == sent
+    assert problem.what == "packets_lost"
+    assert problem.why == f"{meter.lost_packets:,} packets in this interval and the one before it"
+    assert problem.hint == "raise meters.line.packet.ring_bytes, which is 1048576"
+    assert gateway.stop() == 0
+    books = gateway.books("line")
+    assert books.lost.packets + books.accounted.packets == sent
+    audit = asked(lab, gateway, "audit", "--verify")["balance"]
+    assert isinstance(audit, dict)
+    assert audit["lost_packets"] == books.lost.packets
 
 
 def capabilities(gateway: Gateway) -> set[int]:
