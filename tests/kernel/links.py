@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypedDict
 
 from netledger.sources.packet_program import Instruction
 from tests.kernel.lab import Network
@@ -17,6 +18,23 @@ SOL_PACKET, PACKET_IGNORE_OUTGOING = 263, 23
 TUNSETIFF = 0x4004_54CA
 IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
 SOCKET_SECONDS = 10.0
+
+
+class Form(TypedDict, total=False):
+    """What stands before the packet, for ``tests.unit.packets.ethernet``."""
+
+    tags: list[tuple[int, int]]
+    pppoe: bool
+
+
+FORMS: dict[str, Form] = {
+    "plain": {},
+    "tagged": {"tags": [(0x8100, 5)]},
+    "q in q": {"tags": [(0x88A8, 0x4006), (0x8100, 0x6007)]},
+    "pppoe": {"pppoe": True},
+    "tagged pppoe": {"tags": [(0x8100, 5)], "pppoe": True},
+    "pppoe in q in q": {"tags": [(0x88A8, 6), (0x8100, 7)], "pppoe": True},
+}
 
 
 def put(network: Network, namespace: str, interface: str, frames: Sequence[bytes]) -> None:

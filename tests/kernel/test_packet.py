@@ -14,11 +14,11 @@ from netledger.sources.base import Key
 from netledger.sources.packet_filter import PacketChoice
 from tests.kernel import links, senders
 from tests.kernel.lab import Lab, wait_for
+from tests.kernel.links import FORMS
 from tests.kernel.metering import leftovers
 from tests.kernel.packet_metering import MEBIBYTE, PacketBench
 from tests.kernel.senders import Udp
 from tests.unit import packets
-from tests.unit.test_sources_packet_filter import FORMS
 
 PLAN = Udp(source="10.77.1.2", destination="10.77.2.2", sources=10, count=1000)
 HOSTS = Key(columns=("host",), ipv6_prefix_length=128)
@@ -185,6 +185,17 @@ def test_fragments_have_the_ports_of_their_first_one(gateway: Lab, address: str)
     assert closed.observed.accounted == Count(sent.packets, sent.bytes)
     assert closed.observed.rows <= 2 * 20, "no row without ports"
     assert "fragments_unknown" not in closed.observed.errors
+
+
+def test_a_later_fragment_without_its_first_is_counted_and_told(gateway: Lab) -> None:
+    meter = PacketBench.on(gateway, interfaces=("left",), key=BY_PORT)
+    meter.open()
+    later = packets.ipv4("10.0.0.1", "10.0.0.2", bytes(32), fragment=185)
+    links.put(gateway, gateway.left, "uplink", [ethernet(later)])
+    meter.wait_for_packets(1)
+    (interval,) = meter.close()
+    assert interval.observed.accounted == Count(1, 52)
+    assert interval.observed.errors["fragments_unknown"] == 1
 
 
 def test_super_packets_are_told_with_what_they_are_on_the_wire(gateway: Lab) -> None:

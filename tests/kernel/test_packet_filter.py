@@ -4,6 +4,7 @@ import os
 import socket
 import struct
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
@@ -12,14 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from netledger.sources.base import Key
 from netledger.sources.packet_filter import PacketChoice
 from tests.kernel import links
 from tests.kernel.lab import Pair
+from tests.kernel.links import FORMS
+from tests.kernel.packet_metering import PacketBench
 from tests.unit import packets
-from tests.unit.test_sources_packet_filter import FORMS
 
 NUMBER_BYTES = 4
 DLT_RAW = 101
+FOR_THE_OTHER = bytes.fromhex("027700000101 027700000102")
 ADDRESSES = ("10.0.0.1", "10.0.7.9", "10.9.0.1", "192.0.2.1", "2001:db8::1", "2001:db8:0:7::5", "fe80::1")
 NETWORKS = PacketChoice(
     networks=("10.0.0.0/8", "2001:db8::/32"), networks_excluded=("10.9.0.0/16", "2001:db8:0:7::5/128")
@@ -135,26 +139,29 @@ def number_at_the_end(frame: bytes) -> int:
     return int.from_bytes(frame[-NUMBER_BYTES:], "big")
 
 
-@pytest.mark.parametrize(("_name", "choice"), CHOICES, ids=[name for name, _ in CHOICES])
-@pytest.mark.parametrize("form", FORMS)
-def test_what_is_received_on_ethernet(wire: Pair, tmp_path: Path, form: str, _name: str, choice: PacketChoice) -> None:
+ALL_CHOICES = pytest.mark.parametrize("choice", [one for _, one in CHOICES], ids=[name for name, _ in CHOICES])
+
+
+@ALL_CHOICES
+@pytest.mark.parametrize("form", ["plain", "tagged"])
+def test_what_is_received_on_ethernet(wire: Pair, tmp_path: Path, form: str, choice: PacketChoice) -> None:
+    """The tag of a frame that is received is taken out by the kernel before."""
     frames = [packets.ethernet(packet, **FORMS[form]) for packet in numbered()]
     with both(wire, wire.a, "wire", choice) as (everything, chosen):
         links.put(wire, wire.b, "uplink", frames)
         assert taken(everything, chosen, len(frames)) == expected(choice, tmp_path)
 
 
-@pytest.mark.parametrize(("_name", "choice"), CHOICES, ids=[name for name, _ in CHOICES])
-@pytest.mark.parametrize("form", FORMS)
-def test_what_is_sent_on_ethernet(wire: Pair, tmp_path: Path, form: str, _name: str, choice: PacketChoice) -> None:
-    frames = [packets.ethernet(packet, **FORMS[form]) for packet in numbered()]
+@ALL_CHOICES
+def test_what_is_sent_on_ethernet(wire: Pair, tmp_path: Path, choice: PacketChoice) -> None:
+    frames = [packets.ethernet(packet) for packet in numbered()]
     with both(wire, wire.b, "uplink", choice, outgoing=True) as (everything, chosen):
         links.put(wire, wire.b, "uplink", frames)
         assert taken(everything, chosen, len(frames)) == expected(choice, tmp_path)
 
 
-@pytest.mark.parametrize(("_name", "choice"), CHOICES, ids=[name for name, _ in CHOICES])
-def test_what_comes_on_a_link_without_a_header(wire: Pair, tmp_path: Path, _name: str, choice: PacketChoice) -> None:
+@ALL_CHOICES
+def test_what_comes_on_a_link_without_a_header(wire: Pair, tmp_path: Path, choice: PacketChoice) -> None:
     with (
         links.tun(wire, wire.a, "tunnel") as tunnel,
         both(wire, wire.a, "tunnel", choice) as (everything, chosen),
@@ -164,8 +171,41 @@ def test_what_comes_on_a_link_without_a_header(wire: Pair, tmp_path: Path, _name
         assert taken(everything, chosen, len(numbered())) == expected(choice, tmp_path)
 
 
-@pytest.mark.parametrize(("_name", "choice"), CHOICES, ids=[name for name, _ in CHOICES])
-def test_what_comes_on_loopback(wire: Pair, tmp_path: Path, _name: str, choice: PacketChoice) -> None:
+@ALL_CHOICES
+def test_what_comes_on_loopback(wire: Pair, tmp_path: Path, choice: PacketChoice) -> None:
     with both(wire, wire.a, "lo", choice) as (everything, chosen):
         links.put(wire, wire.a, "lo", [packets.ethernet(packet) for packet in numbered()])
         assert taken(everything, chosen, len(numbered())) == expected(choice, tmp_path)
+
+
+def met(numbers: set[int]) -> Counter[tuple[str, str]]:
+    """Packets by host, and by whether it sent or received them."""
+    found: Counter[tuple[str, str]] = Counter()
+    for number, packet in enumerate(numbered()):
+        size, at = (4, 12) if packet[0] >> 4 == 4 else (16, 8)
+        if number in numbers:
+            found[str(ip_address(packet[at : at + size])), "sent"] += 1
+            found[str(ip_address(packet[at + size : at + 2 * size])), "received"] += 1
+    return found
+
+
+@ALL_CHOICES
+@pytest.mark.parametrize("form", FORMS)
+def test_a_meter_chooses_the_same_in_every_form_and_direction(
+    wire: Pair, tmp_path: Path, form: str, choice: PacketChoice
+) -> None:
+    """It counts on both ends of the wire: what one sends and the other receives."""
+    key = Key(columns=("host",), ipv6_prefix_length=128)
+    ends = ((wire.b, "uplink"), (wire.a, "wire"))
+    meters = []
+    for space, interface in ends:
+        with wire.inside(space):
+            meter = PacketBench.on(wire, interfaces=(interface,), key=key, choice=choice, runtime=tmp_path / interface)
+            meter.open()
+            meters.append(meter)
+    frames = [packets.ethernet(packet, **FORMS[form], macs=FOR_THE_OTHER) for packet in numbered()]
+    links.put(wire, wire.b, "uplink", frames)
+    for meter in meters:
+        meter.close()
+        found = {(host, side): number for (_, host, side), number in meter.rows.items() if number}
+        assert found == met(expected(choice, tmp_path)), meter.config.interfaces

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from netledger.sources.packet_program import HARDWARE_TYPE, NETWORK_HEADER, PROTOCOL, Instruction
+from netledger.sources.packet_program import NETWORK_HEADER, PROTOCOL, Instruction
 
 WORD = 0xFFFF_FFFF
 SIZES = {0x00: 4, 0x08: 2, 0x10: 1}
@@ -17,13 +17,10 @@ class Frame:
     data: bytes
     network_at: int = 14
     protocol: int = 0x0800
-    hardware_type: int = 1
 
     def load(self, at: int, size: int) -> int:
         if at == PROTOCOL:
             return self.protocol
-        if at == HARDWARE_TYPE:
-            return self.hardware_type
         if at >= NETWORK_HEADER:
             at = at - NETWORK_HEADER + self.network_at
         piece = self.data[at : at + size]

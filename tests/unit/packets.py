@@ -43,13 +43,6 @@ def ethernet(packet: bytes, *, tags: Sequence[tuple[int, int]] = (), pppoe: bool
     return head + struct.pack("!HBBHHH", PPPOE, 0x11, 0, 7, len(packet) + 2, protocol) + packet
 
 
-def frame(packet: bytes, *, tags: Sequence[tuple[int, int]] = (), pppoe: bool = False) -> Frame:
-    """As a packet socket has it that receives it; the kernel has taken no tag out."""
-    data = ethernet(packet, tags=tags, pppoe=pppoe)
-    protocol = tags[0][0] if tags else (PPPOE if pppoe else kind(packet))
-    return Frame(data, 14, protocol, 1)
-
-
-def raw(packet: bytes) -> Frame:
-    """The same on a link without a header."""
-    return Frame(packet, 0, kind(packet), 65534)
+def frames(packet: bytes) -> list[Frame]:
+    """As a packet socket may have it when the program runs: behind an Ethernet header, and on a link without one."""
+    return [Frame(ethernet(packet), 14, kind(packet)), Frame(packet, 0, kind(packet))]

@@ -69,7 +69,7 @@ def test_flows_are_proven_unless_one_says_otherwise() -> None:
                 "f:4: meters.a.nflog: has no effect on the source packet",
                 'hint: it is for source = "nflog"',
                 "f:5: meters.a.packet.filter: libpcap refuses it: syntax error",
-                "hint: as tcpdump has it, but for what stands before the IP header (ether, vlan, pppoes, inbound)",
+                "hint: as tcpdump has it, but for what is not in the IP packet (ether, vlan, pppoes, inbound)",
             ],
         ),
         (
@@ -88,7 +88,7 @@ def test_flows_are_proven_unless_one_says_otherwise() -> None:
         (
             f'[meters.a]\nsource = "packet"\nnetworks = {json.dumps(MANY)}',
             [
-                "f:3: meters.a.networks: 7917 instructions for the kernel are too many, at most 3072",
+                "f:3: meters.a.networks: 7869 instructions for the kernel are too many, at most 3072",
                 "hint: join networks that touch",
             ],
         ),

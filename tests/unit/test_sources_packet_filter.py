@@ -1,8 +1,7 @@
 """Networks and expressions as programs for the kernel, run on frames of every form that is understood."""
 
 import ipaddress
-from collections.abc import Iterator, Sequence
-from typing import TypedDict
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -15,7 +14,6 @@ from netledger.sources.packet_networks import ranges
 from netledger.sources.packet_program import (
     JEQ,
     LD_X,
-    LDX,
     RETURN,
     Instruction,
     Label,
@@ -28,26 +26,7 @@ from netledger.sources.packet_program import (
 from tests.unit import packets
 from tests.unit.packet_machine import Frame, run
 
-
-class Form(TypedDict, total=False):
-    tags: list[tuple[int, int]]
-    pppoe: bool
-
-
-FORMS: dict[str, Form] = {
-    "plain": {},
-    "tagged": {"tags": [(0x8100, 5)]},
-    "q in q": {"tags": [(0x88A8, 0x4006), (0x8100, 0x6007)]},
-    "pppoe": {"pppoe": True},
-    "tagged pppoe": {"tags": [(0x8100, 5)], "pppoe": True},
-    "pppoe in q in q": {"tags": [(0x88A8, 6), (0x8100, 7)], "pppoe": True},
-}
-
-
-def forms(packet: bytes) -> Iterator[Frame]:
-    yield packets.raw(packet)
-    for form in FORMS.values():
-        yield packets.frame(packet, **form)
+LDX_NUMBER = 0x01  # ldx #k
 
 
 def packet_of(source: str, destination: str, port: int = 9000) -> bytes:
@@ -56,8 +35,8 @@ def packet_of(source: str, destination: str, port: int = 9000) -> bytes:
 
 
 def verdicts(program: Sequence[Instruction], packet: bytes) -> set[bool]:
-    """What each form of the packet comes to; they are to agree."""
-    return {bool(run(program, frame)) for frame in forms(packet)}
+    """What becomes of it on each kind of link; they are to agree."""
+    return {bool(run(program, frame)) for frame in packets.frames(packet)}
 
 
 def test_all_packets_are_wanted_where_nothing_is_chosen() -> None:
@@ -78,7 +57,7 @@ def test_all_packets_are_wanted_where_nothing_is_chosen() -> None:
         ("2001:db8::1", "2001:db8:0:7::5", False),
     ],
 )
-def test_networks_choose_by_either_end_in_every_form(source: str, destination: str, is_wanted: bool) -> None:
+def test_networks_choose_by_either_end_on_every_link(source: str, destination: str, is_wanted: bool) -> None:
     choice = PacketChoice(
         networks=("10.0.0.0/8", "2001:db8::/32"), networks_excluded=("10.9.0.0/16", "2001:db8:0:7::5/128")
     )
@@ -97,31 +76,10 @@ def test_networks_excluded_alone_leave_all_others() -> None:
     assert verdicts(program, packet_of("192.0.2.1", "10.0.0.2")) == {False}
 
 
-def test_a_tag_that_looks_like_a_header_is_not_taken_for_one() -> None:
-    """The first byte of the tag 0x4500 is that of an IPv4 header, and what follows looks like addresses."""
-    program = PacketChoice(networks=("10.0.0.0/8",)).program()
-    inner = bytearray(packets.ipv4("192.0.2.1", "192.0.2.2", bytes(40)))
-    inner[8] = 10  # four bytes before the source: here the time to live
-    frame = packets.frame(bytes(inner), tags=[(0x8100, 0x4500)])
-    assert frame.data[14] == 0x45
-    assert frame.data[14 + 12] == 10
-    assert run(program, frame) == 0
-    assert run(program, packets.frame(packet_of("10.0.0.1", "192.0.2.1"), tags=[(0x8100, 0x4500)])) == KEEP
-
-
-@pytest.mark.parametrize("data", [b"", bytes(13), packets.MACS + b"\x08\x06" + bytes(28), packets.MACS + b"\x08\x00E"])
+@pytest.mark.parametrize("data", [b"", bytes(13), packets.MACS + b"\x08\x00E"])
 def test_what_is_no_whole_ip_header_is_not_wanted(data: bytes) -> None:
     program = PacketChoice(networks=("0.0.0.0/1", "::/1")).program()
     assert run(program, Frame(data)) == 0
-
-
-def test_three_tags_and_ppp_without_ip_are_not_wanted() -> None:
-    program = PacketChoice(networks=("0.0.0.0/0",)).program()
-    packet = packet_of("10.0.0.1", "10.0.0.2")
-    assert run(program, packets.frame(packet, tags=[(0x8100, 1)] * 3)) == 0
-    lcp = bytearray(packets.ethernet(packet, pppoe=True))
-    lcp[20:22] = b"\xc0\x21"
-    assert run(program, Frame(bytes(lcp), 14, packets.PPPOE)) == 0
 
 
 @pytest.mark.parametrize(
@@ -135,9 +93,10 @@ def test_three_tags_and_ppp_without_ip_are_not_wanted() -> None:
         ("less 28", True),
         ("greater 29", False),
         ("len == 28", True),
+        ("len != 28 or udp[0:2] == 5", False),
     ],
 )
-def test_an_expression_begins_at_the_ip_header_in_every_form(expression: str, is_wanted: bool) -> None:
+def test_an_expression_begins_at_the_ip_header_on_every_link(expression: str, is_wanted: bool) -> None:
     program = PacketChoice(expression=expression).program()
     assert verdicts(program, packet_of("10.0.0.1", "192.0.2.1", 53)) == {is_wanted}
 
@@ -156,13 +115,23 @@ def test_networks_and_an_expression_must_both_fit() -> None:
         ("ether host 02:00:00:00:00:01", "ethernet addresses"),
         ("vlan 3", "no VLAN support"),
         ("arp", "rejects all packets"),
+        ("inbound", "about more than the packet"),
         ("a\0b", "no NUL"),
         ("ip or " * 2000 + "ip", "8192 bytes"),
     ],
 )
 def test_a_bad_expression_is_refused_with_the_words_of_libpcap(expression: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        compiled(expression)
+        PacketChoice(expression=expression).program()
+
+
+def test_the_length_is_that_of_the_ip_packet() -> None:
+    """Not that of the frame, which has the link's header in it, and padding."""
+    program = PacketChoice(expression="len == 48").program()
+    for packet in (packets.ipv6("fe80::1", "fe80::2", packets.udp()), packets.ipv4("10.0.0.1", "10.0.0.2", bytes(28))):
+        assert verdicts(program, packet) == {True}
+        padded = Frame(packets.ethernet(packet) + bytes(18), 14, packets.kind(packet))
+        assert run(program, padded) == KEEP
 
 
 def test_more_networks_than_the_kernel_takes_are_refused() -> None:
@@ -197,12 +166,12 @@ def test_the_program_says_of_each_address_what_the_networks_say(data: st.DataObj
         address = ipaddress.IPv4Address(number) if version == 4 else ipaddress.IPv6Address(number)
         wanted = is_nowhere_in or any(address in net for net in parsed)
         for ends in ((str(address), nowhere), (nowhere, str(address))):
-            assert bool(run(program, packets.frame(packet_of(*ends)))) == wanted, address
+            assert verdicts(program, packet_of(*ends)) == {wanted}, address
 
 
 def test_a_jump_that_reaches_too_far_is_made_in_two() -> None:
     """The kernel's conditions reach over 255 instructions."""
-    filling: list[Part] = [Op(LDX, number) for number in range(300)]
+    filling: list[Part] = [Op(LDX_NUMBER, number) for number in range(300)]
     parts: list[Part] = [Op(LD_X, 0), Op(JEQ, 0, "no", "yes"), Label("a"), *filling, Label("yes"), Op(RETURN, 1)]
     program = assemble([*parts, *filling, Label("no"), Op(RETURN, 0)])
     assert run(program, Frame(bytes(4))) == 0
@@ -215,7 +184,7 @@ def test_a_program_is_the_same_after_it_was_taken_apart() -> None:
     assert list(assemble(disassemble(program, "a"))) == list(program)
 
 
-BACK: list[Part] = [Label("back"), Op(LDX, 0), jump("back")]
+BACK: list[Part] = [Label("back"), Op(LDX_NUMBER, 0), jump("back")]
 NOWHERE: list[Part] = [Op(JEQ, 0, "a"), jump("nowhere")]
 
 

@@ -21,6 +21,8 @@ _SNAP_BYTES: Final = 0x40000
 _NETMASK_UNKNOWN: Final = 0xFFFF_FFFF
 _ERROR_BYTES: Final = 256
 
+BEFORE_THE_HEADER: Final = "as tcpdump has it, but for what is not in the IP packet (ether, vlan, pppoes, inbound)"
+
 # Before 1.8 the parser of libpcap had one state for all threads; nobody waits long for this.
 _LOCK: Final = threading.Lock()
 
@@ -59,14 +61,11 @@ def _compiled(library: ctypes.CDLL, handle: int, text: bytes) -> Sequence[Instru
     if library.pcap_compile(handle, ctypes.byref(program), text, 1, _NETMASK_UNKNOWN) != 0:
         said = library.pcap_geterr(handle) or b"it does not say why"
         cause = said.decode(errors="replace").removeprefix("can't parse filter expression: ")
-        raise UsageError("filter", "compile", f"libpcap refuses it: {cause}", _HINT)
+        raise UsageError("filter", "compile", f"libpcap refuses it: {cause}", BEFORE_THE_HEADER)
     try:
         return [(one.code, one.jt, one.jf, one.k) for one in program.instructions[: program.length]]
     finally:
         library.pcap_freecode(ctypes.byref(program))
-
-
-_HINT: Final = "as tcpdump has it, but for what stands before the IP header (ether, vlan, pppoes, inbound)"
 
 
 @cache

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from itertools import count
 from typing import Final, TypeAlias
 
-from netledger.sources.packet_program import JGE, LD_X, Label, Op, Part, jump
+from netledger.sources.packet_program import JGE, LD, Label, Op, Part, jump
 
 _WORD_BITS: Final = 32
 _WORD_MAX: Final = 0xFFFF_FFFF
@@ -49,7 +49,7 @@ def ranges(networks: Sequence[str], version: int) -> list[Range]:
 
 
 def membership(wanted: Sequence[Range], *, offset: int, words: int, name: str, yes: str, no: str) -> list[Part]:
-    """Jumps to ``yes`` when the address at X + ``offset`` is in one of ``wanted``, else to ``no``.
+    """Jumps to ``yes`` when the address at ``offset`` is in one of ``wanted``, else to ``no``.
 
     ``words``: 1 for IPv4, 4 for IPv6. ``name`` begins the labels that are made. Changes A.
     """
@@ -63,7 +63,7 @@ def _word(wanted: Sequence[Range], offset: int, words: int, ends: tuple[str, str
     if len(stretches) == 1 and not deeper:
         yield jump(ends[0] if stretches[0].is_in else ends[1])
         return
-    yield Op(LD_X, offset)
+    yield Op(LD, offset)
     yield from _tree(stretches, deeper, ends, fresh)
     for stretch in stretches:
         if stretch.within:

@@ -23,26 +23,24 @@ LD_X: Final = 0x40  # ld  [x + k]
 LDH_X: Final = 0x48  # ldh [x + k]
 LDB_X: Final = 0x50  # ldb [x + k]
 LD_LEN: Final = 0x80  # ld  #pktlen
-LDX: Final = 0x01  # ldx #k
 LDX_LEN: Final = 0x81  # ldx #pktlen
 LDX_HEADER: Final = 0xB1  # ldxb 4*([k]&0xf)
 AND: Final = 0x54  # and #k
-SUB: Final = 0x14  # sub #k
+ADD: Final = 0x04  # add #k
 JUMP: Final = 0x05  # ja  +k
 JEQ: Final = 0x15  # jeq #k
 JGE: Final = 0x35  # jge #k
 RETURN: Final = 0x06  # ret #k
-TXA: Final = 0x87
 
 _CLASS: Final = 0x07
 _CLASS_JUMP: Final = 0x05
 _REACH: Final = 255
 _WORD: Final = 0xFFFF_FFFF
 
-# linux/filter.h: where a load begins that is not meant to begin at the frame.
 NETWORK_HEADER: Final = -0x100000 & _WORD
+"""Where a load begins that is to begin at the network header and not at the frame (linux/filter.h: SKF_NET_OFF)."""
 PROTOCOL: Final = -0x1000 & _WORD
-HARDWARE_TYPE: Final = (-0x1000 + 28) & _WORD
+"""A load from here gives the Ethernet type of the packet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ impl Reader {
         let network = frame.network();
         let (mut protocol, mut ip) = (frame.protocol(), network);
         if protocol != IPV4 && protocol != IPV6 {
-            (protocol, ip) = self.inside(protocol, network, state)?;
+            (protocol, ip) = self.inside(frame, network, state)?;
         }
         state.received_packets += 1;
         state.ring.wire_packets += 1;
@@ -121,8 +121,10 @@ impl Reader {
 
     /// The IP packet behind tags, if it is wanted: the kernel could not tell.
     #[cold]
-    fn inside<'a>(&self, protocol: u16, network: &'a [u8], state: &mut GroupState) -> Option<(u16, &'a [u8])> {
-        let Some((protocol, ip)) = tagged::open(protocol, network) else {
+    fn inside<'a>(&self, frame: &Frame<'_>, network: &'a [u8], state: &mut GroupState) -> Option<(u16, &'a [u8])> {
+        // Of a frame that is sent with its tag inside the kernel says so, and all the same where IP is.
+        let before = frame.type_before_network().filter(|&before| tagged::is_known(before));
+        let Some((protocol, ip)) = tagged::open(before.unwrap_or(frame.protocol()), network) else {
             state.ring.ignored_packets += 1;
             return None;
         };

@@ -146,6 +146,14 @@ impl<'a> Frame<'a> {
         self.bytes.get(usize::from(self.half::<26>())..).unwrap_or_default()
     }
 
+    /// The two bytes before what [`Self::network`] gives: on Ethernet the type of it. None without a header.
+    #[cold]
+    #[must_use]
+    pub fn type_before_network(&self) -> Option<u16> {
+        let at = usize::from(self.half::<26>()).checked_sub(2).filter(|&at| at >= self.link_at())?;
+        self.bytes.get(at..)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
+    }
+
     /// The Ethernet type of what is behind the link layer's header.
     #[inline]
     #[must_use]

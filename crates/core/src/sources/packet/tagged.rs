@@ -10,6 +10,11 @@ pub(crate) const TAGGED: [u16; 5] = [0x8100, 0x88a8, 0x9100, 0x9200, PPPOE_SESSI
 /// More tags than this are nobody's network.
 const TAGS_MAX: usize = 8;
 
+/// Whether it is an Ethernet type in which IP is, or may be.
+pub(super) fn is_known(protocol: u16) -> bool {
+    protocol == IPV4 || protocol == IPV6 || TAGGED.contains(&protocol)
+}
+
 /// The Ethernet type of what is inside, and its bytes; None if it is not IP, or cut off.
 #[cold]
 pub(super) fn open(mut protocol: u16, mut rest: &[u8]) -> Option<(u16, &[u8])> {

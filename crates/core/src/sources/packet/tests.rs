@@ -38,6 +38,8 @@ pub(super) struct Built {
     pub(super) there: usize,
     /// Of the virtio header: flags, kind, size, start.
     pub(super) segments: (u8, u8, u16, u16),
+    /// The Ethernet type in the frame itself, before `network`.
+    pub(super) before: u16,
 }
 
 impl Built {
@@ -55,6 +57,7 @@ impl Built {
             network,
             there: usize::from(bytes),
             segments: (0, 0, 0, 0),
+            before: 0x0800,
         }
     }
 }
@@ -85,7 +88,8 @@ pub(super) fn block(frames: &[Built]) -> Vec<u8> {
         frame[link_at - 9] = kind;
         frame[link_at - 6..link_at - 4].copy_from_slice(&size.to_ne_bytes());
         frame[link_at - 4..link_at - 2].copy_from_slice(&start.to_ne_bytes());
-        frame.extend([0; LINK_BYTES]);
+        frame.extend([0; LINK_BYTES - 2]);
+        frame.extend(built.before.to_be_bytes());
         frame.extend(&built.network);
         frame.resize(next, 0);
         block.extend(frame);
@@ -219,7 +223,7 @@ fn tags_and_pppoe_are_walked_and_what_is_no_ip_behind_them_is_ignored() {
     let behind = |protocol: u16, front: &[u8]| {
         let mut network = front.to_vec();
         network.extend(&plain.network);
-        Built { protocol, there: network.len() + 60 - plain.network.len(), network, ..plain.clone() }
+        Built { protocol, before: protocol, there: network.len() + 60 - plain.network.len(), network, ..plain.clone() }
     };
     let tagged = behind(0x8100, &[0, 5, 8, 0]);
     let twice = behind(0x88a8, &[0, 5, 0x81, 0, 0, 6, 8, 0]);
@@ -228,9 +232,17 @@ fn tags_and_pppoe_are_walked_and_what_is_no_ip_behind_them_is_ignored() {
     assert_eq!((state.received_packets, state.received_bytes, state.ring.length_lies), (3, 180, 0));
     let arp = behind(0x8100, &[0, 5, 8, 6]);
     let link_control = behind(0x8864, &[0x11, 0, 0, 1, 0, 62, 0xc0, 0x21]);
-    let cut_off = Built { protocol: 0x8100, network: vec![0, 5], ..plain.clone() };
+    let cut_off = Built { protocol: 0x8100, before: 0x8100, network: vec![0, 5], ..plain.clone() };
     let state = state_of(&[arp, link_control, cut_off]);
     assert_eq!((state.received_packets, state.ring.ignored_packets), (0, 3));
+}
+
+#[test]
+fn a_frame_that_is_sent_with_its_tag_inside_has_ip_where_the_kernel_says() {
+    let sent = Built { protocol: 0x8100, kind: 4, ..Built::new(1, 60) };
+    let unknown = Built { protocol: 0x8100, before: 0x1234, ..Built::new(2, 60) };
+    let state = state_of(&[sent, unknown]);
+    assert_eq!((state.received_packets, state.received_bytes, state.ring.ignored_packets), (1, 60, 1));
 }
 
 #[test]
