@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import final
 
 from netledger.attribution.facts import Target
-from netledger.errors import FactError
 from netledger.intervals import SECOND_NS
-from netledger.learners.lease import Lease, News, hexadecimal, host_name, mac, mac_of_duid
+from netledger.learners.lease import Lease, News, hexadecimal, host_name, leased, mac, mac_of_duid
 from netledger.learners.tail import Tail
 
 _FIELDS = 5
@@ -59,9 +58,7 @@ def _lease(fields: list[bytes]) -> Lease | None:
     if len(fields) < _FIELDS or not fields[0].isdigit():
         return None
     device, address, name, client = (field.decode("latin-1") for field in fields[1:_FIELDS])
-    try:
-        target = Target.address(address)
-    except FactError:
+    if (target := leased(address)) is None:
         return None
     known_as = hexadecimal(client)
     ends_seconds = int(fields[0][:18])

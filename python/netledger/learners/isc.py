@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Final, final
 
 from netledger.attribution.facts import Target
-from netledger.errors import FactError
 from netledger.intervals import SECOND_NS
-from netledger.learners.lease import Lease, News, host_name, mac, mac_of_duid
+from netledger.learners.lease import Lease, News, host_name, leased, mac, mac_of_duid
 from netledger.learners.tail import Tail
 
 _BLOCK: Final = re.compile(
@@ -102,9 +101,8 @@ def _leases(block: re.Match[bytes]) -> Iterator[Lease | None]:
 def _lease(
     address: bytes, body: bytes, *, device: str | None, client: bytes, around: dict[str, int | None] | None = None
 ) -> Lease | None:
-    try:
-        target = Target.address(address.decode("latin-1"))
-    except FactError:
+    text = address.decode("latin-1")
+    if (target := leased(text, is_network="/" in text and around is not None)) is None:
         return None
     times = _times(body)
     state, name = _STATE.search(body), _HOST_NAME.search(body)

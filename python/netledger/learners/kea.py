@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final, final
 
 from netledger.attribution.facts import Target
-from netledger.errors import FactError, LearnerError
+from netledger.errors import LearnerError
 from netledger.intervals import SECOND_NS
-from netledger.learners.lease import Lease, News, hexadecimal, host_name, mac, mac_of_duid
+from netledger.learners.lease import Lease, News, hexadecimal, host_name, leased, mac, mac_of_duid
 from netledger.learners.tail import Tail
 
 ROTATED: Final = (".completed", ".2", ".1")
@@ -112,10 +112,13 @@ def _lease(cells: Mapping[str, str]) -> Lease | None:
     """What a line says."""
     length = cells.get("prefix_len", "") if cells.get("lease_type") == _DELEGATED else ""
     try:
-        target = Target.address(f"{cells['address']}/{length}" if length else cells["address"])
+        address = cells["address"]
+        target = leased(f"{address}/{length}" if length else address, is_network=bool(length))
         lasts_seconds, ends_seconds = _number(cells["valid_lifetime"]), _number(cells["expire"])
         state = cells["state"]
-    except (KeyError, ValueError, FactError):
+    except (KeyError, ValueError):
+        return None
+    if target is None:
         return None
     client = hexadecimal(cells.get("duid") or cells.get("client_id", ""))
     name = cells.get("hostname", "").replace(_COMMA, ",")

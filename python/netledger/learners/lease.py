@@ -92,6 +92,16 @@ class Book(Protocol):
         """
 
 
+def leased(text: str, *, is_network: bool = False) -> Target | None:
+    """What is lent: one address, or a network where one is delegated; None when the text is neither."""
+    if ("/" in text) is not is_network or text.endswith("/0"):
+        return None
+    try:
+        return Target.address(text)
+    except FactError:
+        return None
+
+
 def mac(text: str) -> str | None:
     """The hardware address in the form that all have here; None when it is none of a device."""
     try:

@@ -223,6 +223,16 @@ def _check(news: News) -> None:
                 assert all(value.isprintable() and len(value) <= 255 for value in holder.detail.values())
 
 
+def test_nobody_is_lent_the_whole_world() -> None:
+    lines = b"5 02:00:00:00:00:01 10.0.0.0/8 a *\n5 02:00:00:00:00:01 ::/0 a *\n"
+    assert dnsmasq.parsed(lines) == News(leases={}, is_all=True, refused=2)
+    block = b"lease 10.0.0.0/8 {\n  binding state active;\n}\n"
+    assert isc.parsed(block, is_all=True)[0] == News(leases={}, is_all=True, refused=1)
+    world = KEA6.replace(b"fd77:2::,", b"::,").replace(b",56,", b",0,")
+    found = kea.parsed(world, (), is_all=True)[0]
+    assert (list(by_text(found)), found.refused) == (["fd77:1::100"], 1)
+
+
 def test_duids_without_a_hardware_address() -> None:
     assert mac_of_duid(DUID) == DEVICE
     assert mac_of_duid(bytes.fromhex("00030001" + "027700000002")) == DEVICE
