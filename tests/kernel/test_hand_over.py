@@ -92,9 +92,11 @@ def test_without_cuts_an_interval_of_two_is_a_conflict_and_said(lab: Lab) -> Non
     gateway.start_counting()
     call = hook(lab.directory, gateway.file)
     lab.run(lab.gw, [*call, "assign", ADDRESS, "alice", "--from", "2026-01-01"])
-    senders.udp(lab, lab.left, replace(OF_USER, count=500))
+    # Each has it for longer than the second that would not count.
+    slowly = replace(OF_USER, count=400, rate=250)
+    senders.udp(lab, lab.left, slowly)
     lab.run(lab.gw, [*call, "assign", ADDRESS, "bob"])
-    senders.udp(lab, lab.left, replace(OF_USER, count=300, seconds=5, rate=200))
+    senders.udp(lab, lab.left, slowly)
     assert gateway.stop() == 0
     sums = by_subject(gateway.store, gateway.books())
     assert reported(gateway.file) == sums
