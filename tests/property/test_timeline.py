@@ -145,6 +145,12 @@ def test_a_window_is_a_part_of_the_whole(told: list[Fact], place: Place, start: 
     assert [one[:3] for one in timeline.segments(place, start * TICK_NS, end * TICK_NS)] == whole
 
 
+@given(st.lists(facts(), max_size=12), st.integers(0, TICKS))
+def test_what_is_whose_at_a_moment_is_what_was_said_of_it(told: list[Fact], tick: int) -> None:
+    found = {target: name for name, targets in Timeline(told).targets(tick * TICK_NS).items() for target in targets}
+    assert found == {one: name for one in TARGETS if (name := said_at(told, one, tick)) is not None}
+
+
 @given(st.lists(st.lists(facts(sources=["isp"]), max_size=6), max_size=4))
 def test_what_the_ledger_leaves_out_changes_nothing(batches: list[list[Fact]]) -> None:
     told = [fact for batch in batches for fact in batch]

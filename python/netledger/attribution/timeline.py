@@ -126,10 +126,6 @@ class Timeline:
                     break
         return dict(found)
 
-    def subjects(self) -> set[str]:
-        """Everybody who held anything at any time."""
-        return {piece[2][0] for target in self._facts for track in self._tracks_of(target) for piece in track}
-
     def _floors(self, place: Place) -> Iterator[_Track]:
         """What is said of a place, the most specific first."""
         networks = list(self._containing(place))
