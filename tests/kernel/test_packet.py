@@ -334,6 +334,21 @@ def test_one_that_is_renamed_out_of_the_choice_is_not_counted_any_more(gateway: 
     assert meter.sum("accounted").packets == 2
 
 
+def test_a_line_that_is_down_for_a_while_counts_on(gateway: Lab) -> None:
+    meter = PacketBench.on(gateway, interfaces=("ppp0",), key=BY_INTERFACE)
+    meter.open()
+    packet = packets.ipv4("10.0.0.1", "10.0.0.2", bytes(80))
+    with links.tun(gateway, gateway.gw, "ppp0") as line:
+        for number in range(1, 6):
+            os.write(line, packet)
+            meter.wait_for_packets(number)
+            gateway.run(gateway.gw, ["ip", "link", "set", "ppp0", "down"])
+            gateway.run(gateway.gw, ["ip", "link", "set", "ppp0", "up"])
+    meter.close()
+    assert meter.rows["ppp0", "10.0.0.1", "sent"] == 5
+    assert meter.sum("accounted") == Count(5, 500)
+
+
 def test_live_rows_are_there_before_the_cut(gateway: Lab) -> None:
     meter = PacketBench.on(gateway, interfaces=("left",), key=HOSTS)
     meter.open()

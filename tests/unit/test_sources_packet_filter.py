@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netledger.errors import UsageError
-from netledger.sources.packet_expression import compiled
+from netledger.errors import NotSupportedError, UsageError
+from netledger.sources.packet_expression import compiled, loaded
 from netledger.sources.packet_filter import KEEP, PacketChoice
 from netledger.sources.packet_networks import ranges
 from netledger.sources.packet_program import (
@@ -123,6 +123,12 @@ def test_networks_and_an_expression_must_both_fit() -> None:
 def test_a_bad_expression_is_refused_with_the_words_of_libpcap(expression: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         PacketChoice(expression=expression).program()
+
+
+def test_without_libpcap_the_package_is_named() -> None:
+    with pytest.raises(NotSupportedError, match="filter: compile: libpcap is not installed") as caught:
+        loaded(["", "libno-such-thing.so.9"])
+    assert caught.value.hint == "apt-get install libpcap0.8"
 
 
 def test_the_length_is_that_of_the_ip_packet() -> None:

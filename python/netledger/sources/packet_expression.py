@@ -15,7 +15,7 @@ from netledger.sources.packet_program import Instruction
 
 EXPRESSION_BYTES_MAX: Final = 8192
 
-_LIBRARY: Final = "libpcap.so.0.8"  # Debian's name; elsewhere the linker knows it by another
+_NAMES: Final = ("libpcap.so.0.8", "libpcap.so.1")  # of Debian, and of others
 _DLT_RAW: Final = 12
 _SNAP_BYTES: Final = 0x40000
 _NETMASK_UNKNOWN: Final = 0xFFFF_FFFF
@@ -70,7 +70,7 @@ def _compiled(library: ctypes.CDLL, handle: int, text: bytes) -> Sequence[Instru
 
 @cache
 def _library() -> ctypes.CDLL:
-    library = _loaded()
+    library = loaded((*_NAMES, ctypes.util.find_library("pcap") or ""))
     library.pcap_open_dead.argtypes = (ctypes.c_int, ctypes.c_int)
     library.pcap_open_dead.restype = ctypes.c_void_p
     library.pcap_compile.argtypes = (
@@ -85,12 +85,15 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-def _loaded() -> ctypes.CDLL:
-    for name in (_LIBRARY, "libpcap.so.1", ctypes.util.find_library("pcap")):
-        if name is None:
-            continue
+def loaded(names: Sequence[str]) -> ctypes.CDLL:
+    """The first of some libraries that is there; an empty name is none.
+
+    Raises:
+        NotSupportedError: none is.
+    """
+    for name in filter(None, names):
         try:
             return ctypes.CDLL(name)
         except OSError:
             continue
-    raise NotSupportedError("filter", "load libpcap", "it is not installed", "apt-get install libpcap0.8")
+    raise NotSupportedError("filter", "compile", "libpcap is not installed", "apt-get install libpcap0.8")
