@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -91,6 +91,11 @@ def highest_rates(bench: Bench, peers: Sequence[Peer], wanted: argparse.Namespac
 
 def main() -> int:
     """Measures and prints one table; the exit status."""
+    return measured(programs, rates="rates", highest="highest")
+
+
+def measured(programs: Callable[[Path], list[Peer]], *, rates: str, highest: str) -> int:
+    """The same for other programs, which get a directory on a disk; ``rates`` and ``highest`` are the tables' names."""
     wanted = arguments()
     generator, _, program = wanted.cpus.partition(",")
     try:
@@ -99,7 +104,7 @@ def main() -> int:
             bench = stack.enter_context(Bench(cpus=Cpus(int(generator), program)))
             peers = chosen(programs(stack.enter_context(scratch(wanted.disk))), wanted.only)
             rows, notes = (highest_rates if wanted.max else fixed_rate)(bench, peers, wanted)
-        name, head = ("highest", HIGHEST_HEAD) if wanted.max else ("rates", FIXED_HEAD)
+        name, head = (highest, HIGHEST_HEAD) if wanted.max else (rates, FIXED_HEAD)
         table.Report(name=name, head=head, rows=rows, notes=notes).show(write_docs=wanted.write_docs)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)

@@ -14,12 +14,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-__all__ = ["BENCH", "BIN", "Bench", "BenchError", "Cpus", "Program", "Traffic", "Usage", "build", "run", "scratch"]
+__all__ = [
+    "BENCH",
+    "BIN",
+    "LOG_GROUPS",
+    "Bench",
+    "BenchError",
+    "Cpus",
+    "Program",
+    "Traffic",
+    "Usage",
+    "build",
+    "run",
+    "scratch",
+]
 
 BENCH = Path(__file__).resolve().parent
 BIN = BENCH / "bin"
 SOURCES = BENCH / "src"
 ADDRESS = "192.168.77.1"
+LOG_GROUPS = "netfilter/nfnetlink_log"
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 # Packets that nobody stopped end here, behind every rule that counts: the machine must not answer them.
@@ -53,6 +67,7 @@ def _build_steps() -> Iterator[tuple[Path, list[Path], list[str]]]:
     for name, extra in (
         ("generator", ["-lbpf", "-lelf", "-lz"]),
         ("nflog_floor", []),
+        ("packet_floor", []),
         ("mapping", ["-lpthread"]),
         ("capture", []),
         ("conntrack_floor", []),
@@ -248,14 +263,19 @@ class Program:
         """Sends it a signal."""
         self._process.send_signal(number)
 
-    def wait_bound(self, *, seconds_max: float = 20) -> None:
-        """Waits until it has bound a log group."""
-        bound = Path(f"/proc/{self._process.pid}/net/netfilter/nfnetlink_log")
-        self._wait(lambda: bound.exists() and bool(bound.read_text().strip()), "bind a log group", seconds_max)
+    def wait_bound(self, listens: str = LOG_GROUPS, *, seconds_max: float = 20) -> None:
+        """Waits until it listens: until the kernel's list ``listens`` has an entry in its namespace."""
+        bound = Path(f"/proc/{self._process.pid}/net") / listens
 
-    def wait_ready(self, *, seconds_max: float = 20) -> None:
-        """Waits until it has bound a log group and is idle."""
-        self.wait_bound(seconds_max=seconds_max)
+        def is_bound() -> bool:
+            lines = bound.read_text().splitlines() if bound.exists() else []
+            return any(not line.startswith("sk ") for line in lines)  # some lists have a head
+
+        self._wait(is_bound, f"listen ({listens})", seconds_max)
+
+    def wait_ready(self, listens: str = LOG_GROUPS, *, seconds_max: float = 20) -> None:
+        """Waits until it listens and is idle."""
+        self.wait_bound(listens, seconds_max=seconds_max)
         self.wait_idle(quiet_seconds=0.5, seconds_max=seconds_max)
 
     def wait_lines(self, lines: int, *, seconds_max: float = 60) -> None:

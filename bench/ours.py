@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from peers import GROUP, Outcome
+from peers import GROUP, MESSAGES, Outcome
 
 __all__ = ["Netledger"]
 
@@ -24,6 +24,7 @@ class Netledger:
     name: str
     floor: str
     rule: str | None  # None: the meter makes its own rules
+    listens: str = MESSAGES
     runtime: Path | None = None  # where the rows lie; None: beside everything else, in memory
     interval: str = NO_CUTS
     stop_signal: signal.Signals = signal.SIGTERM
@@ -39,12 +40,22 @@ class Netledger:
         runtime = (self.runtime or directory) / "runtime"
         lines = ['node = "bench"', f'interval = "{self.interval}"']
         lines += [f'store = "{directory}/store"', f'runtime = "{runtime}"']
-        lines += ["[meters.bench]", 'source = "nflog"', 'local = ["10.0.0.0/8"]', f"rows_max = {ROWS_MAX}"]
-        if self.rule is not None:
-            lines += ["[meters.bench.nflog]", f'groups = [{{group = {GROUP}, account = "source"}}]']
+        lines += ["[meters.bench]", 'local = ["10.0.0.0/8"]', f"rows_max = {ROWS_MAX}", *self.meter()]
         configuration = directory / "netledger.toml"
         configuration.write_text("\n".join(lines) + "\n")
         return [self._program(), "run", "--config", configuration]
+
+    def meter(self) -> list[str]:
+        """How it observes, as lines of its configuration."""
+        if self.rule is None:
+            return ['source = "nflog"']
+        groups = f'groups = [{{group = {GROUP}, account = "source"}}]'
+        return ['source = "nflog"', "[meters.bench.nflog]", groups]
+
+    def before_stop(self, directory: Path) -> str:
+        """It says nothing before its end."""
+        del directory
+        return ""
 
     def outcome(self, directory: Path, output: str) -> Outcome:
         del output

@@ -8,13 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from harness import BIN
+from harness import BIN, LOG_GROUPS
 
-__all__ = ["GROUP", "PLAIN", "THRESHOLD", "Floor", "Outcome", "Peer", "Uacctd", "Ulogd"]
+__all__ = [
+    "GROUP",
+    "MESSAGES",
+    "PACKETS",
+    "PLAIN",
+    "THRESHOLD",
+    "Floor",
+    "Outcome",
+    "Peer",
+    "Uacctd",
+    "Ulogd",
+    "not_installed",
+]
 
 GROUP = 4
 PLAIN = f"log group {GROUP} snaplen 64"  # the listener decides how many packets are one message
 THRESHOLD = f"{PLAIN} queue-threshold 50"  # the rule decides, as in most examples on the web
+# Where the kernel lists who listens, below /proc/PID/net.
+MESSAGES = LOG_GROUPS
+PACKETS = "packet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,10 @@ class Peer(Protocol):
         """The log statement it is given; None for a program that makes its own rules."""
 
     @property
+    def listens(self) -> str:
+        """Where it can be seen that it is ready."""
+
+    @property
     def floor(self) -> str:
         """Name of the floor under the same rule."""
 
@@ -55,11 +74,15 @@ class Peer(Protocol):
     def command(self, directory: Path) -> list[str | Path]:
         """Its command line; configuration and output go into ``directory``."""
 
+    def before_stop(self, directory: Path) -> str:
+        """What it says when all packets are accounted, and only while it runs; comes before its output."""
+
     def outcome(self, directory: Path, output: str) -> Outcome:
         """What it accounted."""
 
 
-def _not_installed(program: str, package: str) -> str | None:
+def not_installed(program: str, package: str) -> str | None:
+    """Why a program cannot run here, or None."""
     return None if shutil.which(program) else f"{program} is not installed (Debian: {package})"
 
 
@@ -70,6 +93,7 @@ class Floor:
     name: str
     rule: str
     gather_ms: int = 0
+    listens: str = MESSAGES
     stop_signal: signal.Signals = signal.SIGTERM
     becomes_idle: bool = True
 
@@ -84,6 +108,10 @@ class Floor:
         del directory
         return [BIN / "nflog_floor", "-g", str(GROUP), "-e", str(self.gather_ms)]
 
+    def before_stop(self, directory: Path) -> str:
+        del directory
+        return ""
+
     def outcome(self, directory: Path, output: str) -> Outcome:
         del directory
         answer = json.loads(output)
@@ -97,13 +125,14 @@ class Ulogd:
     name: str
     floor: str
     rule: str = THRESHOLD
+    listens: str = MESSAGES
     stop_signal: signal.Signals = signal.SIGTERM
     becomes_idle: bool = True
 
     def missing(self) -> str | None:
         if not self._plugins():
             return "the plugins of ulogd are not installed (Debian: ulogd2)"
-        return _not_installed("ulogd", "ulogd2")
+        return not_installed("ulogd", "ulogd2")
 
     def command(self, directory: Path) -> list[str | Path]:
         plugins = self._plugins()
@@ -130,6 +159,10 @@ class Ulogd:
         configuration.write_text("\n".join(lines) + "\n")
         return ["ulogd", "-c", configuration]
 
+    def before_stop(self, directory: Path) -> str:
+        del directory
+        return ""
+
     def outcome(self, directory: Path, output: str) -> Outcome:
         del output
         packets, addresses = 0, set()
@@ -154,11 +187,12 @@ class Uacctd:
     floor: str
     tuned: bool
     rule: str = THRESHOLD
+    listens: str = MESSAGES
     stop_signal: signal.Signals = signal.SIGINT
     becomes_idle: bool = True
 
     def missing(self) -> str | None:
-        return _not_installed("uacctd", "pmacct")
+        return not_installed("uacctd", "pmacct")
 
     def command(self, directory: Path) -> list[str | Path]:
         keys = {
@@ -183,6 +217,10 @@ class Uacctd:
         configuration = directory / "uacctd.conf"
         configuration.write_text("".join(f"{key}: {value}\n" for key, value in keys.items()))
         return ["uacctd", "-f", configuration]
+
+    def before_stop(self, directory: Path) -> str:
+        del directory
+        return ""
 
     def outcome(self, directory: Path, output: str) -> Outcome:
         del output

@@ -75,7 +75,7 @@ def measure(bench: Bench, peer: Peer, load: Load, log: Path | None) -> Reading:
     with ExitStack() as stack:
         directory = stack.enter_context(scratch(MEMORY))
         program = stack.enter_context(Program(bench, peer.command(directory), directory=directory))
-        program.wait_ready()
+        program.wait_ready(peer.listens)
         before = program.usage()
         traffic = bench.send(packets=load.packets, addresses=load.addresses, rate=load.rate)
         if peer.becomes_idle:
@@ -83,7 +83,8 @@ def measure(bench: Bench, peer: Peer, load: Load, log: Path | None) -> Reading:
         else:
             time.sleep(DRAIN_SECONDS)
         after = program.usage()
-        outcome = peer.outcome(directory, program.stop(peer.stop_signal))
+        said = peer.before_stop(directory)
+        outcome = peer.outcome(directory, said + program.stop(peer.stop_signal))
     used = after.cpu_ns - before.cpu_ns
     reading = Reading(
         peer.name, load, traffic, outcome.packets, outcome.addresses, used / max(outcome.packets, 1),
