@@ -7,7 +7,7 @@ from typing import Final, final
 from netledger.compat.nacctd.book import Book
 from netledger.compat.nacctd.counting import Counted, Counting, Cut
 from netledger.compat.nacctd.debugging import DebugFile, Topic
-from netledger.compat.nacctd.filters import counts_for
+from netledger.compat.nacctd.filters import filter_of
 from netledger.compat.nacctd.holders import Holders, rows_with_users
 from netledger.compat.nacctd.naccttab import Table
 from netledger.compat.nacctd.records import Counts, Flow, narrowed
@@ -33,7 +33,8 @@ Reload = Callable[[], Table | None]
 
 def records_of(rows: Sequence[Counted], holders: Holders, table: Table) -> list[Counts]:
     """The records that the rows of a generation make, with who held their addresses meanwhile."""
-    kept = [row for row in rows if counts_for(table, row.source, row.destination, row.device)]
+    counts_here = filter_of(table)
+    kept = [row for row in rows if counts_here(row.source, row.destination, row.device)]
     users = rows_with_users(((row.source, row.destination, row.device) for row in kept), holders, table)
     counts = []
     for row, user in zip(kept, users, strict=True):

@@ -7,7 +7,7 @@ from typing import Final, final
 from netledger.compat.nacctd.dump import NO_DUMP, Dump, digest_of, records_in
 from netledger.compat.nacctd.journal import EMPTY, DamagedError, Journal, Noted, Pending
 from netledger.compat.nacctd.naccttab import Table
-from netledger.compat.nacctd.output import Output, OutputError, settle
+from netledger.compat.nacctd.output import Output, OutputError, settle, size_of
 from netledger.compat.nacctd.records import Counts, Flow, Records
 from netledger.compat.nacctd.syslog import Syslog
 from netledger.durable import Step, no_step
@@ -41,6 +41,7 @@ class Book:
         self._dump_digest = digest_of(None)
         self._absorbed = 0
         self._pending: Pending | None = None
+        self._replaces: str | None = None
         self._changed = False
         self.noted = 0
         self.records = Records()
@@ -69,8 +70,10 @@ class Book:
         self._absorbed = self.noted = known.absorbed
         self.records.add(known.rest, last_ns=now.monotonic_ns)
         self._pending = known.pending
+        self._replaces = known.replaces
         # A dump that is not the noted one was about to be written, or removed.
         self._changed = bool(self.records) or self._pending is not None or self._dump_digest != known.dump
+        self._changed |= self._replaces is not None
         if known.pending is not None:
             self.settle(now)
         if self.records:
@@ -104,6 +107,7 @@ class Book:
             return False
         self._changed = False
         self._at_step("noted")
+        self._remove_replaced()
         try:
             self._dump.write(content)
         except OSError as error:
@@ -139,10 +143,7 @@ class Book:
             self._log.error(f"error reading file {pending.file}: {_text(error)}", ident=_WRITER)
             return False
         if not is_there:
-            if pending.offset is None:
-                self._log.warning(
-                    f"{len(pending.counts)} records may be in {pending.file} twice: it is no regular file"
-                )
+            self._warn_of_doubles(pending)
             self.records.add(pending.counts, last_ns=now.monotonic_ns)
         self._pending = None
         self._changed = True
@@ -153,20 +154,12 @@ class Book:
         """Goes on with other settings; the dump may have another name."""
         self._disabled = table.disabled
         self._changed = True
-        journal, dump = Journal(table.dumpfile), Dump(table.dumpfile)
-        if journal.path == self._journal.path:
-            return
-        old_journal, old_dump = self._journal, self._dump
-        self._journal, self._dump = journal, dump
-        if self.note(now):
-            self._at_step("moved")
-            try:
-                old_journal.remove()
-                old_dump.write(b"")
-            except OSError as error:
-                self._log.error(f"error removing {old_journal.path}: {_text(error)}", ident=_DUMPER)
-        else:
-            self._journal, self._dump = old_journal, old_dump
+        journal = Journal(table.dumpfile)
+        if journal.path != self._journal.path:
+            self._remove_replaced()
+            self._replaces = str(self._dump.path)
+            self._journal, self._dump, self._dump_digest = journal, Dump(table.dumpfile), NO_DUMP
+        self.note(now)
 
     def close(self) -> None:
         """Removes the journal when there is nothing in it.
@@ -206,6 +199,26 @@ class Book:
         self.records.remove(flows)
         return True
 
+    def _warn_of_doubles(self, pending: Pending) -> None:
+        """Says so when nobody can know whether lines are in the log."""
+        count, file = len(pending.counts), pending.file
+        if pending.offset is None:
+            self._log.warning(f"{count} records may be in {file} twice: it is no regular file")
+        elif size_of(file) < pending.offset:
+            self._log.warning(f"{count} records may be in a compressed {file} already: they were about to be written")
+
+    def _remove_replaced(self) -> None:
+        """Removes what another dump file has left, once everything that was there is noted here."""
+        if self._replaces is None:
+            return
+        try:
+            Journal(self._replaces).remove()
+            Dump(self._replaces).write(b"")
+        except OSError as error:
+            self._log.error(f"error removing {self._replaces}: {_text(error)}", ident=_DUMPER)
+        self._replaces, self._changed = None, True
+        self._at_step("replaced")
+
     def _write_journal(self, rest: tuple[Counts, ...], pending: Pending | None, *, dump: str) -> bool:
         noted = Noted(
             absorbed=self._absorbed,
@@ -213,6 +226,7 @@ class Book:
             dump_before=self._dump_digest,
             pending=self._pending if pending is None else pending,
             rest=rest,
+            replaces=self._replaces,
         )
         try:
             self._journal.write(noted)

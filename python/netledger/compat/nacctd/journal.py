@@ -60,6 +60,7 @@ class Noted:
         dump_before: of the one that may still be there instead.
         pending: what may have been appended or not.
         rest: the records that are to stay.
+        replaces: the dump file whose journal and dump this one has taken over; they are to be removed.
     """
 
     absorbed: int = 0
@@ -67,6 +68,7 @@ class Noted:
     dump_before: str = ""
     pending: Pending | None = None
     rest: tuple[Counts, ...] = ()
+    replaces: str | None = None
 
 
 EMPTY: Final = Noted()
@@ -130,6 +132,7 @@ def _write(file: BinaryIO, noted: Noted) -> None:
         "absorbed": noted.absorbed,
         "dump": noted.dump,
         "dump_before": noted.dump_before,
+        "replaces": noted.replaces,
         "append": None
         if pending is None
         else {
@@ -173,6 +176,7 @@ def _read(file: BinaryIO) -> Noted:
         dump_before=str(head["dump_before"]),
         pending=pending,
         rest=rest,
+        replaces=None if head["replaces"] is None else str(head["replaces"]),
     )
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None, program: str | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else argv
     called = sys.argv[0] if argv is None else NAME
-    name = program or called
+    name = os.path.basename(program or called)  # noqa: PTH119 - a name need not be UTF-8
     clock = SystemClock()
     syslog = Syslog(clock)
     if os.geteuid() != 0:
@@ -128,15 +129,32 @@ def _account(table: Table, reload: Callable[[], Table | None], clock: Clock, sys
     if not _has_devices(table, syslog):
         syslog.info("net accounting daemon terminating (0)")
         return _ENDED
+    number = _run_to_the_end(table, reload, clock, syslog, debug, signals)
+    if number is None:
+        syslog.info("net accounting daemon aborting")
+    else:
+        pid_file.remove()
+        syslog.info(f"net accounting daemon terminating ({number})")
+    return _ENDED
+
+
+def _run_to_the_end(
+    table: Table,
+    reload: Callable[[], Table | None],
+    clock: Clock,
+    syslog: Syslog,
+    debug: DebugFile,
+    signals: Signals,
+) -> int | None:
+    """The signal that has ended it; None when something else has, and what has been told."""
     try:
-        number = _run(table, reload, clock, syslog, debug, signals)
+        return _run(table, reload, clock, syslog, debug, signals)
     except (SourceError, OSError) as error:
         syslog.error(f"{error}: what has been counted is kept, and written after the next start")
-        syslog.info("net accounting daemon aborting")
-        return _ENDED
-    pid_file.remove()
-    syslog.info(f"net accounting daemon terminating ({number})")
-    return _ENDED
+    except Exception as error:  # noqa: BLE001  the top of the program: standard error leads nowhere
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        syslog.error(f"{type(error).__name__}: {error} ({where.name}): what has been counted is kept")
+    return None
 
 
 def _run(

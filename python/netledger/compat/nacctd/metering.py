@@ -129,8 +129,14 @@ class PacketCounting:
         return [_PacketCut(closed) for closed in self._open_source().close(now=now, keep_rules=False)]
 
     def fullness(self) -> float:
-        """How much of the room for flows is taken."""
-        return self._open_source().glance().rows / _ROWS_MAX
+        """How much of the room for flows is taken.
+
+        Raises:
+            SourceError: a receiver has ended.
+        """
+        source = self._open_source()
+        source.stats()
+        return source.glance().rows / _ROWS_MAX
 
     def losses(self) -> Losses:
         """What has been lost since the source was opened."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self, final
 
-__all__ = ["Output", "OutputError", "settle"]
+__all__ = ["Output", "OutputError", "settle", "size_of"]
 
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _WRITE_ONLY: Final = _FLAGS & ~os.O_RDWR | os.O_WRONLY
@@ -114,6 +114,14 @@ def settle(path: str, offset: int | None, data: bytes) -> bool:
     if offset is None:
         return False
     return any(_is_in(candidate, offset, data) for candidate in _candidates(Path(path)))
+
+
+def size_of(path: str) -> int:
+    """How long a log is; 0 if it is not there."""
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0
 
 
 def _candidates(path: Path) -> Iterator[Path]:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Final, final
 
 from netledger.compat.nacctd.said import Level, Said
-from netledger.daemon.logs import KeyValueFormatter
 from netledger.exports.gotext import syslog_stamp
 from netledger.intervals import SECOND_NS, Clock
 
@@ -117,13 +116,13 @@ class SyslogHandler(logging.Handler):
 
     def __init__(self, syslog: Syslog) -> None:
         super().__init__(logging.WARNING)
-        self.setFormatter(KeyValueFormatter(has_priority=False))
         self._syslog = syslog
 
     def emit(self, record: logging.LogRecord) -> None:
         """Sends one record."""
         level = Level.ERR if record.levelno >= logging.ERROR else Level.WARNING
-        words = _WORDS.get(record.msg)
         fields = getattr(record, "fields", {})
-        text = self.format(record) if words is None else words.format_map(fields)
+        words = _WORDS.get(record.msg)
+        others = " ".join((record.getMessage(), *(f"{name}={value}" for name, value in fields.items())))
+        text = others if words is None else words.format_map(fields)
         self._syslog.tell(Said(level, f"{text}\n"))

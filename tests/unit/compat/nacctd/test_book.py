@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,16 @@ def test_lines_are_found_in_a_log_that_was_moved_away(tmp_path: Path, part: int)
     assert (tmp_path / "log").read_bytes() == b""
 
 
+def test_lines_that_may_be_in_a_compressed_log_are_written_and_that_is_said(tmp_path: Path) -> None:
+    world, _before, lines = pending(tmp_path)
+    (tmp_path / "log.1.gz").write_bytes(b"gzip")
+    (tmp_path / "log").write_bytes(b"")
+    world.start()
+    world.book.write(world.table.file, world.book.records.all(), NOW)
+    assert (tmp_path / "log").read_bytes() == lines
+    assert "may be in a compressed" in world.told.texts[0]
+
+
 def test_lines_are_found_in_a_log_that_was_copied_and_emptied(tmp_path: Path) -> None:
     world, before, lines = pending(tmp_path)
     (tmp_path / "log.1").write_bytes(before + lines)
@@ -324,11 +335,30 @@ def test_a_directory_that_is_not_there_is_not_made_for_the_dump(tmp_path: Path) 
     assert not (tmp_path / "missing").exists()
 
 
-def test_another_dump_file_takes_the_records_along(tmp_path: Path) -> None:
+@pytest.mark.parametrize("crash", [None, "noted", "replaced", "dumped"])
+def test_another_dump_file_takes_the_records_along_and_leaves_none_behind(tmp_path: Path, crash: str | None) -> None:
+    def step(name: str) -> None:
+        if name == crash and (tmp_path / "other.journal").exists():
+            raise CrashError
+
+    book = Book(table_in(tmp_path), Told(), at_step=step)  # type: ignore[arg-type]  # it says the same
+    book.open(NOW)
+    book.absorb([(flow(1), 3, 384)], seq=1, last_ns=0)
+    book.note(NOW)
+    with suppress(CrashError):
+        book.move(table_in(tmp_path, dump="other"), NOW)
+    again, _told = read_back(table_in(tmp_path, dump="other"))
+    assert again.note(NOW)
+    assert len(again.records) == 1
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["other", "other.journal"]
+
+
+def test_a_dump_file_that_cannot_be_written_yet_gets_the_records_later(tmp_path: Path) -> None:
     book, _told = read_back(table_in(tmp_path))
     book.absorb([(flow(1), 3, 384)], seq=1, last_ns=0)
     book.note(NOW)
-    book.move(table_in(tmp_path, dump="other"), NOW)
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["other", "other.journal"]
-    again, _told = read_back(table_in(tmp_path, dump="other"))
-    assert len(again.records) == 1
+    book.move(table_in(tmp_path, dump="later/other"), NOW)
+    assert (tmp_path / "dump.journal").exists()
+    (tmp_path / "later").mkdir()
+    assert book.note(NOW)
+    assert [each.name for each in tmp_path.iterdir()] == ["later"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from netledger.compat.nacctd.filters import counts_for
+from netledger.compat.nacctd.filters import filter_of
 from netledger.compat.nacctd.naccttab import parse
 from netledger.compat.nacctd.numbers import to_address
 from tests.compat.nacctd.transcript import names, transcript
@@ -27,6 +27,5 @@ def test_the_recorded_traffic_is_filtered_as_recorded(name: str) -> None:
         (fields[1], fields[3], fields[7], int(fields[5]) // (2 if fields[7] == "lo" else 1))
         for fields in (line.split("\t") for line in recorded.log)
     }
-    assert expected == {
-        each for each in TRAFFIC if counts_for(table, to_address(each[0]), to_address(each[1]), each[2])
-    }
+    counts = filter_of(table)
+    assert expected == {each for each in TRAFFIC if counts(to_address(each[0]), to_address(each[1]), each[2])}
