@@ -305,3 +305,58 @@ def test_an_import_that_was_killed_is_simply_repeated(tmp_path: Path, store: Pat
     assert total(store) == sum(64 << (number % 20) for number in range(200))
     assert [user for _, user, _, _ in sorted(held(store), key=lambda one: one[2])] == ["alice", "bob"] * 100
     assert verify(Reader(store)) == []
+
+
+def test_of_two_users_networks_the_one_is_taken_whose_lines_they_are(tmp_path: Path, store: Path) -> None:
+    lines = [
+        line(T, "10.50.0.9", "10.50.0.2", 100, "alice"),  # nobody has 10.50.0.9, so nacctd looked on
+        *(line(T, "192.0.2.1", "10.50.0.2", 100, "alice", port=port) for port in range(3)),
+        line(T, "10.50.0.2", "10.50.0.3", 100, "alice"),
+        line(T, "10.50.0.3", "10.50.0.2", 100, "bob"),
+        line(T, "192.0.2.1", "198.51.100.1", 100, "carol"),  # the table was another one
+    ]
+    imported(store, written(tmp_path / "net-acct.log", lines), "--users-in", "10.50.0.0/24")
+    assert {(address, user) for address, user, _, _ in held(store)} == {
+        ("10.50.0.2", "alice"), ("10.50.0.3", "bob"), ("192.0.2.1", "carol"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--ipv6-bytes", "add-header"], "netledger: --ipv6-bytes: files of nacctd have nothing of the kind"),
+        (["--users-not-in", "10.0.0.1"], "netledger: --users-not-in: an exception to what?"),
+        (["--users-in", "10.0.0.1/8"], "netledger: --users-in 10.0.0.1/8: 10.0.0.1/8 has host bits set"),
+        (["--delay", "soon"], "netledger: --delay soon: no duration"),
+        (["--interval", "7m"], "netledger: --interval: 7 minutes do not divide a day"),
+        (["--fields", "time,src"], "netledger: --fields time,src: neither count nor bytes"),
+    ],
+)
+def test_what_is_asked_wrongly_is_refused(tmp_path: Path, store: Path, options: list[str], message: str) -> None:
+    path = written(tmp_path / "net-acct.log", LINES)
+    done = netledger("import", path, "--store", store, *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(message)
+    assert not store.exists()
+
+
+def test_intervals_of_a_meter_have_one_length(tmp_path: Path, store: Path) -> None:
+    path = written(tmp_path / "net-acct.log", LINES)
+    imported(store, path, "--interval", "5m")
+    assert len(receipts(store)) == 3
+    assert numbers(imported(store, path)) == (0, 5, 0)
+    done = netledger("import", path, "--store", store, "--node", "gw1", "--interval", "1h")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--interval: what was imported into nacctd before has intervals of 300 s" in done.stderr
+
+
+def test_what_lines_leave_open_other_files_may_tell(tmp_path: Path, store: Path) -> None:
+    open_ = written(tmp_path / "a.log", [f"{T - 7200}\t6\t10.0.0.1\t1024\t10.0.0.2\t80\t2000\teth0\tunknown\n"])
+    told = imported(store, open_, status=1)
+    assert isinstance(told["refused"], list)
+    (refused,) = told["refused"]
+    assert refused["place"] == f"{open_}:1"
+    assert refused["why"] == "its lines do not tell which fields they have"
+    assert "--fields time,proto,src,sport,dst,dport,bytes,device,user or --fields" in refused["hint"]
+    clear = written(tmp_path / "b.log", LINES)
+    assert numbers(imported(store, open_, clear)) == (6, 0, 0)

@@ -124,6 +124,8 @@ class Nacctd:
     def stop(self) -> int:
         """Ends it, waits until everything is written, and gives its exit status."""
         self.wires.settled()
+        # Its signal handler interrupts anything, and forgets a packet that was just being added.
+        wait_for(self._waits, STOP_SECONDS, f"{self.program.value} waits for packets")
         self.child.signal(signal.SIGTERM)
         status = self.child.wait(STOP_SECONDS)
         # The real one leaves its last lines to a child that it does not wait for.
@@ -137,6 +139,10 @@ class Nacctd:
     def rows(self) -> Counter[str]:
         """The lines without their times, in no order."""
         return Counter(line.partition("\t")[2] for line in self.lines())
+
+    def _waits(self) -> bool:
+        state = Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return self.program is Program.OURS or state == "S"
 
     def _left(self) -> list[int]:
         mark = os.fsencode(self.table)

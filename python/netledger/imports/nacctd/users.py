@@ -89,11 +89,18 @@ class Whose:
 
     def are_sources(self, lines: Iterable[UserLine]) -> dict[UserLine, bool]:
         """For each of the lines of a period whether it is the source that the user had."""
-        if self._networks.inside:
-            # With neither in a network the table was another one at that time. nacctd looked the source up first.
-            return {line: self._has(line[0]) or not self._has(line[1]) for line in set(lines)}
         use = _Use(lines)
-        return {line: self._by_use(use, line) == line[0] for line in use.lines}
+        if not self._networks.inside:
+            return {line: self._by_use(use, line) == line[0] for line in use.lines}
+        return {line: self._by_network(use, line) for line in use.lines}
+
+    def _by_network(self, use: "_Use", line: UserLine) -> bool:
+        """The rule of nacctd. Of two in a network it is the source, unless that had no user, as other lines may tell."""
+        source, destination, _ = line
+        if self._has(source) and self._has(destination):
+            return use.winner(line) in {source, None}
+        # With neither in a network the table was another one at that time. nacctd looked the source up first.
+        return self._has(source) or not self._has(destination)
 
     def _has(self, address: bytes) -> bool:
         if address not in self._known:
