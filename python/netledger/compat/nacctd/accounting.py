@@ -20,6 +20,7 @@ from netledger.intervals import SECOND_NS, Clock, Moment
 
 __all__ = ["Accounting", "records_of"]
 
+_MILLISECOND_NS: Final = 1_000_000
 _LOOK_SECONDS: Final = 1.0
 _FULL: Final = 0.5
 # Generations that are not released yet. They are released by a note in the journal, which costs as much as all records.
@@ -248,6 +249,14 @@ class Accounting:
         self._note(now)
         self._start_ns = now.monotonic_ns
         self._lost = 0
+        is_new = self._open_again(table, now)
+        passed_ns = self._clock.now().monotonic_ns - now.monotonic_ns
+        self._log.warning(
+            f"the sockets were opened anew: for up to {-(-passed_ns // _MILLISECOND_NS)} ms nobody counted"
+        )
+        return is_new
+
+    def _open_again(self, table: Table, now: Moment) -> bool:
         try:
             self._counting.open(table, now, absorbed=self._book.noted)
         except (SourceError, OSError) as error:
