@@ -95,7 +95,7 @@ class Whose:
         return {line: self._by_network(use, line) for line in use.lines}
 
     def _by_network(self, use: "_Use", line: UserLine) -> bool:
-        """The rule of nacctd. Of two in a network it is the source, unless that had no user, as other lines may tell."""
+        """The rule of nacctd. Of two in a network it is the source, unless other lines tell that it had no user."""
         source, destination, _ = line
         if self._has(source) and self._has(destination):
             return use.winner(line) in {source, None}
