@@ -15,6 +15,7 @@ from tests.compat.nacctd.both import START_SECONDS, STOP_SECONDS, Nacctd, Progra
 from tests.compat.nacctd.cases import HEADERS
 from tests.compat.nacctd.space import Line, Wires, ipv4, udp
 from tests.kernel.lab import wait_for
+from tests.kernel.senders import Udp, start_udp, stop_udp
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peers("nacctd")]
 
@@ -134,6 +135,23 @@ def test_lines_that_come_and_go_are_counted_from_their_first_packet(wires: Wires
     assert [one.stop() for one in both] == [1, 1]
     assert ours.rows() == real.rows()
     assert sum(int(line.split("\t")[5]) for line in ours.rows()) == sum(range(1, 21))
+
+
+def test_both_write_what_is_idle_and_keep_what_goes_on(wires: Wires) -> None:
+    both = [Nacctd(program, wires, EACH_SECOND.replace("fdelay 1000", "fdelay 2")) for program in Program]
+    for one in both:
+        one.start()
+    send(wires, 5000, 3)
+    plan = Udp(source="10.77.1.2", destination="10.77.1.1", source_port=4000, payload_bytes=100, count=0, rate=20)
+    sender = start_udp(wires, wires.left, plan)
+    for one in both:
+        wait_for(lambda one=one: row(5000, 3) in one.rows(), 20, "what is idle is written")  # type: ignore[misc]  # a default
+        assert set(one.rows()) == {row(5000, 3)}
+        assert any("\t4000\t" in line for line in one.noted())
+    sent = stop_udp(sender).count.packets
+    real, ours = both
+    assert [one.stop() for one in both] == [1, 1]
+    assert dict(ours.rows()) == dict(real.rows()) == {row(5000, 3): 1, row(4000, sent): 1}
 
 
 def test_after_tstp_the_end_writes_what_the_old_one_forgets(wires: Wires) -> None:
