@@ -141,7 +141,7 @@ def test_no_device_stays_promiscuous_behind_a_dead_process(wire: Wire, number: s
     assert "promiscuity 0" in wire.run(wire.a, ["ip", "-d", "-o", "link", "show", "eth0"])
 
 
-FILTERS = (
+FILTERS: tuple[tuple[str, set[str]], ...] = (
     ("ignoremask 255.255.255.0\n", {"10.20.0.1", "192.168.5.1"}),
     ("ignoremask 0.0.0.0\n", set()),
     ("ignorenet 10.20.0.0 255.255.0.0\n", {PEER, "192.168.5.1"}),
