@@ -18,6 +18,11 @@ ROOT = Path(__file__).parents[2]
             ["--rounds", "1", "--days", "2", "--hosts", "20", "--intervals-per-day", "4", "--jobs", "1"],
             ["netledger: hosts of the month", "SQLite table: hosts of a day", "compaction of a day", "somebody writes"],
         ),
+        (
+            "subjects.py",
+            ["--rounds", "1", "--days", "2", "--hosts", "20", "--intervals-per-day", "24", "--jobs", "1"],
+            ["subjects of the month, from rows as they came", "sums by subject of a day", "corrected just now"],
+        ),
     ],
 )
 def test_a_bench_prints_its_table(bench: str, options: list[str], lines: list[str], tmp_path: Path) -> None:

@@ -37,7 +37,11 @@ NO_ASSIGNMENT: Final = str(Reason.NO_ASSIGNMENT)
 # A join for each day has all it needs near at hand, and is twice as quick as one for a month; a thousand of them take
 # their time to be planned.
 _PIECES_MAX: Final = 62
-_TABLE_COLUMNS: Final = ("kind", *PLACE_COLUMNS, "from_ns", "to_ns", "until_ns", *SUBJECT_COLUMNS)
+NAMED: Final = "named"
+"""A table that says of each number what :data:`SUBJECT_COLUMNS` are."""
+NUMBER: Final = "whose"
+"""The number, which rows have as well: to add up by it takes a third less time than by names."""
+_TABLE_COLUMNS: Final = ("kind", *PLACE_COLUMNS, "from_ns", "to_ns", "until_ns", *SUBJECT_COLUMNS, NUMBER)
 
 FoundPlace = tuple[int, bytes | None, str | None, int | None]
 """How its address is cut, as :func:`~netledger.ledger.prefixes.kind_sql` says, and :data:`PLACE_COLUMNS`."""
@@ -99,14 +103,19 @@ class Bookings:
     def load(self, connection: "duckdb.DuckDBPyConnection", found: Iterable[FoundPlace] = ()) -> None:
         """Puts what places are booked to into a table of the connection; without any found, those that facts name."""
         columns: list[list[object]] = [[] for _ in _TABLE_COLUMNS]
+        numbers = dict(_NAMED)
         for one in found if self._singles is None else self._named(self._singles):
             place = _place(kinds_of(self._lengths)[one[0]], *one[1:])
             segments = self._timeline.segments(place, self._grid.start_ns, self._grid.end_ns)
             is_held = bool(segments) or self._timeline.is_ever_held(place)
             for booking in bookings(segments, self._grid, is_ever_held=is_held):
-                for column, value in zip(columns, (*one, *booking), strict=True):
+                named = (booking.subject or UNKNOWN, booking.reason, booking.is_partly)
+                number = numbers.setdefault(named, len(numbers))
+                for column, value in zip(columns, (*one, *booking, number), strict=True):
                     column.append(value)
         make_table(connection, _TABLE, zip(_TABLE_COLUMNS, columns, strict=True), order="from_ns")
+        told = [*zip(*numbers, strict=True), tuple(numbers.values())]
+        make_table(connection, NAMED, zip((*SUBJECT_COLUMNS, NUMBER), told, strict=True), order=NUMBER)
 
     def joined_sql(self, rows: str, *, start_ns: int, end_ns: int, columns: str = "counted.*") -> str:
         """The rows with :data:`SUBJECT_COLUMNS`; ``start_ns`` and ``end_ns`` hold the starts of all of them."""
@@ -118,7 +127,8 @@ class Bookings:
         where = f"from_ns < {end_ns} AND to_ns > {start_ns}"
         return (
             f"SELECT {columns}, {_SUBJECT} AS subject, {_REASON} AS reason, "  # noqa: S608  # names, integers, quoted text
-            f"coalesce(booked.is_partly AND counted.account = '{Account.HOST}', FALSE) AS is_partly "
+            f"coalesce(booked.is_partly AND counted.account = '{Account.HOST}', FALSE) AS is_partly, "
+            f"{_WHOSE if self._keys == ('host',) else _WHOSE_OF_HOSTS} AS {NUMBER} "
             f"FROM {rows} AS counted "
             f"LEFT JOIN (SELECT * FROM {_TABLE} WHERE {where}) AS booked ON {' AND '.join(is_same)} "
             "AND counted.interval_start >= booked.from_ns AND counted.interval_start < booked.to_ns "
@@ -135,6 +145,24 @@ class Bookings:
                 yield kind, address, None, None
 
 
+_Named = tuple[str | None, str | None, bool]
+# Of rows without a booking.
+_NAMED: Final[dict[_Named, int]] = {
+    (UNKNOWN, NO_ASSIGNMENT, False): 0,
+    (UNKNOWN, NO_HOST, False): 1,
+    **{
+        (str(one), None, False): 2 + place
+        for place, one in enumerate(one for one in Account if one is not Account.HOST)
+    },
+}
+_UNBOOKED: Final = (
+    f"CASE counted.account WHEN '{Account.HOST}' THEN CASE WHEN counted.host IS NULL THEN 1 ELSE 0 END "
+    + " ".join(f"WHEN '{name}' THEN {number}" for (name, _, _), number in _NAMED.items() if number > 1)
+    + " END"
+)
+# Rows that are no host's have no address. Where they may have an interface it takes a second look, at each row.
+_WHOSE: Final = f"coalesce(booked.{NUMBER}, {_UNBOOKED})"
+_WHOSE_OF_HOSTS: Final = f"CASE WHEN counted.account = '{Account.HOST}' THEN {_WHOSE} ELSE {_UNBOOKED} END"
 _SUBJECT: Final = (
     f"CASE WHEN counted.account <> '{Account.HOST}' THEN counted.account ELSE coalesce(booked.subject, '{UNKNOWN}') END"
 )

@@ -31,12 +31,14 @@ class Basis:
         days_outdated: UTC days whose rows were removed, and something was learnt of them since that changes whose they
             were: their totals are as it was known then.
         has_facts: whether anything was known of anybody.
+        has_numbers: whether rows have a number too that says whose they are, with a table of what it means.
     """
 
     rows: Callable[[], "AbstractContextManager[Connection]"]
     gone: frozenset[str]
     days_outdated: frozenset[str]
     has_facts: bool
+    has_numbers: bool = False
 
 
 def basis(
@@ -78,6 +80,7 @@ def basis(
             gone=snapshot.days_dropped,
             days_outdated=frozenset(),
             has_facts=has_facts,
+            has_numbers=bool(snapshot.files),
         )
     after_id = min(one.facts_upto for one in rollups) if as_known_at_ns is None else 0
     facts = reader.read(lambda connection: read_facts(connection, reader.store, after_id=after_id))

@@ -110,10 +110,17 @@ class Question:
         return asked <= columns and all(border % HOUR_NS == 0 for border in borders)
 
 
-def totals_sql(question: Question, steps: Sequence[tuple[int, int]], without: Sequence[Period] = ()) -> str:
+def totals_sql(
+    question: Question,
+    steps: Sequence[tuple[int, int]],
+    without: Sequence[Period] = (),
+    *,
+    has_numbers: bool = False,
+) -> str:
     """The totals in their order, and behind them the total of all.
 
-    What begins in ``without`` is left out. ``steps`` says of each start of an interval to which piece of the period it
+    ``has_numbers`` says that rows have a number that tells whose they are, and the table ``named`` what it means. What
+    begins in ``without`` is left out. ``steps`` says of each start of an interval to which piece of the period it
     belongs; it is empty where the period is not cut. The columns of the answer: ``is_total``, ``step`` (NULL where the
     period is not cut), the keys, the counters, when it was seen where that is asked for, the place, and in the last row
     alone: bytes, sent and received together, of addresses that their subject held for a part of the interval, and how
@@ -125,7 +132,7 @@ def totals_sql(question: Question, steps: Sequence[tuple[int, int]], without: Se
     sums = [f"coalesce(sum({name}), 0)" for name in question.counters] + ["NULL" for _ in question.seen]
     return f"""
 WITH {_steps(steps) if question.per else ""}sums AS (
-{_subject_sums(question, without) if question.is_of_subjects else _sums(question, without)}
+{_subject_sums(question, without, has_numbers=has_numbers) if question.is_of_subjects else _sums(question, without)}
 ), ranked AS (
     SELECT *, row_number() OVER (PARTITION BY step ORDER BY {_order(question)}) AS place FROM sums
 )
@@ -138,37 +145,38 @@ ORDER BY is_total, step, place
 """  # noqa: S608  # made of names from the schema, integers, and values that were quoted where they were understood
 
 
-def _sums(question: Question, without: Sequence[Period], *more: str) -> str:
-    """The totals without their order; told apart by ``more`` columns as well, and then those without traffic too."""
+def _sums(question: Question, without: Sequence[Period], told_by: Sequence[str] | None = None) -> str:
+    """The totals without their order; told apart by other columns if asked, and then those without traffic too."""
+    keys = [f"traffic.{name}" for name in (question.keys if told_by is None else told_by)]
     step = "steps.step" if question.per else "CAST(NULL AS BIGINT)"
     sums = ", ".join(f"CAST(sum(traffic.{name}) AS DECIMAL(38, 0)) AS {name}" for name in question.counters)
-    columns = "".join(f", traffic.{name}" for name in (*question.keys, *more))
-    groups = ", ".join(
-        [*(["steps.step"] if question.per else []), *(f"traffic.{name}" for name in question.keys), *more]
-    )
+    groups = ", ".join([*(["steps.step"] if question.per else []), *keys])
     having = " OR ".join(f"sum(traffic.{name}) > 0" for name in question.counters)
     seen = _seen(question, "min(traffic.interval_start)", "max(traffic.interval_end)")
     return f"""
-    SELECT {step} AS step{columns}, {sums}{seen}, 0 AS partly
+    SELECT {", ".join([f"{step} AS step", *keys])}, {sums}{seen}, 0 AS partly
     FROM traffic{" JOIN steps ON traffic.interval_start = steps.interval_start" if question.per else ""}
     WHERE {_chosen(question.period, without, "traffic.")} AND {question.where.sql}
     {f"GROUP BY {groups}" if groups else ""}
-    {"" if more else f"HAVING {having}"}"""  # noqa: S608  # as above
+    {f"HAVING {having}" if told_by is None else ""}"""  # noqa: S608  # as above
 
 
 def _seen(question: Question, first: str, last: str) -> str:
     return "".join(f", {told} AS {name}" for name, told in zip(question.seen, (first, last), strict=False))
 
 
-def _subject_sums(question: Question, without: Sequence[Period]) -> str:
+def _subject_sums(question: Question, without: Sequence[Period], *, has_numbers: bool) -> str:
     """The same with what of it rests on addresses that their subject held for a part of the interval."""
+    by_number = has_numbers and _SUBJECT[0] in question.by
+    told_by = [name for name in question.keys if not (by_number and name in _SUBJECT)]
     keys = ", ".join(("step", *question.keys))
     sums = ", ".join(f"sum({name}) AS {name}" for name in question.counters)
     octets = " + ".join(name for name in question.counters if name.endswith("bytes"))
     having = " OR ".join(f"sum({name}) > 0" for name in question.counters)
     return f"""
     SELECT {keys}, {sums}{_seen(question, *_SEEN_OF_SUMS)}, sum(CASE WHEN is_partly THEN {octets} ELSE 0 END) AS partly
-    FROM ({_sums(question, without, "is_partly")}) AS parts
+    FROM ({_sums(question, without, [*told_by, "whose" if by_number else "is_partly"])}) AS parts
+    {"JOIN named ON parts.whose = named.whose" if by_number else ""}
     GROUP BY {keys}
     HAVING {having}"""  # noqa: S608  # as above
 

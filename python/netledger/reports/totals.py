@@ -127,7 +127,8 @@ def answer(reader: Reader, snapshot: Snapshot, question: Question, calendar: Cal
         without = _whole_days(days & source.gone)
         with source.rows() as connection:
             # Rows and not Arrow: to load what reads that takes longer than most answers.
-            totals = _totals(connection.sql(totals_sql(question, steps, without)).fetchall(), question, pieces)
+            asked = totals_sql(question, steps, without, has_numbers=source.has_numbers)
+            totals = _totals(connection.sql(asked).fetchall(), question, pieces)
             if question.where.columns:
                 asked = undetailed_sql(question, without, is_of_hours=source.is_of_hours)
                 (counts,) = connection.sql(asked).fetchall()
@@ -159,6 +160,7 @@ class _Source:
     is_of_hours: bool = False
     days_outdated: frozenset[str] = frozenset()
     has_facts: bool | None = None
+    has_numbers: bool = False
 
 
 def _source(
@@ -166,7 +168,13 @@ def _source(
 ) -> _Source:
     if question.is_of_subjects:
         found = basis(reader, snapshot, intervals, as_known_at_ns=question.as_known_at_ns, is_of_sums=is_of_hours)
-        return _Source(rows=found.rows, gone=found.gone, days_outdated=found.days_outdated, has_facts=found.has_facts)
+        return _Source(
+            rows=found.rows,
+            gone=found.gone,
+            days_outdated=found.days_outdated,
+            has_facts=found.has_facts,
+            has_numbers=found.has_numbers,
+        )
     if is_of_hours and snapshot.rollups:
         return _Source(
             rows=lambda: reader.hours(snapshot.rollups, snapshot.not_rolled_up),
