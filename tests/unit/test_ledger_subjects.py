@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from netledger.errors import DamageError
+from netledger.errors import DamageError, LedgerError
 from netledger.intervals import DAY_NS, HOUR_NS
 from netledger.ledger.maintain import GRACE_NS, maintain
 from netledger.ledger.reader import Reader
@@ -16,6 +16,7 @@ from netledger.ledger.store import sha256_of
 from netledger.ledger.subject_rollup import SubjectSums, subject_schema
 from netledger.ledger.verify import verify
 from netledger.receipt import parse_rfc3339
+from netledger.reports.periods import Step
 from netledger.reports.remarks import doubts
 from netledger.reports.zones import find
 from tests.unit.assigned import by_subject, fact, learn
@@ -279,3 +280,52 @@ def test_sums_that_are_to_be_made_again_are_compared_with_the_rows_by_the_hour(s
     assert [str(one) for one in verify(Reader(store))] == [
         "rollup_5min_subject gw1 lan 2026-11-20T00:00:00Z: the sums of the account host are not those of the hour"
     ]
+
+
+def test_a_series_rests_on_sums_too(store: Path) -> None:
+    before = ask(store, by=["subject"], per=Step.HOUR, period="2026-11-20")
+    kept(store)
+    after = ask(spoiled(store), by=["subject"], per=Step.HOUR, period="2026-11-20")
+    assert list(after.totals.rows()) == list(before.totals.rows())
+    assert len(before.totals) > 6 * 3
+
+
+def test_what_sums_cannot_answer_comes_from_the_rows(store: Path) -> None:
+    kept(store)
+    hosts = ask(store, by=["subject", "host"], where=["subject=bob"])
+    assert [one[0] for one in hosts.totals.rows()] == ["bob"]
+    cut = asked(store, period="2026-11-20T00:01..2026-11-20T02:00")
+    assert cut["ann", None][0] == 10 * 5 + 3
+
+
+@pytest.mark.parametrize("step", ["written", "synced", "renamed", "named", "rolled_up"])
+def test_a_step_that_fails_changes_nothing_and_is_repeated(store: Path, step: str) -> None:
+    before = asked(store)
+
+    def at_step(name: str) -> None:
+        if name == step:
+            raise OSError(28, "no space left on device")
+
+    clock = TestClock(START_NS + 10 * DAY_NS)
+    with opened(store, clock=clock, at_step=at_step) as ledger, pytest.raises(LedgerError, match="no space left"):
+        SubjectSums(ledger).add_up(DAY)
+    assert rollups(store) == []
+    assert asked(store) == before
+    assert kept(store) == (DAY,)
+    assert len(list((store / "data" / "rollup_5min_subject").rglob("*"))) == 2
+    assert verify(Reader(store)) == []
+
+
+def test_two_that_add_up_one_day_do_it_once(store: Path) -> None:
+    done: list[bool] = []
+
+    def at_step(name: str) -> None:
+        if name == "named" and not done:
+            with opened(store) as other:
+                done.append(SubjectSums(other).add_up(DAY))
+
+    with opened(store, at_step=at_step) as ledger:
+        done.append(SubjectSums(ledger).add_up(DAY))
+    assert done == [True, False]
+    assert len(rollups(store)) == 1
+    assert verify(Reader(store)) == []

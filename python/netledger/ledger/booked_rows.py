@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from netledger.ledger.booking import (
     NO_ASSIGNMENT,
     NO_HOST,
+    NUMBER,
     PLACE_COLUMNS,
     SUBJECT_COLUMNS,
     UNKNOWN,
@@ -26,6 +27,10 @@ SUM_MARK: Final = "connection_mark"
 """What sums by subject call the mark: files without the columns of connections may have none of their names."""
 SUMMED_COLUMNS: Final = ("interval_start", "interval_end", "node", "meter", "account")
 """What rows and sums by subject have in common, beside :data:`SUBJECT_COLUMNS` and counters."""
+_GIVEN: Final = (
+    *(("subject", "VARCHAR"), ("reason", "VARCHAR"), ("is_partly", "BOOLEAN")),
+    *(("is_lone", "BOOLEAN"), (NUMBER, "BIGINT")),
+)
 _PLACES: Final = f"host, interface, {SUM_MARK} AS mark"
 
 
@@ -51,7 +56,8 @@ def booked_rows(
         if files:
             connection.execute(f"CREATE OR REPLACE VIEW {VIEW} AS {_joined(bookings, files)}")
         else:
-            empty = f"SELECT *, CAST(NULL AS VARCHAR) AS subject, CAST(NULL AS VARCHAR) AS reason, FALSE AS is_partly FROM ({rows_sql([])})"  # noqa: S608, E501  # our own words
+            nothing = ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in _GIVEN)
+            empty = f"SELECT *, {nothing} FROM ({rows_sql([])})"  # noqa: S608  # our own words
             connection.execute(f"CREATE OR REPLACE VIEW {VIEW} AS {empty}")
         yield connection
 

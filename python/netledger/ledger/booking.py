@@ -128,6 +128,7 @@ class Bookings:
         return (
             f"SELECT {columns}, {_SUBJECT} AS subject, {_REASON} AS reason, "  # noqa: S608  # names, integers, quoted text
             f"coalesce(booked.is_partly AND counted.account = '{Account.HOST}', FALSE) AS is_partly, "
+            f"{_IS_LONE} AS is_lone, "
             f"{_WHOSE if self._keys == ('host',) else _WHOSE_OF_HOSTS} AS {NUMBER} "
             f"FROM {rows} AS counted "
             f"LEFT JOIN (SELECT * FROM {_TABLE} WHERE {where}) AS booked ON {' AND '.join(is_same)} "
@@ -163,6 +164,11 @@ _UNBOOKED: Final = (
 # Rows that are no host's have no address. Where they may have an interface it takes a second look, at each row.
 _WHOSE: Final = f"coalesce(booked.{NUMBER}, {_UNBOOKED})"
 _WHOSE_OF_HOSTS: Final = f"CASE WHEN counted.account = '{Account.HOST}' THEN {_WHOSE} ELSE {_UNBOOKED} END"
+# Of what is nobody's, and may get another reason by what is known of other times.
+_IS_LONE: Final = (
+    f"counted.account = '{Account.HOST}' AND booked.subject IS NULL "
+    f"AND (booked.reason IS NULL OR booked.reason <> '{Reason.CONFLICT}')"
+)
 _SUBJECT: Final = (
     f"CASE WHEN counted.account <> '{Account.HOST}' THEN counted.account ELSE coalesce(booked.subject, '{UNKNOWN}') END"
 )

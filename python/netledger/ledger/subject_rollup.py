@@ -19,7 +19,7 @@ from netledger.intervals import DAY_NS, HOUR_NS
 from netledger.ledger import database
 from netledger.ledger.assignments import read_facts
 from netledger.ledger.booked_rows import SUM_MARK, SUMMED_COLUMNS, booked_rows
-from netledger.ledger.booking import Bookings, Knowledge
+from netledger.ledger.booking import NAMED, NUMBER, Bookings, Knowledge
 from netledger.ledger.files import explained
 from netledger.ledger.intervals import TRAFFIC
 from netledger.ledger.merging import Input, Made, Recipe, inputs_of, made_of, selected
@@ -42,7 +42,6 @@ _ADDED: Final = ", ".join(f"CAST(sum({name}) AS UBIGINT) AS {name}" for name in 
 _ORDER: Final = (
     "subject NULLS LAST, host, interval_start, node, meter, account, reason, is_partly, interface, " + SUM_MARK
 )
-_IS_LONE: Final = "reason IS NOT NULL AND reason <> 'conflict'"
 
 
 def subject_schema() -> "pa.Schema":
@@ -62,17 +61,20 @@ def subject_schema() -> "pa.Schema":
 
 def summed_select(rows: str) -> str:
     """Sums by subject of rows with their subjects, as SQL; each key once."""
-    length = f"CASE WHEN {_IS_LONE} THEN {HOUR_NS} ELSE {SLOT_NS} END"
+    length = f"CASE WHEN is_lone THEN {HOUR_NS} ELSE {SLOT_NS} END"
     places = ", ".join(
-        f"CASE WHEN {_IS_LONE} THEN {name} END AS {mine}"
+        f"CASE WHEN is_lone THEN {name} END AS {mine}"
         for name, mine in (("host", "host"), ("interface", "interface"), ("mark", SUM_MARK))
     )
-    mine = f"CASE WHEN {_IS_LONE} THEN NULL ELSE"
     return (
-        f"WITH sums AS (SELECT interval_start // {length} * {length} AS slot, {length} AS length, node, meter, "  # noqa: S608  # our own words
-        f"account, {mine} subject END AS subject, {mine} reason END AS reason, is_partly, {places}, {_ADDED}, "
-        f"CAST(count(*) AS UBIGINT) AS row_count FROM {rows} GROUP BY ALL) "
-        "SELECT slot AS interval_start, slot + length AS interval_end, * EXCLUDE (slot, length) FROM sums"
+        f"WITH sums AS (SELECT interval_start // {length} * {length} AS slot, {length} AS length, "  # noqa: S608  # our own words
+        f"node, meter, account, is_lone, {NUMBER}, {places}, {_ADDED}, CAST(count(*) AS UBIGINT) AS row_count "
+        f"FROM {rows} GROUP BY ALL) "
+        "SELECT slot AS interval_start, slot + length AS interval_end, node, meter, account, "
+        "CASE WHEN is_lone THEN NULL ELSE subject END AS subject, "
+        "CASE WHEN is_lone THEN NULL ELSE reason END AS reason, "
+        f"is_partly, host, interface, {SUM_MARK}, {', '.join(COUNTER_COLUMNS)}, row_count "
+        f"FROM sums JOIN {NAMED} ON sums.{NUMBER} = {NAMED}.{NUMBER}"
     )
 
 

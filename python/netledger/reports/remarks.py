@@ -67,9 +67,10 @@ def notes(answer: Answer, zone: Zone) -> list[str]:
         sentences.append(f"{counted(answer.crossing, 'interval')} across a border: counted where they begin, and whole")
     if answer.days_of_hours:
         days = answer.days_of_hours
+        sums = "sums by subject" if question.is_of_subjects else "hourly sums"
         sentences.append(
             f"the detail of {counted(len(days), 'UTC day')} was removed because of its age: {_days(days)}; "
-            "these totals rest on hourly sums, which were proven when they were made"
+            f"these totals rest on {sums}, which were proven when they were made"
         )
     sentences.extend(_of_subjects(answer, zone))
     if question.where.is_of_rows:
