@@ -11,6 +11,7 @@ from netledger.attribution.facts import ASSIGN, Fact, Target, given_subject
 from netledger.daemon.answers import Answers, Later, refused
 from netledger.daemon.cuts import Cuts
 from netledger.daemon.plans import Plans
+from netledger.daemon.recorder import wait_for_ledger
 from netledger.errors import FactError, NetledgerError
 from netledger.intervals import Clock
 from netledger.ledger.assignments import Assignments
@@ -102,6 +103,7 @@ class Requests:
                 source=ASSIGN,
                 detail={"by": name_of(user)},
             )
+            wait_for_ledger(self._store)
             book = self._assignments
             written = book.add([fact]) if wish.of is None else book.end(fact, of=wish.of)
         except NetledgerError as error:

@@ -39,6 +39,7 @@ class Cuts:
         self._lock = threading.Lock()
         self._asked: _Asked | None = None
         self._planned: list[int] = []
+        self._ended_ns = 0
         self._is_wanted = False
         self._paid_until_ns: int | None = None
 
@@ -70,9 +71,12 @@ class Cuts:
         return asked.moment_ns
 
     def plan(self, moments: Iterable[int]) -> None:
-        """When intervals are to be cut in time to come, UTC nanoseconds; replaces what was planned. For any thread."""
+        """When intervals are to be cut in time to come, UTC nanoseconds; replaces what was planned. For any thread.
+
+        What is not later than the newest cut is left out: the intervals have ended since.
+        """
         with self._lock:
-            self._planned = sorted(set(moments))
+            self._planned = sorted({moment_ns for moment_ns in moments if moment_ns > self._ended_ns})
             if self._is_wanted:
                 self._wake()
 
@@ -103,8 +107,11 @@ class Cuts:
             now = Moment(past[-1], now.monotonic_ns)  # it was to be then, and waking up has taken a moment
         ends = [end_ns for meter in meters if (end_ns := meter.cut_for_assignment(now)) is not None]
         # They end at the same moment, but where one is cut for a boundary that has just passed, or the clock was set.
+        moment_ns = max(ends, default=now.wall_ns)
+        with self._lock:
+            self._ended_ns = max(self._ended_ns, moment_ns)
         if asked is not None:
-            self._answer(asked, max(ends, default=now.wall_ns))
+            self._answer(asked, moment_ns)
 
     def _answer(self, asked: _Asked, moment_ns: int) -> None:
         asked.moment_ns = moment_ns

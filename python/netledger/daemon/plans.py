@@ -26,16 +26,21 @@ class Plans:
         self._cuts = cuts
         self._sources = tuple(sources)
         self._seen: int | None = None
+        self._looked_ns = clock.now().wall_ns
 
     def look(self) -> None:
         """Takes over what was added since the last look. Blocks for the disk where that is anything."""
         if not self._cuts.is_wanted:
             self._seen = None
             return
+        now_ns = self._clock.now().wall_ns
         try:
             newest = self._assignments.last_id()
             if newest != self._seen:
-                self._cuts.plan(self._assignments.moments(self._sources, after_ns=self._clock.now().wall_ns))
+                # What has come since the last look is not over for the intervals: they end a little late.
+                after_ns = min(now_ns, self._looked_ns)
+                self._cuts.plan(self._assignments.moments(self._sources, after_ns=after_ns))
                 self._seen = newest
+            self._looked_ns = now_ns
         except LedgerError:
             return  # it is looked for again, and who commits to the ledger says what is wrong with it

@@ -15,6 +15,14 @@ _MADE_SECONDS: Final = 10.0
 _STEP_SECONDS: Final = 0.05
 
 
+def wait_for_ledger(store: Path) -> None:
+    """Blocks until there is a ledger, but not for ever: who writes then says why it cannot."""
+    pause, waited_seconds = threading.Event(), 0.0
+    while not (store / database.NAME).exists() and waited_seconds < _MADE_SECONDS:
+        pause.wait(_STEP_SECONDS)
+        waited_seconds += _STEP_SECONDS
+
+
 @final
 class StoreRecorder:
     """A :class:`~netledger.attribution.learning.Recorder` of a store.
@@ -26,7 +34,7 @@ class StoreRecorder:
     """
 
     def __init__(self, store: Path, clock: Clock, *, cut_moment: Callable[[], int]) -> None:
-        self._file = store / database.NAME
+        self._store = store
         self._assignments = Assignments(store, clock)
         self._cut_moment = cut_moment
 
@@ -36,10 +44,7 @@ class StoreRecorder:
         Raises:
             LedgerError: nothing of them is kept.
         """
-        pause, waited_seconds = threading.Event(), 0.0
-        while not self._file.exists() and waited_seconds < _MADE_SECONDS:
-            pause.wait(_STEP_SECONDS)
-            waited_seconds += _STEP_SECONDS
+        wait_for_ledger(self._store)
         self._assignments.add(facts)
 
     def open_claims(self, source: str) -> list[Fact]:

@@ -134,10 +134,11 @@ class Daemon:
         return _EXIT_FAILED if kept else _EXIT_DONE
 
     def _start(self) -> None:
+        # Whoever asks from now on waits until there is something to cut.
+        self._want_cuts()
         for name in self._config.meters:
             self._open(name)
         self._quotas.open()
-        self._want_cuts()
         self._learners.open()
         self._has_started = True
         self._manager.ready(self._status())
