@@ -245,6 +245,24 @@ impl Poster {
         }
     }
 
+    /// Whether nothing but the host tells rows apart.
+    #[must_use]
+    pub fn is_host_only(&self) -> bool {
+        self.is_host_only
+    }
+
+    /// The key of an IPv4 address where nothing but the host tells rows apart; None if it is not local.
+    #[must_use]
+    #[allow(clippy::inline_always, reason = "as for `post`")]
+    #[inline(always)]
+    pub fn ipv4_host(&self, address: u32) -> Option<Key> {
+        if !self.local.is_empty() && !self.local.lookup_v4(address) {
+            return None;
+        }
+        let Address(host) = Address::from_v4(address.to_be_bytes());
+        Some(Key::host_only(Address(host & self.host_v4)))
+    }
+
     #[inline]
     fn is_external(&self, address: Address) -> bool {
         !self.local.is_empty() && !self.local.lookup(address)
