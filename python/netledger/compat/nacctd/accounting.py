@@ -35,7 +35,7 @@ Reload = Callable[[], Table | None]
 def records_of(rows: Sequence[Counted], holders: Holders, table: Table) -> list[Counts]:
     """The records that the rows of a generation make, with who held their addresses meanwhile."""
     counts_here = filter_of(table)
-    kept = [row for row in rows if counts_here(row.source, row.destination, row.device)]
+    kept = [row for row in rows if row.has_no_flow or counts_here(row.source, row.destination, row.device)]
     users = rows_with_users(((row.source, row.destination, row.device) for row in kept), holders, table)
     counts = []
     for row, user in zip(kept, users, strict=True):
@@ -72,7 +72,7 @@ class Accounting:
         self._held: list[Cut] = []
         self._may_write = True
         self._left_out = 0
-        self._lost = 0
+        self._dropped = self._without_room = 0
         self._start_ns = started.monotonic_ns
         self._timetable = Timetable.starting(table.flush_seconds, table.fdelay_seconds, started)
 
@@ -143,7 +143,9 @@ class Accounting:
         return True
 
     def _absorb(self, cut: Cut, last_ns: int) -> None:
-        counts = records_of(cut.rows(), self._users.holders_at(cut.start_ns), self._table)
+        rows = cut.rows()
+        self._without_room += sum(row.packets for row in rows if row.has_no_flow)
+        counts = records_of(rows, self._users.holders_at(cut.start_ns), self._table)
         self._book.absorb(counts, seq=cut.seq, last_ns=last_ns)
         self._held.append(cut)
 
@@ -179,15 +181,13 @@ class Accounting:
         self._users.forget(self._held[0].start_ns if self._held else self._start_ns)
 
     def _tell_losses(self) -> None:
-        losses = self._counting.losses()
-        self._debug.tell(Topic.STATS, f"dropped:{losses.dropped} records:{len(self._book.records)}")
-        lost = losses.dropped + losses.other
-        if lost > self._lost:
-            self._log.warning(
-                f"{lost - self._lost} packets were lost ({losses.dropped} dropped by the kernel and {losses.other}"
-                " without room for their flow since the start)"
-            )
-        self._lost = lost
+        dropped = self._counting.dropped_packets()
+        self._debug.tell(Topic.STATS, f"dropped:{dropped} records:{len(self._book.records)}")
+        if dropped > self._dropped:
+            self._log.warning(f"{dropped - self._dropped} packets were lost: the kernel had no room for them")
+        if self._without_room:
+            self._log.warning(f"{self._without_room} packets are written without their flow: there were too many")
+        self._dropped, self._without_room = dropped, 0
 
     def _follow(self, number: int) -> None:
         what = "ignoring" if number in IGNORED else "handling"
@@ -248,7 +248,7 @@ class Accounting:
             self._absorb(cut, now.monotonic_ns)
         self._note(now)
         self._start_ns = now.monotonic_ns
-        self._lost = 0
+        self._dropped = 0
         is_new = self._open_again(table, now)
         passed_ns = self._clock.now().monotonic_ns - now.monotonic_ns
         self._log.warning(

@@ -1,13 +1,12 @@
 """What counts underneath, as the accounting sees it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol, final
+from typing import Final, NamedTuple, Protocol
 
 from netledger.compat.nacctd.naccttab import Table
 from netledger.intervals import Moment
 
-__all__ = ["Counted", "Counting", "Cut", "Losses"]
+__all__ = ["NO_FLOW", "Counted", "Counting", "Cut"]
 
 
 class Counted(NamedTuple):
@@ -22,19 +21,14 @@ class Counted(NamedTuple):
     packets: int
     size: int
 
+    @property
+    def has_no_flow(self) -> bool:
+        """Whether these are all the packets whose flows found no room in the table."""
+        return self[:6] == NO_FLOW
 
-@final
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """What has not become a row of its own since the start, in packets.
 
-    Attributes:
-        dropped: the kernel had no room for them in the ring.
-        other: the table had no room for their flow.
-    """
-
-    dropped: int
-    other: int
+NO_FLOW: Final = (0, 0, 0, 0, 0, "other")
+"""In place of a flow, where the table had no room for it."""
 
 
 class Cut(Protocol):
@@ -92,5 +86,5 @@ class Counting(Protocol):
             SourceError: nothing is received any more.
         """
 
-    def losses(self) -> Losses:
-        """What has been lost since the start."""
+    def dropped_packets(self) -> int:
+        """What the kernel had no room for in the ring, since the start."""

@@ -68,8 +68,9 @@ def _parts(table: Table) -> Iterator[Part]:
 
 
 def _within(networks: tuple[Network, ...], label: str) -> Iterator[Part]:
-    for network in dict.fromkeys(networks):
+    for mask in dict.fromkeys(network.mask for network in networks):
+        numbers = dict.fromkeys(network.number for network in networks if network.mask == mask)
         for side in (_SOURCE, _DESTINATION):
             yield Op(LD, side)
-            yield Op(AND, network.mask)
-            yield Op(JEQ, network.number, label)
+            yield Op(AND, mask)
+            yield from (Op(JEQ, number, label) for number in numbers)

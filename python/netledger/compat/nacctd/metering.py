@@ -4,7 +4,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
-from netledger.compat.nacctd.counting import Counted, Losses
+from netledger.compat.nacctd.counting import NO_FLOW, Counted
 from netledger.compat.nacctd.kernel_filter import program_of
 from netledger.compat.nacctd.naccttab import Table
 from netledger.errors import SourceError
@@ -25,7 +25,6 @@ _IPV4: Final = 4
 _RETIRE_MILLISECONDS: Final = 4
 # By the field that a column is for: without the field the column is not needed. Addresses always are, for the users.
 _COLUMNS: Final = {2: "protocol", 4: "host_port", 6: "peer_port"}
-_NO_ROOM: Final = "other"
 
 
 def config_of(table: Table, runtime: Path) -> PacketConfig:
@@ -63,7 +62,7 @@ def rows_of_batch(batch: "pa.RecordBatch") -> list[Counted]:
     return [
         Counted(protocol, _address(source), source_port, _address(destination), destination_port, device, *counts)
         if account != Account.OTHER
-        else Counted(0, 0, 0, 0, 0, _NO_ROOM, *counts)
+        else Counted(*NO_FLOW, *counts)
         for account, protocol, source, source_port, destination, destination_port, device, *counts in zip(
             accounts,
             column("protocol") or zeros,
@@ -138,10 +137,9 @@ class PacketCounting:
         source.stats()
         return source.glance().rows / _ROWS_MAX
 
-    def losses(self) -> Losses:
-        """What has been lost since the source was opened."""
-        totals = self._open_source().stats()
-        return Losses(dropped=totals.dropped_packets, other=totals.other_packets)
+    def dropped_packets(self) -> int:
+        """What the kernel has dropped since the source was opened."""
+        return self._open_source().stats().dropped_packets
 
     def _open_source(self) -> PacketSource:
         if self._source is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from netledger.compat.nacctd.accounting import Accounting
 from netledger.compat.nacctd.book import Book
-from netledger.compat.nacctd.counting import Counted, Losses
+from netledger.compat.nacctd.counting import Counted
 from netledger.compat.nacctd.debugging import DebugFile
 from netledger.compat.nacctd.lines import parse_line
 from netledger.compat.nacctd.naccttab import Table
@@ -51,7 +51,7 @@ class Scripted:
         self.tables: list[Table] = []
         self.refused: Table | None = None
         self.full = 0.0
-        self.lost = Losses(0, 0)
+        self.dropped = 0
 
     def open(self, table: Table, now: Moment, *, absorbed: int) -> Sequence[Generation]:  # noqa: ARG002  all are given; the book knows which it has
         if table is self.refused:
@@ -72,8 +72,8 @@ class Scripted:
     def fullness(self) -> float:
         return self.full
 
-    def losses(self) -> Losses:
-        return self.lost
+    def dropped_packets(self) -> int:
+        return self.dropped
 
     def count(self, *rows: Counted) -> None:
         self.all[-1].counted.extend(rows)

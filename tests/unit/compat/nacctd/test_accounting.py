@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from netledger.compat.nacctd.accounting import records_of
-from netledger.compat.nacctd.counting import Losses
+from netledger.compat.nacctd.counting import NO_FLOW, Counted
 from netledger.compat.nacctd.records import Flow
 from netledger.intervals import Moment
 from tests.unit.compat.nacctd.day import CLIENT, Day, S, row
@@ -235,12 +235,17 @@ def test_what_was_lost_is_told_once(tmp_path: Path) -> None:
     day = Day(tmp_path, "flush 1\n")
 
     def lose() -> None:
-        day.counting.lost = Losses(dropped=7, other=2)
+        day.counting.dropped = 7
 
     day.run([(1.5, lose), (5, TERM)])
-    assert day.told.texts == [
-        "9 packets were lost (7 dropped by the kernel and 2 without room for their flow since the start)"
-    ]
+    assert day.told.texts == ["7 packets were lost: the kernel had no room for them"]
+
+
+def test_what_found_no_room_is_written_and_told(tmp_path: Path) -> None:
+    day = Day(tmp_path, "flush 1\nhostlimit 1.2.3.4\nnotdev other\n")
+    day.run([(1.5, lambda: day.counting.count(Counted(*NO_FLOW, 4, 400))), (5, TERM)])
+    assert [(flow.source, flow.device, packets) for _, flow, packets in day.lines()] == [(0, "other", 4)]
+    assert day.told.texts == ["4 packets are written without their flow: there were too many"]
 
 
 def test_the_filters_hold_for_each_row(tmp_path: Path) -> None:
