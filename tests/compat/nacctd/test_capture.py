@@ -76,6 +76,8 @@ def test_frames_of_all_types_count_as_what_they_are(wire: Wire) -> None:
     put(wire, wire.b, "uplink", [
         frame(0x0800, packet),
         frame(0x8100, struct.pack("!HH", 5, 0x0800) + ipv4(PEER, HERE, udp_in(4001))),
+        frame(0x88A8, struct.pack("!HHHH", 5, 0x8100, 6, 0x0800) + ipv4(PEER, HERE, udp_in(4005))),
+        frame(0x8864, struct.pack("!BBHHH", 0x11, 0, 7, 130, 0x0021) + ipv4(PEER, HERE, udp_in(4006))),
         frame(0x0806, bytes(46)),
         frame(0x86DD, b"\x60" + bytes(60)),
         frame(0x0800, ipv4(PEER, HERE, udp_in(4002), total=60_000)),
@@ -88,6 +90,8 @@ def test_frames_of_all_types_count_as_what_they_are(wire: Wire) -> None:
         received(4001, 1, 128),
         received(4002, 1, 128),
         received(4003, 1, 28),
+        received(4005, 1, 128),
+        received(4006, 1, 128),
     ]
 
 
