@@ -1,5 +1,6 @@
 """The lease file of dnsmasq: one line for each lease, written anew in place whenever one changes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import final
 
@@ -22,7 +23,7 @@ class DnsmasqBook:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._before: bytes | None = None
+        self._before: tuple[bytes, tuple[int, ...]] | None = None
 
     def read(self) -> News:
         """All leases; nothing when the file is as it was.
@@ -30,11 +31,11 @@ class DnsmasqBook:
         Raises:
             LearnerError: it is not there, or cannot be read.
         """
-        raw = Tail(self._path).read().raw
-        if raw == self._before:
+        piece = Tail(self._path).read()
+        if (piece.raw, piece.version) == self._before:
             return News(leases={}, is_all=False)
-        self._before = raw
-        return parsed(raw)
+        self._before = (piece.raw, piece.version)
+        return replace(parsed(piece.raw), version=piece.version)
 
 
 def parsed(raw: bytes) -> News:

@@ -74,11 +74,13 @@ class News:
         leases: the last that was written of each address.
         is_all: whether there are no others than these.
         refused: how many entries could not be understood.
+        version: another one whenever the file was written anew; for files that may be seen half written.
     """
 
     leases: Mapping[Target, Lease]
     is_all: bool
     refused: int = 0
+    version: tuple[int, ...] = ()
 
 
 class Book(Protocol):

@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, final
 
@@ -16,9 +16,34 @@ from netledger.learners.files import Following
 from netledger.learners.lease import Book, Called, Lease, News
 from netledger.learners.names import refuse
 
-# A server that writes its file anew leaves leases out for a moment. What is missing for so long is over.
+# A server that writes its file anew leaves leases out for a moment. What is missing for so long is over, where the file
+# was not written meanwhile; or in so many that were written one after the other.
 _MISSING_NS: Final = SECOND_NS
+_VERSIONS: Final = 3
 _ROUNDING_SECONDS: Final = 0.01
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """A lease that the file does not name.
+
+    Attributes:
+        since_ns: since when, by the clock that is never stepped.
+        version: the file in which it was missing last.
+        versions: how many it was missing in.
+    """
+
+    since_ns: int
+    version: tuple[int, ...]
+    versions: int = 1
+
+    def again(self, version: tuple[int, ...], now_ns: int) -> "_Missing":
+        """It is missing in this one, too."""
+        if version == self.version:
+            return self
+        since_ns = self.since_ns if self.versions + 1 >= _VERSIONS else now_ns
+        return _Missing(since_ns, version, self.versions + 1)
 
 
 @final
@@ -54,7 +79,7 @@ class LeasesLearner:
         self._standing = Standing(clock)
         self._ends: list[tuple[int, Target]] = []
         self._ends_of: dict[Target, int] = {}
-        self._missing: dict[Target, int] = {}
+        self._missing: dict[Target, _Missing] = {}
         self._looked_ns = 0
 
     def status(self) -> LearnerStatus:
@@ -126,12 +151,13 @@ class LeasesLearner:
         """What the files have not named for a while, though they name all there is."""
         now_ns = self._clock.now().monotonic_ns
         if news.is_all:
-            there = [*claims.targets(), *self._ends_of]
-            self._missing = {target: self._missing.get(target, now_ns) for target in there if target not in news.leases}
+            missing = [target for target in (*claims.targets(), *self._ends_of) if target not in news.leases]
+            first = _Missing(now_ns, news.version)
+            self._missing = {target: self._missing.get(target, first).again(news.version, now_ns) for target in missing}
         else:
             for target in news.leases:
                 self._missing.pop(target, None)
-        gone = [target for target, since_ns in self._missing.items() if now_ns - since_ns >= _MISSING_NS]
+        gone = [target for target, one in self._missing.items() if now_ns - one.since_ns >= _MISSING_NS]
         for target in gone:
             del self._missing[target]
             self._ends_of.pop(target, None)
@@ -141,6 +167,6 @@ class LeasesLearner:
         """When something changes by the clock alone."""
         now = self._clock.now()
         waits_ns = [self._ends[0][0] - now.wall_ns] if self._ends else []
-        waits_ns += [since_ns + _MISSING_NS - now.monotonic_ns for since_ns in self._missing.values()]
+        waits_ns += [one.since_ns + _MISSING_NS - now.monotonic_ns for one in self._missing.values()]
         # A little later than that, so that it has come when it is looked at.
         return max(0, min(waits_ns)) / SECOND_NS + _ROUNDING_SECONDS if waits_ns else float("inf")

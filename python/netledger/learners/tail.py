@@ -20,10 +20,12 @@ class Piece:
     Attributes:
         raw: the bytes.
         is_whole: whether it is the file from its beginning.
+        version: another one whenever something was written into it.
     """
 
     raw: bytes
     is_whole: bool
+    version: tuple[int, int, int]
 
 
 @final
@@ -64,7 +66,7 @@ class Tail:
             raise LearnerError(str(self._path), "read", (error.strerror or str(error)).lower(), hint) from error
         self._identity, self._at = identity, at + len(raw)
         self._seal = (raw if is_whole else self._seal + raw)[-_SEAL_BYTES:]
-        return Piece(raw, is_whole)
+        return Piece(raw, is_whole, (status.st_ino, status.st_size, status.st_mtime_ns))
 
     def _goes_on(self, descriptor: int, size: int) -> bool:
         """Whether what was read last still stands where it stood: a file can be emptied and grow between two looks."""

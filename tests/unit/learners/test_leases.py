@@ -1,5 +1,6 @@
 """Leases from when they are lent to when they are free, with a clock that the test sets."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,12 +31,11 @@ class Shop:
         return make_learner("dhcp", wanted, self.clock, runtime=self.path.parent)
 
     def lend(self, **leases: tuple[str, int]) -> None:
-        """Writes the file in place, as dnsmasq does; ``a2`` is 10.0.0.2, lent to whom and until when."""
+        """Writes the file, whole; ``a2`` is 10.0.0.2, lent to whom and until when."""
         lines = [f"{end} {MACS[who]} 10.0.0.{name[1:]} {who} *\n" for name, (who, end) in leases.items()]
-        with self.path.open("r+" if self.path.exists() else "w") as file:
-            file.truncate()
-            file.flush()
-            file.write("".join(lines))
+        new = self.path.with_name("new")
+        new.write_text("".join(lines))
+        new.rename(self.path)
 
     def pass_seconds(self, seconds: int) -> None:
         self.clock.advance(seconds * SECOND_NS)
@@ -99,20 +99,37 @@ def test_what_is_missing_for_a_moment_is_not_over(shop: Shop) -> None:
     one = shop.learner()
     with running(one, shop.record):
         shop.wait_for(a2="alice")
-        # Caught between the two steps of writing it anew.
+        # Caught between the two steps of writing it anew in place, as dnsmasq does.
         shop.path.write_text("")
         shop.lend(a3=("bob", NOW + 120))
         shop.wait_for(a2="alice", a3="bob")
-        shop.lend(a2=("alice", NOW + 120), a3=("bob", NOW + 120))
-        shop.pass_seconds(2)
-        shop.lend(a2=("alice", NOW + 121), a3=("bob", NOW + 121), a4=("bob", NOW + 121))
+        shop.lend(a2=("alice", NOW + 120), a3=("bob", NOW + 120), a4=("bob", NOW + 120))
         shop.wait_for(a2="alice", a3="bob", a4="bob")
+        shop.pass_seconds(2)
         shop.lend(a3=("bob", NOW + 122), a4=("bob", NOW + 122), a5=("bob", NOW + 122))
         shop.wait_for(a2="alice", a3="bob", a4="bob", a5="bob")
         shop.pass_seconds(2)
         shop.wait_for(a3="bob", a4="bob", a5="bob")
     assert shop.record.spans("10.0.0.2") == [("alice", NOW, NOW + 4)]
     assert len(shop.record.facts()) == 5
+
+
+def test_what_is_missing_in_one_file_after_the_other_is_over(shop: Shop) -> None:
+    """A server with so many leases that its file is never left alone for a second."""
+    shop.lend(a2=("alice", NOW + 120))
+    with running(shop.learner(), shop.record):
+        shop.wait_for(a2="alice")
+        for number in range(3, 7):
+            shop.lend(**{f"a{number}": ("bob", NOW + 120)})
+            wait_until(partial(_has, shop, f"10.0.0.{number}"), "lease")
+            shop.clock.advance(SECOND_NS // 2)
+        wait_until(lambda: not _has(shop, "10.0.0.2"), "the end of it")
+    ((_, _, end),) = shop.record.spans("10.0.0.2")
+    assert end is not None
+
+
+def _has(shop: Shop, address: str) -> bool:
+    return address in shop.record.now()
 
 
 def test_what_expired_while_nobody_looked_ended_then(shop: Shop) -> None:
@@ -140,7 +157,7 @@ def test_a_file_that_is_gone_leaves_what_was_learnt(shop: Shop) -> None:
         assert "no such file" in str(one.status().error)
         shop.lend(a2=("alice", NOW + 120), a3=("bob", NOW + 120))
         shop.wait_for(a2="alice", a3="bob")
-        assert one.status().state is State.FOLLOWING
+        wait_until(lambda: one.status().state is State.FOLLOWING, "following")
     assert shop.record.spans("10.0.0.2") == [("alice", NOW, None)]
 
 
