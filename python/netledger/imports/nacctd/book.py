@@ -4,6 +4,7 @@ In this order a report never meets rows whose holder it cannot know yet. What wa
 that are there are not written again, and of lines in several parts those are added that are missing.
 """
 
+import functools
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -46,6 +47,10 @@ class Booked:
     facts: int = 0
     users: set[str] = field(default_factory=set)
     addresses: set[str] = field(default_factory=set)
+
+
+# The same few addresses get new holders all the time, and to read one is slow.
+_target: Final = functools.lru_cache(maxsize=10_000)(Target.address)
 
 
 @dataclass(slots=True)
@@ -161,7 +166,7 @@ class Booking:
             user, start_ns, end_ns = held
             self._facts.append(
                 Fact(
-                    target=Target.address(address),
+                    target=_target(address),
                     valid_from_ns=start_ns,
                     valid_to_ns=end_ns,
                     subject=learnt_subject(user),
