@@ -1,13 +1,15 @@
 """Texts from outside are facts, or refused with a reason; nothing else happens, and nothing is read in two ways."""
 
 import io
+import ipaddress
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from netledger.attribution.facts import RESERVED, Fact, Target, given_subject, learnt_subject, printable
+from netledger.attribution.facts import RESERVED, Fact, Kind, Target, given_subject, learnt_subject, printable
 from netledger.errors import FactError, OldFileError, UsageError
 from netledger.imports.assignments import read
 from netledger.receipt import parse_rfc3339
@@ -28,6 +30,19 @@ def test_a_target_is_read_as_itself_or_refused(text: str) -> None:
     except FactError:
         return
     assert Target.parse(str(target)) == target
+
+
+@given(st.one_of(st.ip_addresses(v=4).map(str), st.from_regex(r"[0-9]{1,4}(\.[0-9]{1,4}){2,4}", fullmatch=True)))
+@example("010.0.0.1")
+@example("10.0.0.1\0")
+def test_an_address_is_what_the_standard_library_takes_for_one(text: str) -> None:
+    try:
+        known = str(ipaddress.IPv4Address(text))
+    except ValueError:
+        with pytest.raises(FactError):
+            Target.parse(text)
+    else:
+        assert Target.parse(text) == Target(Kind.ADDRESS, known)
 
 
 @given(st.text(max_size=300))

@@ -307,6 +307,19 @@ def test_a_table_is_imported_once_and_what_a_list_printed_is_known(config: Path,
     ]
 
 
+def test_who_begins_later_has_it_from_then_on_in_whatever_order_the_lines_are(config: Path) -> None:
+    table = config.parent / "who.csv"
+    lines = ["10.0.0.2,carol,2026-11-20T12:00,", "10.0.0.2,alice,2026-11-20T08:00,", "10.0.0.2,bob,2026-11-20T10:00,"]
+    for order in (lines, lines[::-1]):
+        table.write_text("\n".join(order))
+        said(config, "assignments", "import", table, *DAY)
+        assert [one[1:] for one in listed(config)] == [
+            ("alice", "2026-11-20T08:00:00Z", "2026-11-20T10:00:00Z"),
+            ("bob", "2026-11-20T10:00:00Z", "2026-11-20T12:00:00Z"),
+            ("carol", "2026-11-20T12:00:00Z", None),
+        ]
+
+
 def test_a_table_without_a_heading_is_address_subject_from_to(config: Path) -> None:
     table = config.parent / "who.csv"
     table.write_text("\ufeff10.0.0.2,alice\r\n10.0.0.3,bob,2026-11-20\r\n")

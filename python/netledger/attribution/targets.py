@@ -1,5 +1,6 @@
 """What can be assigned to somebody: an address or network, a device, an interface or a mark."""
 
+import contextlib
 import ipaddress
 import re
 import socket
@@ -90,6 +91,9 @@ class Target:
         Raises:
             FactError: it is none, it has a zone (``%eth0``), or bits are set behind its length.
         """
+        with contextlib.suppress(OSError, ValueError):
+            # Nearly all that there are, and ten times as fast.
+            return cls(Kind.ADDRESS, socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, text)))
         try:
             network = ipaddress.ip_network(text, strict=False)
             if "%" in text:

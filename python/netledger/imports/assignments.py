@@ -56,7 +56,7 @@ class Found:
     """What a file says.
 
     Attributes:
-        facts: in the order of its lines.
+        facts: in the order in which they begin.
         mistakes: lines that are wrong, in their order. With any of them nothing of the file is to be believed.
     """
 
@@ -112,6 +112,8 @@ class _Reading:
                 mistakes.append(Mistake(line, str(error), error.hint))
             except _LineError as error:
                 mistakes.append(Mistake(line, str(error), None))
+        # The lines of a file are known at once: none is a correction of another. Who comes later has it from then on.
+        facts.sort(key=lambda fact: fact.valid_from_ns)
         return Found(facts, sorted(mistakes, key=lambda one: one.line))
 
     def _rows(self, text: str, mistakes: list[Mistake]) -> Iterator[tuple[int, list[str]]]:
