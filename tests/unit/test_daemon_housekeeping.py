@@ -72,6 +72,7 @@ def test_it_keeps_the_store_in_order_and_says_what_it_did(tmp_path: Path, caplog
     (told,) = fields(caplog, "housekeeping_done")
     assert told == {
         "days_rolled_up": 1,
+        "days_by_subject": 0,
         "days_compacted": 1,
         "days_dropped": 0,
         "rollup_days_dropped": 0,
