@@ -75,7 +75,8 @@ def rows(draw: st.DrawFn) -> list[Row]:
             columns["interface"] = interface
         if mark := draw(st.sampled_from((None, None, 7))):
             columns["mark"] = mark
-        made.append(row("host", host=host, sent=(draw(st.integers(0, 2**40)), 1), **columns))
+        sent_bytes = draw(st.integers(0, 2**40))
+        made.append(row("host", host=host, sent=(sent_bytes, 1), **columns))  # type: ignore[arg-type]  # names of columns
     sent = sum(int(str(one["sent_bytes"])) for one in made)
     return [*made, row("external", received=(sent, len(made)))]
 

@@ -53,7 +53,7 @@ def store(tmp_path: Path) -> Path:
 def kept(store: Path, *, now_ns: int = START_NS + 10 * DAY_NS, **options: int) -> tuple[str, ...]:
     """After housekeeping; which days were added up by subject."""
     with opened(store, clock=TestClock(now_ns)) as ledger:
-        return maintain(ledger, **options).days_by_subject
+        return maintain(ledger, **options).days_by_subject  # type: ignore[arg-type]  # options that are numbers
 
 
 def rollups(store: Path) -> list[Path]:

@@ -23,7 +23,10 @@ ELEVEN = "2026-11-20T11:00:00Z"
 
 def of(*hosts: tuple[str | None, int], **columns: str | int) -> list[Row]:
     """Hosts that sent so many bytes, and what is not local: the rows balance."""
-    rows = [row("host", host=host, sent=(sent, 1), **columns) for host, sent in hosts]
+    rows = [
+        row("host", host=host, sent=(sent, 1), **columns)  # type: ignore[arg-type]  # names of columns, with their values
+        for host, sent in hosts
+    ]
     return [*rows, row("external", received=(sum(sent for _, sent in hosts), len(hosts)))]
 
 
