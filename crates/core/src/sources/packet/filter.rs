@@ -149,3 +149,103 @@ fn ranges(indexes: &[u32]) -> Vec<(u32, u32)> {
     }
     ranges
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Runs what compares one number; None when it goes on behind the end.
+    fn run(program: &[sock_filter], loaded: impl Fn(u32) -> u32) -> Option<u32> {
+        let (mut at, mut a) = (0, 0);
+        while let Some(step) = program.get(at) {
+            at += 1;
+            match step.code {
+                LOAD => a = loaded(step.k),
+                LOAD_NUMBER => a = step.k,
+                JUMP => at += step.k as usize,
+                JUMP_EQUAL => at += usize::from(if a == step.k { step.jt } else { step.jf }),
+                JUMP_AT_LEAST => at += usize::from(if a >= step.k { step.jt } else { step.jf }),
+                RETURN => return Some(step.k),
+                other => panic!("an instruction that it does not make: {other:#x}"),
+            }
+        }
+        None
+    }
+
+    fn wishes(unwanted: &[u32]) -> Wishes<'_> {
+        Wishes { unwanted, overhears: false, ipv4: true, ipv6: true, snap_bytes: 128, given: &[] }
+    }
+
+    /// Kind, index, hardware, protocol of a frame.
+    fn kept(wishes: &Wishes<'_>, (kind, index, hardware, protocol): (u8, u32, u16, u16)) -> u32 {
+        let loaded = |place| match place {
+            KIND => u32::from(kind),
+            INTERFACE => index,
+            HARDWARE => u32::from(hardware),
+            _ => u32::from(protocol),
+        };
+        run(&program(wishes), loaded).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_the_unwanted_interfaces_are_dropped(
+            unwanted in proptest::collection::btree_set(0_u32..600, 0..300),
+            index in 0_u32..600,
+        ) {
+            let list: Vec<u32> = unwanted.iter().copied().collect();
+            let program = program(&wishes(&list));
+            prop_assert!(program.len() < INSTRUCTIONS_MAX / 2);
+            prop_assert!(ranges(&list).len() <= RANGES_MAX, "all of them are in the program");
+            prop_assert_eq!(kept(&wishes(&list), (0, index, 1, IPV4)), if unwanted.contains(&index) { 0 } else { 128 });
+        }
+    }
+
+    #[test]
+    fn more_than_there_is_room_for_is_left_to_the_reader() {
+        let every_other: Vec<u32> = (0..2000).map(|number| number * 2).collect();
+        let wishes = wishes(&every_other);
+        assert!(program(&wishes).len() < INSTRUCTIONS_MAX / 2);
+        assert_eq!(kept(&wishes, (0, 510, 1, IPV4)), 0);
+        assert_eq!(kept(&wishes, (0, 512, 1, IPV4)), 128, "behind the last range");
+    }
+
+    #[test]
+    fn what_is_for_others_passes_only_where_it_is_overheard() {
+        let frame = (FOR_OTHERS, 2, 1, IPV4);
+        assert_eq!(kept(&wishes(&[]), frame), 0);
+        assert_eq!(kept(&Wishes { overhears: true, ..wishes(&[]) }, frame), 128);
+    }
+
+    #[test]
+    fn what_loopback_sends_is_dropped_and_what_others_send_is_not() {
+        assert_eq!(kept(&wishes(&[]), (OUTGOING, 1, LOOPBACK, IPV4)), 0);
+        assert_eq!(kept(&wishes(&[]), (0, 1, LOOPBACK, IPV4)), 128);
+        assert_eq!(kept(&wishes(&[]), (OUTGOING, 2, 1, IPV4)), 128);
+    }
+
+    #[test]
+    fn families_that_are_not_wanted_and_what_is_no_ip_are_dropped_and_tags_are_looked_into() {
+        for (ipv4, ipv6) in [(true, true), (true, false), (false, true)] {
+            let wishes = Wishes { ipv4, ipv6, ..wishes(&[]) };
+            let passes = |protocol| kept(&wishes, (0, 2, 1, protocol)) != 0;
+            assert_eq!((passes(IPV4), passes(IPV6), passes(0x0806)), (ipv4, ipv6, false));
+            assert!(TAGGED.into_iter().all(passes));
+        }
+    }
+
+    #[test]
+    fn the_given_program_decides_about_ip_and_its_answer_is_no_length() {
+        let given = [when(JUMP_EQUAL, 7, 0, 1), step(RETURN, 0), step(RETURN, u32::MAX)];
+        let wishes = Wishes { given: &given, ..wishes(&[]) };
+        assert_eq!(kept(&wishes, (0, 2, 1, IPV4)), 128, "it starts with 0");
+        let dropped = Wishes { given: &[step(LOAD_NUMBER, 7), given[0], given[1], given[2]], ..wishes };
+        assert_eq!(kept(&dropped, (0, 2, 1, IPV4)), 0);
+        for (value, length) in [(0, 0), (9, 128)] {
+            let given = [step(LOAD_NUMBER, value), step(RETURN_VALUE, 0), step(RETURN, 0)];
+            assert_eq!(kept(&Wishes { given: &given, ..wishes }, (0, 2, 1, IPV4)), length);
+        }
+    }
+}

@@ -140,3 +140,27 @@ fn interfaces_beyond_what_a_table_has_room_for_are_one() {
     assert_eq!(file.header().interfaces().get(&MORE).map(String::as_str), Some(MORE_NAME));
     file.remove().unwrap();
 }
+
+#[test]
+fn a_generation_in_several_files_is_one_and_goes_as_one() {
+    use crate::recovery::recover;
+    use crate::table::header::Word;
+    use crate::table::several::path_of;
+    let path = scratch();
+    let (one, state) = begun(&path, 1000);
+    one.header().set(Word::Files, 2);
+    let (other, _) = begun(&path_of(&path, 1), 1000);
+    let rows = rows_of(&one).len();
+    drop((one, other));
+    let both = recover(&path).unwrap();
+    assert_eq!((both.files(), both.used()), (2, rows), "the same keys are the same rows");
+    assert_eq!(both.totals.received_packets, 2 * state.received_packets);
+    assert!(both.recovered);
+    drop(both);
+    // Killed while it was released: the first file goes last.
+    std::fs::remove_file(path_of(&path, 1)).unwrap();
+    let left = recover(&path).unwrap();
+    assert_eq!(left.totals.received_packets, state.received_packets);
+    left.remove().unwrap();
+    assert!(!path.exists());
+}
