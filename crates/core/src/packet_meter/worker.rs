@@ -19,8 +19,10 @@ use super::patience;
 
 /// How often the kernel is asked what it dropped.
 const STATISTICS_EVERY: Duration = Duration::from_secs(1);
-/// With the ring found empty, wait so long before looking again: one wake-up for many blocks.
-const GATHER: Duration = Duration::from_millis(100);
+/// With the ring found empty, wait so long before looking again: one wake-up for many blocks. A small ring has less time,
+/// so that none is filled meanwhile at less than this rate: that of four million small packets a second.
+const GATHER_MILLISECONDS_MAX: usize = 100;
+const FILLED_BYTES_PER_MILLISECOND: usize = 640 * 1024;
 /// If more than this part of the ring was filled meanwhile there is no time for that.
 const GATHER_SHARE: usize = 8;
 /// Without a cut, every packet is before it.
@@ -134,6 +136,7 @@ impl Work {
     fn run(&mut self) {
         let mut ready = Vec::new();
         let mut blocks = 0;
+        let gather = gather(self.port.ring.bytes());
         while self.receiver.is_some() {
             if !self.take_order() {
                 return;
@@ -146,7 +149,7 @@ impl Work {
             let gathers = self.pending.is_none() && blocks > 0 && blocks < self.port.ring.blocks() / GATHER_SHARE;
             blocks = 0;
             if gathers {
-                wait(&[self.waker.as_raw_fd()], Some(GATHER), &mut ready);
+                wait(&[self.waker.as_raw_fd()], Some(gather), &mut ready);
                 if ready.first() == Some(&true) {
                     self.waker.clear();
                 }
@@ -228,6 +231,11 @@ impl Work {
             let _later = self.port.pass(&self.wanted, &self.interfaces);
         }
     }
+}
+
+fn gather(ring_bytes: usize) -> Duration {
+    let milliseconds = (ring_bytes / FILLED_BYTES_PER_MILLISECOND).min(GATHER_MILLISECONDS_MAX);
+    Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
 }
 
 /// Closes the file, and goes on in the next one if there is one.

@@ -59,6 +59,11 @@ impl Ring {
         Ok(Self { pointer, block_bytes, blocks, next: 0 })
     }
 
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.block_bytes * self.blocks
+    }
+
     /// How many blocks it has.
     #[must_use]
     pub fn blocks(&self) -> usize {
