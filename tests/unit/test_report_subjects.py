@@ -222,3 +222,19 @@ def test_a_meter_whose_addresses_are_cut_as_by_default_needs_no_note(store: Path
     with opened(store) as ledger:
         ledger.commit(one.receipt(3), batch(one.rows), lengths=Lengths(32, 64))
     assert Reader(store).snapshot().prefix_lengths == ()
+
+
+def test_intervals_that_begin_together_are_judged_by_where_they_end(tmp_path: Path) -> None:
+    rows = of(("10.0.0.1", 1))
+    store = book(
+        tmp_path / "store",
+        [Booked(TEN, rows, seconds=length, meter=f"of_{length}") for length in (60, 300, 3600)],
+    )
+    learn(store, fact("10.0.0.1", "ann", TEN, "2026-11-20T10:02:00Z"), fact("10.0.0.1", "bob", "2026-11-20T10:30:00Z"))
+    found = ask(store, by=["meter", "subject"], where=["account=host"], sort="meter")
+    assert [one[:3] for one in found.totals.rows()] == [
+        ("of_300", "ann", None),
+        ("of_3600", "unknown", "conflict"),
+        ("of_60", "ann", None),
+    ]
+    assert found.totals.partly_bytes == 1

@@ -102,7 +102,7 @@ class Bookings:
 
     def load(self, connection: "duckdb.DuckDBPyConnection", found: Iterable[FoundPlace] = ()) -> None:
         """Puts what places are booked to into a table of the connection; without any found, those that facts name."""
-        columns: list[list[object]] = [[] for _ in _TABLE_COLUMNS]
+        lines: list[tuple[object, ...]] = []
         numbers = dict(_NAMED)
         for one in found if self._singles is None else self._named(self._singles):
             place = _place(kinds_of(self._lengths)[one[0]], *one[1:])
@@ -111,8 +111,8 @@ class Bookings:
             for booking in bookings(segments, self._grid, is_ever_held=is_held):
                 named = (booking.subject or UNKNOWN, booking.reason, booking.is_partly)
                 number = numbers.setdefault(named, len(numbers))
-                for column, value in zip(columns, (*one, *booking, number), strict=True):
-                    column.append(value)
+                lines.append((*one, *booking, number))
+        columns = zip(*lines, strict=True) if lines else ((),) * len(_TABLE_COLUMNS)
         make_table(connection, _TABLE, zip(_TABLE_COLUMNS, columns, strict=True), order="from_ns")
         told = [*zip(*numbers, strict=True), tuple(numbers.values())]
         make_table(connection, NAMED, zip((*SUBJECT_COLUMNS, NUMBER), told, strict=True), order=NUMBER)
