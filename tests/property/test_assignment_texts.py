@@ -32,7 +32,7 @@ def test_a_target_is_read_as_itself_or_refused(text: str) -> None:
     assert Target.parse(str(target)) == target
 
 
-@given(st.one_of(st.ip_addresses(v=4).map(str), st.from_regex(r"[0-9]{1,4}(\.[0-9]{1,4}){2,4}", fullmatch=True)))
+@given(st.one_of(st.ip_addresses(v=4).map(str), st.from_regex(r"[0-9]{1,4}(\.[0-9]{1,4}){3,4}", fullmatch=True)))
 @example("010.0.0.1")
 @example("10.0.0.1\0")
 def test_an_address_is_what_the_standard_library_takes_for_one(text: str) -> None:
