@@ -223,7 +223,7 @@ def main() -> int:
         notes = [
             f"{wanted.assignments:,} assignments, {wanted.subjects:,} subjects; a store that has some gets none.",
             f"{wanted.rounds} rounds, median (least-greatest). Memory: the most that was resident.",
-            "Each question is a process of netledger of its own, from its start to its end; the kernel has the files in memory.",
+            "Each question is a process of netledger, from its start to its end; the kernel has the files in memory.",
         ]
         Report(name="subjects", head=HEAD, rows=rows, notes=notes).show(write_docs=wanted.write_docs)
     except (BenchError, OSError) as error:
