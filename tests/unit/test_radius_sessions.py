@@ -294,6 +294,17 @@ def test_without_signs_of_life_a_session_is_taken_to_have_lived_until_the_restar
     assert world.held() == [("alice", 0, 1000)]
 
 
+@pytest.mark.parametrize("again", [{}, {"delay": 1}])
+def test_a_start_that_was_sent_again_is_no_interim_update_for_who_takes_over(
+    world: World, again: dict[str, object]
+) -> None:
+    world.tell(0, START, "1", user="alice", address=A)
+    world.tell(3, START, "1", user="alice", address=A, **again)
+    world.restart(10, world.signs())
+    assert world.silence(10 + 2 * STALE_SECONDS) == 0
+    assert world.held() == [("alice", 0, None)]
+
+
 def test_claims_of_somebody_else_are_left_alone(world: World) -> None:
     foreign = Fact(target=Target.address(A), valid_from_ns=START_NS, subject="alice", source="isp")
     world.sessions.resume([foreign], signs={}, now_ns=START_NS)

@@ -148,7 +148,9 @@ class Sessions:
         session = self._find(request)
         if session is None:
             return self._found(request, at)
-        session.seen_ns = max(session.seen_ns, at.told_ns)
+        if request.status is Status.INTERIM:
+            # A Start that is sent again is none: who takes over sees by signs behind a beginning that there are updates.
+            session.seen_ns = max(session.seen_ns, at.told_ns)
         session.usage = request.usage or session.usage
         facts: list[Fact] = []
         subject = name_of(request.user)
