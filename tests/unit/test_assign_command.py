@@ -270,12 +270,21 @@ def test_an_import_says_all_mistakes_with_their_lines_and_does_nothing(config: P
         (b'address,subject\n10.0.0.2,"alice\n', ":2: unexpected end of data"),
         (b'address,subject,detail\n10.0.0.2,alice,"[1]"\n', ":2: its detail is no object of texts"),
         (b"address,subject\n10.0.0.2,a\x00b\n", ":2: "),
+        (b"10.0.0.2,alice\n10.0.0.3", ":2: it ends before its subject"),
+        (b"address,from,subject\n10.0.0.2,2026-11-20\n", ":2: it ends before its subject"),
     ],
 )
 def test_a_file_that_is_none_is_refused(config: Path, content: bytes, expected: str) -> None:
     table = config.parent / "who.csv"
     table.write_bytes(content)
     assert expected in said(config, "assignments", "import", table, status=1)
+
+
+def test_a_quotation_mark_in_a_remark_hides_no_line(config: Path) -> None:
+    table = config.parent / "who.csv"
+    table.write_text('# was 10.0.0.9,"carol\n10.0.0.2,alice\n  # and "\n10.0.0.3,"bob, b"\n')
+    said(config, "assignments", "import", table, "--from", "2026-11-20", *DAY)
+    assert [one[:2] for one in listed(config)] == [("10.0.0.2", "alice"), ("10.0.0.3", "bob, b")]
 
 
 def test_a_file_that_is_not_there_is_told(config: Path) -> None:

@@ -118,7 +118,9 @@ class _Reading:
 
     def _rows(self, text: str, mistakes: list[Mistake]) -> Iterator[tuple[int, list[str]]]:
         """The lines with something in them; the first one settles what the columns are."""
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        # Before anything is understood: a quotation mark in a remark must not make remarks of what follows.
+        lines = ("\n" if line.lstrip().startswith("#") else line for line in io.StringIO(text, newline=""))
+        reader = csv.reader(lines, strict=True)
         while True:
             try:
                 cells = [cell.strip() for cell in next(reader)]
@@ -128,7 +130,7 @@ class _Reading:
                 # What follows may be in the middle of something that was quoted.
                 mistakes.append(Mistake(reader.line_num, str(error), None))
                 return
-            if not any(cells) or cells[0].startswith("#"):
+            if not any(cells):
                 continue
             if not self._places:
                 if _is_heading(cells):
@@ -156,6 +158,8 @@ class _Reading:
     def _fact(self, line: int, cells: list[str]) -> Fact:
         if len(cells) > (self._width or len(_IN_ORDER)):
             raise _LineError("there are more values than columns")
+        if len(cells) <= self._places[_SUBJECT]:
+            raise _LineError("it ends before its subject; that it is nobody's is said by an empty one")
         values = {name: cells[place] for name, place in self._places.items() if place < len(cells)}
         subject, start, end, mac = (values.get(name) or None for name in (_SUBJECT, _FROM, _TO, _MAC))
         fact = Fact(
