@@ -149,7 +149,7 @@ class Sessions:
         if session is None:
             return self._found(request, at)
         if request.status is Status.INTERIM:
-            # A Start that is sent again is none: who takes over sees by signs behind a beginning that there are updates.
+            # A Start that is sent again is none: who takes over sees by signs behind a beginning that updates come.
             session.seen_ns = max(session.seen_ns, at.told_ns)
         session.usage = request.usage or session.usage
         facts: list[Fact] = []
