@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::news::News;
 use crate::batch::InterfaceNames;
+use crate::sys::clock::packet_time_ns;
 use crate::sys::packet_socket::PacketSocket;
 use crate::table::interfaces::{MORE, MORE_NAME};
 
@@ -83,6 +84,17 @@ pub(crate) struct Known {
     /// By which it is booked; 0: it does not count.
     pub(crate) number: u32,
     pub(crate) is_promiscuous: bool,
+    /// Packets before that moment, by the kernel's stamps, may have been another name's. 0: none were.
+    pub(crate) since_ns: u64,
+}
+
+/// What an index is, or was when a packet came.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) known: Known,
+    pub(crate) name: String,
+    /// False: for this packet only; the index is something else by now.
+    pub(crate) is_present: bool,
 }
 
 #[derive(Debug)]
@@ -91,6 +103,43 @@ struct Entry {
     is_loopback: bool,
     known: Known,
     ended: Option<Instant>,
+    /// Oldest first. What lies in a ring when an interface is renamed came under its old name.
+    before: Vec<Before>,
+}
+
+/// What an index was called before.
+#[derive(Debug)]
+struct Before {
+    name: String,
+    known: Known,
+    until_ns: u64,
+    told: Instant,
+}
+
+impl Entry {
+    fn new(name: String, is_loopback: bool, known: Known) -> Self {
+        Self { name, is_loopback, known, ended: None, before: Vec::new() }
+    }
+
+    fn rename(&mut self, name: String, known: Known) {
+        let until_ns = packet_time_ns();
+        let name = std::mem::replace(&mut self.name, name);
+        let was = std::mem::replace(&mut self.known, Known { since_ns: until_ns, ..known });
+        self.before.push(Before { name, known: was, until_ns, told: Instant::now() });
+    }
+
+    /// As it was for a packet that came at a moment.
+    fn at(&mut self, at_ns: u64) -> Found {
+        // No ring holds packets for long. A clock that is set back must not bring old names back with it.
+        self.before.retain(|before| before.told.elapsed() < KEPT_AFTER_END);
+        if self.before.is_empty() {
+            self.known.since_ns = 0;
+        }
+        match self.before.iter().find(|before| at_ns < before.until_ns) {
+            Some(before) => Found { known: before.known, name: before.name.clone(), is_present: false },
+            None => Found { known: self.known, name: self.name.clone(), is_present: true },
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -139,11 +188,11 @@ impl Interfaces {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of an index, with its name, and what is not is found out.
-    pub(crate) fn look_up(&self, socket: &PacketSocket, index: u32, is_loopback: bool) -> (Known, String) {
+    /// What is known of an index for a packet that came at a moment, and what is not is found out.
+    pub(crate) fn look_up(&self, socket: &PacketSocket, index: u32, is_loopback: bool, at_ns: u64) -> Found {
         let mut inner = self.inner();
-        if let Some(entry) = inner.by_index.get(&index) {
-            return (entry.known, entry.name.clone());
+        if let Some(entry) = inner.by_index.get_mut(&index) {
+            return entry.at(at_ns);
         }
         let name = socket.interface_name(index).ok().or_else(|| inner.name_of_gone(index));
         // One that went before its name could be asked for counts where no names were asked for.
@@ -152,15 +201,15 @@ impl Interfaces {
         if known.number == 0 {
             self.unwanted_version.fetch_add(1, Release);
         }
-        inner.by_index.insert(index, Entry { name: name.clone(), is_loopback, known, ended: None });
-        (known, name)
+        inner.by_index.insert(index, Entry::new(name.clone(), is_loopback, known));
+        Found { known, name, is_present: true }
     }
 
     fn judge(&self, inner: &mut Inner, name: &str, is_loopback: bool) -> Known {
         if !self.selection.wants(name, is_loopback) {
             return Known::default();
         }
-        Known { number: inner.number(name), is_promiscuous: self.selection.is_promiscuous(name) }
+        Known { number: inner.number(name), is_promiscuous: self.selection.is_promiscuous(name), since_ns: 0 }
     }
 
     /// Asks for the names of all that were met again. `hints` are names that somebody else knows.
@@ -176,8 +225,10 @@ impl Interfaces {
             match socket.interface_name(index) {
                 Ok(name) => {
                     entry.ended = None;
-                    entry.known = self.judge(inner, &name, entry.is_loopback);
-                    entry.name = name;
+                    if name != entry.name {
+                        let known = self.judge(inner, &name, entry.is_loopback);
+                        entry.rename(name, known);
+                    }
                 }
                 Err(_) => {
                     entry.ended.get_or_insert_with(Instant::now);
@@ -193,7 +244,7 @@ impl Interfaces {
                 && let Ok(name) = socket.interface_name(index)
             {
                 let known = self.judge(inner, &name, false);
-                inner.by_index.insert(index, Entry { name, is_loopback: false, known, ended: None });
+                inner.by_index.insert(index, Entry::new(name, false, known));
             }
             if self.selection.is_promiscuous(name) {
                 // One that is gone already needs it no more.

@@ -113,18 +113,21 @@ impl Receiver {
     fn known(&mut self, frame: &Frame<'_>) -> Known {
         let index = frame.interface();
         match self.at_hand.get(index as usize % AT_HAND) {
-            Some((at_hand, known)) if *at_hand == index => *known,
-            _ => self.look_up(index, frame.is_of_loopback()),
+            Some((at_hand, known)) if *at_hand == index && frame.time_ns() >= known.since_ns => *known,
+            _ => self.look_up(index, frame.is_of_loopback(), frame.time_ns()),
         }
     }
 
     #[cold]
-    fn look_up(&mut self, index: u32, is_loopback: bool) -> Known {
-        let (mut known, name) = self.interfaces.look_up(&self.socket, index, is_loopback);
+    fn look_up(&mut self, index: u32, is_loopback: bool, at_ns: u64) -> Known {
+        let found = self.interfaces.look_up(&self.socket, index, is_loopback, at_ns);
+        let mut known = found.known;
         if known.number != 0 && known.number != MORE {
-            known.number = self.file.header().note_interface(known.number, &name);
+            known.number = self.file.header().note_interface(known.number, &found.name);
         }
-        if let Some(place) = self.at_hand.get_mut(index as usize % AT_HAND) {
+        if found.is_present
+            && let Some(place) = self.at_hand.get_mut(index as usize % AT_HAND)
+        {
             *place = (index, known);
         }
         known
