@@ -79,6 +79,28 @@ def test_killed_at_the_start_or_in_a_stop_the_next_start_finishes_it(gateway: La
     assert leftovers(bench.config.runtime) == []
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_killed_when_it_has_taken_over_and_not_begun_the_hole_is_on_a_receipt(gateway: Lab, threads: int) -> None:
+    """Two lives in a row die there: the time of each is an interval, and no moment is in none."""
+    bench = PacketBench.on(gateway, interfaces=("left",), threads=threads)
+    with bench.child() as child:
+        burst(gateway, child, 1)
+        child.signal(signal.SIGKILL)
+        child.wait()
+    for _ in range(2):
+        with bench.child("finished") as child:
+            child.wait()
+    bench.open()
+    bench.close()
+    bench.check_chain()
+    assert bench.sum("accounted") == Count(500, 50_000)
+    assert bench.statuses() == ["interrupted"] * 3 + ["unproven"]
+    told = bench.intervals[1].observed.interrupted or ""
+    assert NOBODY.search(told)
+    assert told.endswith("it had not begun to count")
+    assert leftovers(bench.config.runtime) == []
+
+
 def test_killed_under_load_the_receipt_says_from_when_to_when_nobody_counted(gateway: Lab) -> None:
     bench = PacketBench.on(gateway, interfaces=("left",), ring_bytes=16 * MEBIBYTE)
     load = senders.start_udp(gateway, gateway.left, FLOOD)

@@ -130,8 +130,12 @@ class PacketSource:
         try:
             closed, dead = self._books.open(now, past)
             closed += self._books.tell_absence(now, past)
+            dead = self._without_unused(dead, past)
+            # Before theirs is closed: should this process die now, the next one knows since when nobody counts.
+            live = self._noted(now)
             closed += self._finish_dead(dead, now)
-            self._begin(now)
+            self._at_step("finished")
+            self._begin(live)
         except BaseException:
             self._let_go()
             raise
@@ -190,10 +194,9 @@ class PacketSource:
 
     # --- start ---
 
-    def _begin(self, now: Moment) -> None:
-        self._meter = self._config.native()
-        live = self._noted(now)
+    def _begin(self, live: Facts) -> None:
         try:
+            self._meter = self._config.native()
             self._meter.begin(str(self._books.state.table(live.seq)))
         except BaseException as error:
             self._books.state.discard(live.seq)  # it has never counted
@@ -209,16 +212,35 @@ class PacketSource:
 
     def _finish_dead(self, dead: list[Facts], now: Moment) -> list[Closed]:
         """The newest one was interrupted when the process ended; one before it had only not been written down."""
-        if dead and not (dead[-1].begun or self._books.is_whole(dead[-1])):
-            self._books.state.discard(dead[-1].seq)
-            dead = dead[:-1]
         closed = []
         for facts, following in zip_longest(dead, dead[1:]):
             if following is not None:
                 closed.append(self._frozen(facts, following.start, self._books.rows_of(facts)))
-            else:
+            elif self._has_begun(facts):
                 closed.append(self._books.abandon(facts, now, "the process had ended"))
+            else:
+                self._books.state.remove_table(facts.seq)
+                rows = NoRows("it had not begun to count")
+                closed.append(self._books.abandon(facts, now, "the process had ended", rows))
         return closed
+
+    def _without_unused(self, dead: list[Facts], past: Past) -> list[Facts]:
+        """Without the newest one if it never began, and nobody would miss it.
+
+        That is so for the first of all, and where the one before it is still open: it goes on to the present.
+        """
+        if not dead or self._has_begun(dead[-1]):
+            return dead
+        newest = dead[-1].seq
+        is_first = self._books.state.known(newest - 1) is None and past.seq < newest - 1
+        if len(dead) > 1 or is_first:
+            self._books.state.discard(newest)
+            return dead[:-1]
+        return dead
+
+    def _has_begun(self, facts: Facts) -> bool:
+        """Whether the receivers had. Unless that is written down, its table may be half made, or missing."""
+        return facts.begun or self._books.is_whole(facts)
 
     # --- cut ---
 

@@ -229,7 +229,7 @@ class State:
         """Removes a generation that never counted anything."""
         self._facts(seq).unlink(missing_ok=True)
         self._saved.pop(seq, None)
-        self._remove_table(seq)
+        self.remove_table(seq)
 
     def next_seq(self) -> int:
         """The number of the next generation."""
@@ -255,10 +255,13 @@ class State:
             path.unlink()
         known = self._numbers("json")
         for seq in (self._numbers("table") | self._numbers_of_rests()) - known:
-            self._remove_table(seq)
+            self.remove_table(seq)
 
-    def _remove_table(self, seq: int) -> None:
-        """What it lies in besides comes first: as long as the file of its own name is there, all can be found."""
+    def remove_table(self, seq: int) -> None:
+        """Removes the rows of a generation.
+
+        What they lie in besides goes first: as long as the file of its own name is there, all can be found.
+        """
         path = self.table(seq)
         for rest in path.parent.glob(f"{path.name}.*"):
             rest.unlink(missing_ok=True)
