@@ -186,6 +186,20 @@ def test_a_log_that_grew_brings_what_is_new(tmp_path: Path, store: Path) -> None
     assert total(store) == BYTES
 
 
+def test_a_log_that_was_put_aside_within_a_second_is_refused_with_what_to_do(tmp_path: Path, store: Path) -> None:
+    lines = [line(T + second, "10.50.0.2", "192.0.2.1", 1000 + second) for second in (0, 5, 5, 9)]
+    before = written(tmp_path / "net-acct.log.1", lines[:2])
+    after = written(tmp_path / "net-acct.log", lines[2:])
+    told = imported(store, before, after, status=1)
+    assert (told["lines"], total(store)) == (2, 2005)
+    (refused,) = told["refused"]
+    assert (refused["place"], "join both parts" in refused["hint"]) == (f"{after}:1", True)
+    imported(store, written(tmp_path / "joined", lines))
+    assert total(store) == 4000 + 0 + 5 + 5 + 9
+    again = imported(store, before, after)
+    assert (again["lines"], again["known_lines"]) == (0, 4)
+
+
 def test_a_log_that_was_changed_is_refused_and_the_others_are_not(tmp_path: Path, store: Path) -> None:
     path = written(tmp_path / "net-acct.log", LINES)
     imported(store, path)

@@ -262,17 +262,19 @@ def _begins_with(piece: Piece, marks: Iterable[Mark]) -> Mark | None:
 
 
 def _refuse_changed(log: LogFile, rest: Piece, marks: Iterable[Mark]) -> None:
-    first, last = rest.first_second, rest.last_second
     for mark in marks:
-        if mark.first_second <= last and first <= mark.last_second:
-            raise OldFileError(
-                f"{log.name}:{rest.first_line}",
-                "",
-                f"lines of the seconds {max(first, mark.first_second)} to {min(last, mark.last_second)} were imported "
-                f"with other content, from {mark.file}",
-                "was the file changed or cut since? what another machine or program counted goes to another --node "
-                "or --meter",
-            )
+        first, last = max(rest.first_second, mark.first_second), min(rest.last_second, mark.last_second)
+        if first > last:
+            continue
+        cause = f"lines of the seconds {first} to {last} were imported with other content, from {mark.file}"
+        # Lines of one second in two logs cannot be told from a log that was cut in front.
+        hint = (
+            "was the log put aside within this second? join both parts to one file, the older one first, and import it"
+            if first == last
+            else "was the file changed or cut since? what another machine or program counted goes to another --node "
+            "or --meter"
+        )
+        raise OldFileError(f"{log.name}:{rest.first_line}", "", cause, hint)
 
 
 def _count(one: PlannedFile, piece: Piece, lines: int) -> None:
