@@ -57,6 +57,16 @@ def test_each_kind_is_read_and_shown() -> None:
             '[attribution.static]\nsource = "directory"\npath = "/x"\nnames = 3',
             ["f:4: attribution.static.names: unknown key", "hint: possible are source, path"],
         ),
+        *(
+            (
+                f'[attribution.{name}]\nsource = "directory"\npath = "/x"',
+                [
+                    f'f:1: attribution.{name}: "{name}" is the source of what `netledger {name}` says',
+                    "hint: choose another name: a source of that name would end what people have said",
+                ],
+            )
+            for name in ("assign", "import")
+        ),
         (
             '[attribution.A]\nsource = "directory"\npath = "/x"',
             [

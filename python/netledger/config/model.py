@@ -11,7 +11,7 @@ from pydantic import Field
 from netledger.config.attribution import Attribution
 from netledger.config.meter import Meter
 from netledger.config.part import Part
-from netledger.config.values import Days, Directory, Interval, Name, Node, Timezone
+from netledger.config.values import AttributionName, Days, Directory, Interval, Name, Node, Timezone
 from netledger.exports.formats import DEFAULT_NAME
 
 GO_NFLOG_ACCTD: Final = "go-nflog-acctd"
@@ -100,6 +100,6 @@ class Config(Part):
         description=f"The exports, by name. Without any such table there is one named `{DEFAULT_NAME}`, CSV in "
         "`STORE/exports`; an empty `[exports]` switches it off.",
     )
-    attribution: dict[Name, Attribution] = Field(
+    attribution: dict[AttributionName, Attribution] = Field(
         default={}, description="Where it is learnt whose an address is, by name; see [attribution](attribution.md)."
     )

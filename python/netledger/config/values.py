@@ -22,6 +22,7 @@ _NODE_LENGTH_MAX = 64
 _INTERFACE_BYTES_MAX = 15
 _PORT_MAX = 65_535
 
+_SAID_BY_PEOPLE = frozenset(("assign", "import"))
 _NAME = re.compile(r"[a-z0-9_]+")
 
 
@@ -42,6 +43,15 @@ def _name(text: str) -> str:
             f"{len(text)} characters are too many", f"at most {NAME_LENGTH_MAX}, for it names chains and directories"
         )
     return text
+
+
+def _attribution(text: str) -> str:
+    if text in _SAID_BY_PEOPLE:
+        refuse(
+            f"{value_to_toml(text)} is the source of what `netledger {text}` says",
+            "choose another name: a source of that name would end what people have said",
+        )
+    return _name(text)
 
 
 def _node(text: str) -> str:
@@ -142,6 +152,7 @@ def unique(values: tuple[str, ...]) -> tuple[str, ...]:
 
 Timezone = Annotated[str, AfterValidator(_timezone)]
 Name = Annotated[str, AfterValidator(_name)]
+AttributionName = Annotated[str, AfterValidator(_attribution)]
 Node = Annotated[str, AfterValidator(_node)]
 Interface = Annotated[str, AfterValidator(_interface)]
 Network = Annotated[str, AfterValidator(_network)]
