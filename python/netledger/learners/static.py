@@ -48,7 +48,7 @@ class StaticLearner:
         said: frozenset[Assigned] | None = None
         for _ in Following(self._path, calm_seconds=_CALM_SECONDS).looks(stop):
             try:
-                wanted = read(self._path)
+                wanted = read(self._path, now_ns=self._clock.now().wall_ns)
             except LearnerError as error:
                 self._standing.waits(error)
                 continue

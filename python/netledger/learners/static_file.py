@@ -41,8 +41,8 @@ class Assigned:
     to_ns: int | None = None
 
 
-def read(path: Path) -> list[Assigned]:
-    """All lines of a file: TOML when its name ends so, else CSV.
+def read(path: Path, *, now_ns: int) -> list[Assigned]:
+    """All lines of a file: TOML when its name ends so, else CSV. ``now_ns`` is when lines without a beginning begin.
 
     Raises:
         LearnerError: it cannot be read, or there is a mistake in it; the first one is told.
@@ -54,10 +54,10 @@ def read(path: Path) -> list[Assigned]:
         raise LearnerError(str(path), "read", (error.strerror or str(error)).lower()) from error
     if len(raw) > _BYTES_MAX:
         raise LearnerError(str(path), "read", f"it has more than {_BYTES_MAX} bytes")
-    return parsed(raw, path)
+    return parsed(raw, path, now_ns=now_ns)
 
 
-def parsed(raw: bytes, path: Path) -> list[Assigned]:
+def parsed(raw: bytes, path: Path, *, now_ns: int) -> list[Assigned]:
     """The same of what stands in the file; ``path`` tells the form, and is named in messages.
 
     Raises:
@@ -68,7 +68,7 @@ def parsed(raw: bytes, path: Path) -> list[Assigned]:
     except UnicodeDecodeError as error:
         raise LearnerError(f"{path}:{raw.count(10, 0, error.start) + 1}", "", "not UTF-8") from error
     places = list(_of_toml(text, path) if path.suffix == ".toml" else _of_csv(text, path))
-    _check_overlaps(places)
+    _check_overlaps(places, now_ns)
     return [line for _, line in places]
 
 
@@ -143,14 +143,15 @@ def _time(value: object, place: str) -> int | None:
     return time_ns
 
 
-def _check_overlaps(places: Sequence[tuple[str, Assigned]]) -> None:
+def _check_overlaps(places: Sequence[tuple[str, Assigned]], now_ns: int) -> None:
     """Refuses two lines that give one thing to somebody at the same time: no order of lines decides about money."""
     by_target: dict[Target, list[tuple[int, int, str]]] = {}
     for place, line in places:
-        # Without a beginning it is of now and later, and what has an end may be over by then.
-        start_ns = FOREVER_NS - 1 if line.from_ns is None else line.from_ns
-        end_ns = FOREVER_NS if line.to_ns is None or line.from_ns is None else line.to_ns
-        by_target.setdefault(line.target, []).append((start_ns, end_ns, place))
+        # Without a beginning it is of now and later, and of nothing when its end has passed.
+        start_ns = now_ns if line.from_ns is None else line.from_ns
+        end_ns = FOREVER_NS if line.to_ns is None else line.to_ns
+        if start_ns < end_ns:
+            by_target.setdefault(line.target, []).append((start_ns, end_ns, place))
     for target, spans in by_target.items():
         spans.sort()
         for (_, end_ns, place), (start_ns, _, other) in pairwise(spans):

@@ -34,12 +34,14 @@ def test_both_forms_say_the_same() -> None:
         b"2001:db8:1::/48,bob,2026-11-01T01:00:00+01:00,\n"
         b"\nAA-BB-CC-00-00-01, carol ,2026-11-01T00:00:00Z,2026-11-02T00:00:00Z\r\nppp0,dave\n",
         Path("a.csv"),
+        now_ns=START_NS,
     )
     toml = parsed(
         b'"10.0.0.2" = "alice"\n"2001:db8:1::/48" = { subject = "bob", from = 2026-11-01T01:00:00+01:00 }\n'
         b'"aa:bb:cc:00:00:01" = [{ subject = "carol", from = 2026-11-01T00:00:00Z, to = "2026-11-02T00:00:00Z" }]\n'
         b'ppp0 = "dave"\n',
         Path("a.toml"),
+        now_ns=START_NS,
     )
     assert table == toml
     assert [str(line.target) for line in table] == [
@@ -85,21 +87,21 @@ def test_both_forms_say_the_same() -> None:
 )
 def test_a_mistake_is_told_with_its_place(name: str, text: bytes, said: str) -> None:
     with pytest.raises(LearnerError) as caught:
-        parsed(text, Path(name))
+        parsed(text, Path(name), now_ns=START_NS)
     assert said in str(caught.value)
 
 
 @given(st.binary(max_size=200), st.sampled_from(["a.csv", "a.toml"]))
 def test_any_file_is_read_or_refused(raw: bytes, name: str) -> None:
     with contextlib.suppress(LearnerError):
-        parsed(raw, Path(name))
+        parsed(raw, Path(name), now_ns=START_NS)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["10.0.0.1", "::1", "x"]), st.text(max_size=5), st.text(max_size=5))))
 def test_any_table_is_read_or_refused(lines: list[tuple[str, str, str]]) -> None:
     text = "target,subject,from\n" + "".join(",".join(line) + "\n" for line in lines)
     with contextlib.suppress(LearnerError):
-        parsed(text.encode(errors="replace"), Path("a.csv"))
+        parsed(text.encode(errors="replace"), Path("a.csv"), now_ns=START_NS)
 
 
 def test_what_is_written_later_is_learnt_then(tmp_path: Path, record: Kept) -> None:
@@ -172,3 +174,32 @@ def test_a_mistake_changes_nothing_and_is_told_until_it_is_mended(tmp_path: Path
         wait_until(lambda: one.status().state == "following", "mended")
         assert one.status().error is None
         assert record.now() == {"10.0.0.2": "bob"}
+
+
+@pytest.mark.parametrize("lines", [("bob,,", "alice,2020-01-01T00:00:00Z,2099-01-01T00:00:00Z")])
+def test_a_line_without_a_beginning_does_not_take_what_is_still_somebodys(
+    tmp_path: Path, record: Kept, lines: tuple[str, ...]
+) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text("".join(f"{line}\n" for line in ("target,subject,from,to", *(f"10.0.0.2,{one}" for one in lines))))
+    one = learner(path, record)
+    with running(one, record):
+        wait_until(lambda: one.status().state == "waiting", "mistake")
+        assert "10.0.0.2 is given to somebody at the same time" in str(one.status().error)
+    assert record.facts() == []
+
+
+def test_who_has_it_until_a_time_may_be_followed_by_who_has_it_from_then_on(tmp_path: Path, record: Kept) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text(
+        "target,subject,from,to\n10.0.0.2,alice,,2099-01-01T00:00:00Z\n10.0.0.2,bob,2099-01-01T00:00:00Z,\n"
+    )
+    assert isinstance(record.clock, TestClock)
+    for _ in range(2):
+        one = learner(path, record)
+        with running(one, record):
+            wait_until(lambda one=one: one.status().state == "following", "two that follow each other")  # type: ignore[misc]
+        # Then alice's end has passed.
+        record.clock.advance(100 * 365 * DAY * 10**9)
+    handed_over = 4_070_908_800
+    assert record.spans("10.0.0.2") == [("alice", START_NS // 10**9, handed_over), ("bob", handed_over, None)]
