@@ -192,6 +192,7 @@ def test_a_log_that_was_put_aside_within_a_second_is_refused_with_what_to_do(tmp
     after = written(tmp_path / "net-acct.log", lines[2:])
     told = imported(store, before, after, status=1)
     assert (told["lines"], total(store)) == (2, 2005)
+    assert isinstance(told["refused"], list)
     (refused,) = told["refused"]
     assert (refused["place"], "join both parts" in refused["hint"]) == (f"{after}:1", True)
     imported(store, written(tmp_path / "joined", lines))
