@@ -1,6 +1,7 @@
 """A file that people write: read strictly, followed while it is changed."""
 
 import contextlib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,10 @@ def record(tmp_path: Path) -> Kept:
 
 def learner(path: Path, record: Kept) -> StaticLearner:
     return StaticLearner("people", path, record.clock)
+
+
+def follows(one: StaticLearner) -> bool:
+    return one.status().state == "following"
 
 
 def test_both_forms_say_the_same() -> None:
@@ -198,7 +203,7 @@ def test_who_has_it_until_a_time_may_be_followed_by_who_has_it_from_then_on(tmp_
     for _ in range(2):
         one = learner(path, record)
         with running(one, record):
-            wait_until(lambda one=one: one.status().state == "following", "two that follow each other")  # type: ignore[misc]
+            wait_until(partial(follows, one), "two that follow each other")
         # Then alice's end has passed.
         record.clock.advance(100 * 365 * DAY * 10**9)
     handed_over = 4_070_908_800
