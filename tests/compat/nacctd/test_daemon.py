@@ -177,6 +177,15 @@ def test_when_no_log_daemon_listens_errors_go_to_standard_error(wire: Wire) -> N
     ]
 
 
+def test_a_table_that_is_not_there_is_named(wire: Wire) -> None:
+    daemon = wire.launch("-D", "-c", "nosuch")
+    assert daemon.wait(SECONDS) == 1
+    assert [text for _, text in wire.said()][-3:-1] == [
+        "config file: nosuch: No such file or directory\n",
+        "error reading config file\n",
+    ]
+
+
 def test_a_log_daemon_that_hangs_holds_nothing_up(wire: Wire) -> None:
     path = wire.directory / "dev" / "log"
     path.unlink()

@@ -75,7 +75,8 @@ def _read(path: str, syslog: Syslog) -> Table | None:
     """The settings in a naccttab; None when it is refused, and why has been told."""
     try:
         parsed = parse(Path(path).read_bytes())
-    except OSError:
+    except OSError as error:
+        syslog.error(f"config file: {path}: {_text(error)}")
         syslog.error("error reading config file")
         return None
     for said in parsed.said:

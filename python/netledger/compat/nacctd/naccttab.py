@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, final
 
-from netledger.compat.nacctd.numbers import NO_ADDRESS, atoi, dotted, octet, to_address
+from netledger.compat.nacctd.numbers import NO_ADDRESS, atoi, dotted, is_address, octet, to_address
 from netledger.compat.nacctd.said import Level, Said
 
 __all__ = ["Headers", "Network", "Parsed", "Table", "parse"]
@@ -125,6 +125,9 @@ class _Reading:
     def tell(self, text: str) -> None:
         self.said.append(Said(Level.DEBUG, f"config: {text}\n"))
 
+    def warn(self, text: str) -> None:
+        self.said.append(Said(Level.WARNING, f"config: {text}\n"))
+
 
 def parse(data: bytes) -> Parsed:
     """Reads a naccttab. Lists grow with each line, anything else is as its last line says."""
@@ -220,37 +223,55 @@ def _disable(reading: _Reading, value: str, _number: int) -> None:
     reading.tell(f"disabled field {which}")
 
 
-def _ignoremask(reading: _Reading, value: str, _number: int) -> None:
-    mask = to_address(value)
+def _ignoremask(reading: _Reading, value: str, number: int) -> None:
+    mask = _mask(reading, value, number)
     reading.table = replace(reading.table, ignoremask=mask)
     reading.tell(f"set ignoremask to {dotted(mask)}")
 
 
-def _ignorenet(reading: _Reading, value: str, _number: int) -> None:
-    network = _network(reading, value, "added ignore network")
+def _ignorenet(reading: _Reading, value: str, number: int) -> None:
+    network = _network(reading, value, number, "added ignore network")
     reading.table = replace(reading.table, ignorenets=(*reading.table.ignorenets, network))
 
 
-def _dontignore(reading: _Reading, value: str, _number: int) -> None:
-    network = _network(reading, value, "added dontignore network")
+def _dontignore(reading: _Reading, value: str, number: int) -> None:
+    network = _network(reading, value, number, "added dontignore network")
     reading.table = replace(reading.table, dontignores=(*reading.table.dontignores, network))
 
 
-def _excluded(reading: _Reading, value: str, _number: int) -> None:
-    network = _network(reading, value, "added exclude-name-lookup network")
+def _excluded(reading: _Reading, value: str, number: int) -> None:
+    network = _network(reading, value, number, "added exclude-name-lookup network")
     reading.table = replace(reading.table, excluded=(*reading.table.excluded, network))
 
 
-def _dynamicnet(reading: _Reading, value: str, _number: int) -> None:
-    reading.table = replace(reading.table, dynamicnet=_network(reading, value, "set dynamic network"))
+def _dynamicnet(reading: _Reading, value: str, number: int) -> None:
+    reading.table = replace(reading.table, dynamicnet=_network(reading, value, number, "set dynamic network"))
 
 
-def _network(reading: _Reading, value: str, what: str) -> Network:
+def _network(reading: _Reading, value: str, number: int, what: str) -> Network:
     words = value.split()
-    network = Network(to_address(words[0]), to_address(words[1]) if len(words) > 1 else NO_ADDRESS)
-    reading.tell(f"{what} (netnumber {dotted(network.number)})")
-    reading.tell(f"{what} (netmask {dotted(network.mask)})")
-    return network
+    address = _address(reading, words[0], number)
+    mask = _mask(reading, words[1], number) if len(words) > 1 else NO_ADDRESS
+    if address & ~mask:
+        reading.warn(f"line {number}: no address is in {words[0]} with the mask {dotted(mask)}")
+    reading.tell(f"{what} (netnumber {dotted(address)})")
+    reading.tell(f"{what} (netmask {dotted(mask)})")
+    return Network(address, mask)
+
+
+def _mask(reading: _Reading, text: str, number: int) -> int:
+    mask = _address(reading, text, number)
+    inverse = mask ^ NO_ADDRESS
+    if inverse & (inverse + 1):
+        reading.warn(f"line {number}: the mask {text} has holes: it is {dotted(mask)}")
+    return mask
+
+
+def _address(reading: _Reading, text: str, number: int) -> int:
+    address = to_address(text)
+    if address == NO_ADDRESS and not is_address(text):
+        reading.warn(f"line {number}: {text} is no address: 255.255.255.255 stands for it")
+    return address
 
 
 def _dynamicip(reading: _Reading, value: str, _number: int) -> None:

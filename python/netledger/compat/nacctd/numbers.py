@@ -4,7 +4,7 @@ import re
 import socket
 from typing import Final
 
-__all__ = ["NO_ADDRESS", "atoi", "dotted", "octet", "to_address"]
+__all__ = ["NO_ADDRESS", "atoi", "dotted", "is_address", "octet", "to_address"]
 
 NO_ADDRESS: Final = 0xFFFF_FFFF
 """What ``inet_addr`` gives for a text that is no address; also the mask of a single host."""
@@ -45,10 +45,16 @@ def octet(text: str) -> int | None:
 
 def to_address(text: str) -> int:
     """An IPv4 address as a number, in any of the forms of ``inet_addr``; :data:`NO_ADDRESS` when it is none."""
+    return int.from_bytes(socket.inet_aton(text), "big") if is_address(text) else NO_ADDRESS
+
+
+def is_address(text: str) -> bool:
+    """Whether ``inet_addr`` reads it, also as what it gives for a text that is no address."""
     try:
-        return int.from_bytes(socket.inet_aton(text), "big") if text.isascii() else NO_ADDRESS
+        socket.inet_aton(text)
     except (OSError, ValueError):  # ValueError: a NUL inside
-        return NO_ADDRESS
+        return False
+    return text.isascii()
 
 
 def dotted(address: int) -> str:

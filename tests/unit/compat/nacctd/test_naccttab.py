@@ -147,3 +147,25 @@ def test_any_value_of_a_keyword_is_read_or_refused(lines: list[tuple[str, str]])
     text = "\n".join(f"{keyword} {value}" for keyword, value in lines).encode("utf-8", "surrogatepass")
     parsed = parse(MINIMAL + text)
     assert (parsed.table is None) == any(each.level is Level.ERR for each in parsed.said)
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("ignoremask 255.255.255", "the mask 255.255.255 has holes: it is 255.255.0.255"),
+        ("ignoremask 0xffffff00", None),
+        ("ignoremask 255.255.255.255", None),
+        ("ignoremask 0.0.0.0", None),
+        ("ignorenet 10.0.0.0/8", "10.0.0.0/8 is no address: 255.255.255.255 stands for it"),
+        ("ignorenet 10.0.0.300 255.0.0.0", "10.0.0.300 is no address: 255.255.255.255 stands for it"),
+        ("dontignore 10.9.0.1 255.255.0.0", "no address is in 10.9.0.1 with the mask 255.255.0.0"),
+        ("dontignore 10.9.0.1", None),
+        ("dynamicnet 10.9.0.0 255.0.255.0", "the mask 255.0.255.0 has holes: it is 255.0.255.0"),
+        ("exclude-name-lookup 10.9.0.0 24", "the mask 24 has holes: it is 0.0.0.24"),
+    ],
+)
+def test_a_network_that_cannot_be_meant_is_warned_of_with_its_line(text: str, warning: str | None) -> None:
+    parsed = parse(MINIMAL + text.encode())
+    assert parsed.table is not None
+    warnings = [each.text for each in parsed.said if each.level is Level.WARNING]
+    assert warnings[:1] == ([] if warning is None else [f"config: line 5: {warning}\n"])
