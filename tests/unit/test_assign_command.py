@@ -337,3 +337,13 @@ def test_a_table_without_a_heading_is_address_subject_from_to(config: Path) -> N
         ("alice", "2026-11-01T00:00:00Z", None),
         ("bob", "2026-11-20T00:00:00Z", None),
     ]
+
+
+@pytest.mark.parametrize("address", ["10.0.0.2", "10.0.0.0/24", "2001:db8::7", "aa:bb:cc:dd:ee:ff"])
+def test_an_address_in_the_place_of_the_name_is_refused(config: Path, address: str) -> None:
+    assert said(config, "assign", "alice", address, status=2) == (
+        f"netledger: subject {address}: this is an address, and alice is none\n"
+        f"hint: the address comes first: {address} alice; an interface of this name is interface:alice\n"
+    )
+    said(config, "assign", "interface:ppp0", address)
+    assert [target for target, *_ in listed(config)] == ["interface:ppp0"]

@@ -14,7 +14,7 @@ from netledger.cli.options import ConfigFile, Json, Store, Timezone, load_config
 from netledger.errors import FactError, UsageError
 
 if TYPE_CHECKING:
-    from netledger.attribution.facts import Fact
+    from netledger.attribution.facts import Fact, Target
     from netledger.config import Config
 
 _ANSWER_SECONDS: Final = 60.0
@@ -99,8 +99,10 @@ def _tell(
     start_ns = None if start is None else calendar.moment("--from", start, now_ns=now_ns)
     end_ns = None if end is None else calendar.moment("--to", end, now_ns=now_ns)
     try:
+        target = Target.parse(address)
+        _refuse_what_is_turned_round(address, target, subject)
         wish = Fact(
-            target=Target.parse(address),
+            target=target,
             valid_from_ns=now_ns if start_ns is None else start_ns,
             valid_to_ns=end_ns,
             subject=None if subject is None else given_subject(subject),
@@ -117,6 +119,25 @@ def _tell(
         typer.echo(f"{sentence(fact, zone)}{'' if fact.id else '; that was said already'}")
     if subject is None:
         _tell_others(fact, settings)
+
+
+def _refuse_what_is_turned_round(address: str, target: "Target", subject: str | None) -> None:
+    """A name in the place of the address would be taken for an interface, and the address be nobody's."""
+    from netledger.attribution.facts import Kind, Target
+
+    if subject is None or target.kind is not Kind.INTERFACE or ":" in address:
+        return
+    try:
+        kind = Target.parse(subject).kind
+    except FactError:
+        return
+    if kind in {Kind.ADDRESS, Kind.MAC}:
+        raise UsageError(
+            f"subject {subject}",
+            "",
+            f"this is an address, and {address} is none",
+            f"the address comes first: {subject} {address}; an interface of this name is interface:{address}",
+        )
 
 
 def _kept(wish: "Fact", settings: "Config", *, is_now: bool, of: str | None) -> "Fact":
