@@ -24,6 +24,7 @@ def test_a_syntax_error_has_its_line(text: str, said: str) -> None:
     [
         ("[meters.a\n", "hint: a table is named like this: [meters.a]"),
         ("[[meters.a.nflog.groups]\n", "hint: a table is named like this: [[meters.a.nflog.groups]]"),
+        ("[meters.a]\n[meters.a]\n", "hint: there is such a table above: put its keys there, or"),
         ("a = 1\nnode = gw1 # ours\n", 'hint: text stands in quotes: node = "gw1"'),
         ("node\n", 'hint: a line is [TABLE], KEY = VALUE or a comment behind "#"; text stands in quotes, lists in'),
     ],

@@ -122,12 +122,14 @@ def _syntax(error: tomllib.TOMLDecodeError, text: str) -> Problem:
     place = _SYNTAX_PLACE.search(message)
     cause = message[: place.start()] if place else message
     line = int(place[1]) if place and place[1] else text.count("\n") + 1
-    return Problem((), line, cause[:1].lower() + cause[1:], _syntax_hint(text, line))
+    return Problem((), line, cause[:1].lower() + cause[1:], _syntax_hint(text, line, cause))
 
 
-def _syntax_hint(text: str, number: int) -> str:
+def _syntax_hint(text: str, number: int, cause: str) -> str:
     """What the line should probably be: the commonest slips, and else how lines look."""
     line = "".join(text.split("\n")[number - 1 : number]).split("#")[0].strip()
+    if line.startswith("[") and "twice" in cause:
+        return "there is such a table above: put its keys there, or give this one another name"
     if line.startswith("["):
         brackets = "[" * (len(line) - len(line.lstrip("["))) if line.startswith("[[") else "["
         name = line.strip("[] \t")
