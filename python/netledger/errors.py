@@ -16,6 +16,7 @@
     │   └── UnsteadyError          what the kernel lists changed again and again while it was read
     ├── CaptureError               a capture file cannot be read                                 exit 1
     ├── FactError                  nobody can be booked so: no address, no name, no time         exit 1
+    ├── LearnerError               what tells whose an address is cannot be followed
     ├── OldFileError               a file of another program cannot be imported                  exit 1
     ├── LedgerError                the store refuses, is damaged or of another version           exit 1
     │   ├── DamageError            what it holds cannot be what was committed                    exit 1; audit: 4
