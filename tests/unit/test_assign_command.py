@@ -347,3 +347,16 @@ def test_an_address_in_the_place_of_the_name_is_refused(config: Path, address: s
     )
     said(config, "assign", "interface:ppp0", address)
     assert [target for target, *_ in listed(config)] == ["interface:ppp0"]
+
+
+def test_a_target_that_no_row_has_is_told(config: Path) -> None:
+    def note(target: str) -> str:
+        return netledger("assign", target, "alice", "--config", str(config)).stderr
+
+    assert note("ppp0") == "note: no meter has interface in its key, so its traffic is not told apart\n"
+    assert note("mark:7") == "note: no meter has mark in its key, so its traffic is not told apart\n"
+    assert note("10.0.0.2") == ""
+    with config.open("a") as file:
+        file.write('[meters.lines]\nkey = ["host", "interface"]\n')
+    assert note("ppp0") == ""
+    assert note("mark:7").startswith("note: no meter has mark")

@@ -119,6 +119,8 @@ def _tell(
         typer.echo(f"{sentence(fact, zone)}{'' if fact.id else '; that was said already'}")
     if subject is None:
         _tell_others(fact, settings)
+    else:
+        _tell_what_it_needs(fact, settings)
 
 
 def _refuse_what_is_turned_round(address: str, target: "Target", subject: str | None) -> None:
@@ -138,6 +140,17 @@ def _refuse_what_is_turned_round(address: str, target: "Target", subject: str | 
             f"this is an address, and {address} is none",
             f"the address comes first: {subject} {address}; an interface of this name is interface:{address}",
         )
+
+
+def _tell_what_it_needs(fact: "Fact", settings: "Config") -> None:
+    """An interface or a mark is somebody's in rows that have it, which no meter has by itself."""
+    from netledger.attribution.facts import Kind
+
+    column = fact.target.kind.value
+    if fact.target.kind not in {Kind.INTERFACE, Kind.MARK}:
+        return
+    if not any(column in getattr(meter, "key", ()) for meter in settings.meters.values()):
+        typer.echo(f"note: no meter has {column} in its key, so its traffic is not told apart", err=True)
 
 
 def _kept(wish: "Fact", settings: "Config", *, is_now: bool, of: str | None) -> "Fact":
