@@ -304,3 +304,20 @@ def test_each_link_depends_on_all_that_comes_before() -> None:
     expected = hashlib.sha256(first + receipt.encode() + proof).digest()
     assert chain(first, receipt, proof) == expected
     assert len({expected, chain(expected, receipt, proof), chain(first, '{"a":2}', proof)}) == 3
+
+
+def test_a_store_that_is_moved_away_gets_all_of_an_interval_or_nothing(tmp_path: Path) -> None:
+    store, elsewhere = tmp_path / "store", tmp_path / "elsewhere"
+    with opened(store) as ledger:
+        add(ledger, 1)
+        store.rename(elsewhere)
+        with pytest.raises(LedgerError, match="moved away or replaced"):
+            add(ledger, 2)
+        assert not store.exists()
+        with opened(store), pytest.raises(LedgerError, match="moved away or replaced"):
+            add(ledger, 2)
+        assert intervals(store) == []
+        store.rename(tmp_path / "another")
+        elsewhere.rename(store)
+        add(ledger, 2)
+    assert intervals(store) == [("lan", 1), ("lan", 2)]

@@ -103,6 +103,7 @@ class Ledger:
         self._lock = StoreLock(store)
         self._connection: sqlite3.Connection | None = None
         self._has_been_open = False
+        self._file: tuple[int, int] | None = None
         # Of intervals that may or may not be in the ledger, for their transaction failed: see _path.
         self._undecided: dict[tuple[str, str, int], Path] = {}
 
@@ -126,6 +127,7 @@ class Ledger:
                 require_room(self.store)
                 is_alone = self._lock.open()
                 self._connection = database.connect_writer(self.store)
+                self._file = self._file_now()
                 sync_directory(self.store)
                 if is_alone:
                     leftovers = remove_leftovers(self.store, self._connection)
@@ -157,6 +159,7 @@ class Ledger:
             ValueError: the receipt speaks of another number of rows.
         """
         with explained(self.store, "commit"):
+            self._require_same_file()
             known = self._known(receipt)
             if known is not None:
                 return known
@@ -214,6 +217,24 @@ class Ledger:
     def now_ns(self) -> int:
         """The wall clock, UTC nanoseconds since 1970."""
         return self._clock.now().wall_ns
+
+    def _file_now(self) -> tuple[int, int]:
+        """Which file stands at the name of the ledger."""
+        status = (self.store / database.NAME).stat()
+        return status.st_dev, status.st_ino
+
+    def _require_same_file(self) -> None:
+        """Makes sure that rows and ledger come into the same store.
+
+        SQLite goes on with the file that it has opened, wherever that was moved to. The rows go by name.
+        """
+        try:
+            is_same = self._file_now() == self._file
+        except FileNotFoundError:
+            is_same = False
+        if not is_same:
+            hint = "put it back: it is looked for with each commit, and what waits is committed then"
+            raise LedgerError(str(self.store), "commit", "the ledger was moved away or replaced", hint)
 
     def _known(self, receipt: Receipt) -> Known | None:
         identity = _identity(receipt)
