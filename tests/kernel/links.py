@@ -16,7 +16,7 @@ ETH_P_ALL = 3
 SO_ATTACH_FILTER = 26
 SOL_PACKET, PACKET_IGNORE_OUTGOING = 263, 23
 TUNSETIFF = 0x4004_54CA
-IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
+IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x0001, 0x1000, 0x4000
 SOCKET_SECONDS = 10.0
 
 
@@ -46,13 +46,17 @@ def put(network: Network, namespace: str, interface: str, frames: Sequence[bytes
 
 
 @contextmanager
-def tun(network: Network, namespace: str, name: str) -> Iterator[int]:
-    """A link without a header, as ppp and WireGuard make one; what is written to the descriptor is received on it."""
+def tun(network: Network, namespace: str, name: str, *, segments: bool = False) -> Iterator[int]:
+    """A link without a header, as ppp and WireGuard make one; what is written to the descriptor is received on it.
+
+    With ``segments`` a ``struct virtio_net_hdr`` stands before each packet, as a virtual machine writes it.
+    """
     with network.inside(namespace):
         descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    flags = IFF_TUN | IFF_NO_PI | (IFF_VNET_HDR if segments else 0)
     try:
         with network.inside(namespace):
-            fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
+            fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
         network.run(namespace, ["ip", "link", "set", name, "up"])
         yield descriptor
     finally:

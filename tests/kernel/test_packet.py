@@ -23,6 +23,8 @@ from tests.unit import packets
 PLAN = Udp(source="10.77.1.2", destination="10.77.2.2", sources=10, count=1000)
 HOSTS = Key(columns=("host",), ipv6_prefix_length=128)
 BY_INTERFACE = Key(columns=("host", "interface"), ipv6_prefix_length=128)
+# linux/virtio_net.h
+FRAGMENTS_OF_UDP, SEGMENTS_OF_UDP = 3, 5
 BY_PORT = Key(columns=("host", "protocol", "host_port", "peer_port"), ipv6_prefix_length=128)
 
 
@@ -213,6 +215,23 @@ def test_super_packets_are_told_with_what_they_are_on_the_wire(gateway: Lab) -> 
     assert seen.wire_packets >= 4_000_000 // 1448
 
 
+def test_a_super_packet_that_the_kernel_cannot_describe_is_on_the_receipt(gateway: Lab) -> None:
+    """Not as one for which the ring was too small: a larger one would not help."""
+    udp = packets.ipv4("10.8.0.1", "10.8.0.2", packets.udp(payload=bytes(4000)))
+    meter = PacketBench.on(gateway, interfaces=("guest",), key=HOSTS)
+    meter.open()
+    with links.tun(gateway, gateway.gw, "guest", segments=True) as line:
+        for kind in (SEGMENTS_OF_UDP, FRAGMENTS_OF_UDP):
+            os.write(line, struct.pack("=BBHHHH", 1, kind, 28, 1400, 20, 6) + udp)
+        meter.wait_for_packets(1)
+    meter.close()
+    (interval,) = meter.intervals
+    seen = interval.observed
+    assert (seen.accounted.packets, seen.super_packets, seen.wire_packets) == (1, 1, 3)
+    assert (seen.dropped_packets, dict(seen.errors)) == (1, {})
+    assert "or they were super-packets that it cannot describe" in str(seen.why_lost)
+
+
 def test_what_the_ring_had_no_room_for_is_on_the_receipt(gateway: Lab) -> None:
     """The process is stopped meanwhile, so that nobody empties the ring."""
     meter = PacketBench.on(gateway, interfaces=("left",), key=HOSTS, ring_bytes=MEBIBYTE)
@@ -228,6 +247,7 @@ def test_what_the_ring_had_no_room_for_is_on_the_receipt(gateway: Lab) -> None:
     assert interval.observed.lost == Count(dropped, 0)
     why = f"{dropped} packets dropped by the kernel: the ring of 1048576 bytes was full"
     assert (str(interval.observed.status), interval.observed.why_lost) == ("unproven", why)
+    assert interval.observed.errors["overruns"] > 0
 
 
 def test_loopback_counts_once_where_it_is_named(gateway: Lab) -> None:

@@ -49,9 +49,9 @@ def _errors(totals: Totals) -> Mapping[str, int]:
 def _why_lost(totals: Totals, ring_bytes: int) -> str | None:
     reasons = []
     if totals.dropped_packets:
-        reasons.append(
-            f"{_packets(totals.dropped_packets)} dropped by the kernel: the ring of {ring_bytes} bytes was full"
-        )
+        # Without having found the ring full, it was so already when the interval began, or it was not that.
+        why = "was full" if totals.overruns else "was full before, or they were super-packets that it cannot describe"
+        reasons.append(f"{_packets(totals.dropped_packets)} dropped by the kernel: the ring of {ring_bytes} bytes {why}")
     if unread := unreadable(totals):
         reasons.append(f"{_packets(unread)} not readable")
     return "; ".join(reasons) or None

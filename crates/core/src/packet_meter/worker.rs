@@ -257,6 +257,6 @@ fn close(pending: &mut Option<Pending>, receiver: &mut Option<Receiver>, port: &
 fn count_dropped(receiver: &mut Receiver, port: &Port) {
     // It fails for no socket that is open; what it has counted is told the next time.
     if let Ok(statistics) = port.socket.take_statistics() {
-        receiver.count_dropped(u64::from(statistics.dropped));
+        receiver.count_dropped(u64::from(statistics.dropped), u64::from(statistics.full));
     }
 }

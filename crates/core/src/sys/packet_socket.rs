@@ -22,6 +22,8 @@ pub struct Statistics {
     pub packets: u32,
     /// That found no room in the ring.
     pub dropped: u32,
+    /// How often the ring was found full.
+    pub full: u32,
 }
 
 #[derive(Debug)]
@@ -118,7 +120,7 @@ impl PacketSocket {
     /// The kernel's.
     pub fn take_statistics(&self) -> io::Result<Statistics> {
         let counted: libc::tpacket_stats_v3 = self.get(libc::PACKET_STATISTICS)?;
-        Ok(Statistics { packets: counted.tp_packets, dropped: counted.tp_drops })
+        Ok(Statistics { packets: counted.tp_packets, dropped: counted.tp_drops, full: counted.tp_freeze_q_cnt })
     }
 
     /// Takes an error that the kernel has left at the socket, so that waiting for it does not return at once for ever.
@@ -195,8 +197,9 @@ pub fn interfaces() -> io::Result<Vec<(u32, String)>> {
     Ok(found)
 }
 
-/// Whether the kernel can tell the segments of all super-packets that there are. Before 6.2 it drops those of UDP when it
-/// is asked to (`include/linux/virtio_net.h`: `virtio_net_hdr_from_skb`).
+/// Whether the kernel can tell the segments of all super-packets that there are. It drops the others when it is asked to
+/// (`include/linux/virtio_net.h`: `virtio_net_hdr_from_skb`): those of UDP before 6.2, and those of SCTP, which only a
+/// kernel makes that speaks it. What is left are fragments of UDP that a virtual machine did not make itself.
 #[must_use]
 pub fn tells_all_segments() -> bool {
     // SAFETY: utsname is plain data for which zero is valid.
@@ -210,5 +213,25 @@ pub fn tells_all_segments() -> bool {
         let digits = std::str::from_utf8(part).ok()?;
         digits.parse::<u32>().ok()
     });
-    matches!((parts.next(), parts.next()), (Some(major), Some(minor)) if (major, minor) >= (6, 2))
+    let tells_udp = matches!((parts.next(), parts.next()), (Some(major), Some(minor)) if (major, minor) >= (6, 2));
+    // Of the machine, not of a network namespace.
+    tells_udp && !std::fs::read_to_string("/proc/net/protocols").is_ok_and(|known| speaks_sctp(&known))
+}
+
+/// Whether SCTP is among the protocols of `/proc/net/protocols`.
+fn speaks_sctp(known: &str) -> bool {
+    known.lines().any(|line| line.starts_with("SCTP"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_speaks_sctp_is_known_by_its_list() {
+        let without = "protocol  size sockets  memory press maxhdr  slab module     cl co\n\
+                       UDP       1472      4       2   NI       0   yes  kernel      y  y\n";
+        assert!(!speaks_sctp(without));
+        assert!(speaks_sctp(&format!("{without}SCTPv6    1720      0       0   no       0   yes  sctp        y  y\n")));
+    }
 }

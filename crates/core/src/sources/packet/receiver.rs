@@ -158,8 +158,9 @@ impl Receiver {
     }
 
     /// Adds to the state what the kernel counted.
-    pub(crate) fn count_dropped(&mut self, packets: u64) {
-        if packets > 0 {
+    pub(crate) fn count_dropped(&mut self, packets: u64, full: u64) {
+        if packets > 0 || full > 0 {
+            self.state.overruns = self.state.overruns.saturating_add(full);
             self.state.ring.dropped_packets = self.state.ring.dropped_packets.saturating_add(packets);
             self.write();
         }
