@@ -51,7 +51,8 @@ def _why_lost(totals: Totals, ring_bytes: int) -> str | None:
     if totals.dropped_packets:
         # Without having found the ring full, it was so already when the interval began, or it was not that.
         why = "was full" if totals.overruns else "was full before, or they were super-packets that it cannot describe"
-        reasons.append(f"{_packets(totals.dropped_packets)} dropped by the kernel: the ring of {ring_bytes} bytes {why}")
+        dropped = _packets(totals.dropped_packets)
+        reasons.append(f"{dropped} dropped by the kernel: the ring of {ring_bytes} bytes {why}")
     if unread := unreadable(totals):
         reasons.append(f"{_packets(unread)} not readable")
     return "; ".join(reasons) or None

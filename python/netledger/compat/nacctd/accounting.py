@@ -81,7 +81,7 @@ class Accounting:
         now = self._clock.now()
         for cut in left:
             if cut.seq > self._book.noted:
-                self._absorb(cut, now.monotonic_ns)
+                self._absorb(cut, now.monotonic_ns, is_left=True)
             else:
                 self._held.append(cut)
         self._note(now)
@@ -142,11 +142,11 @@ class Accounting:
         self._absorb(cut, now.monotonic_ns if label_ns is None else label_ns)
         return True
 
-    def _absorb(self, cut: Cut, last_ns: int) -> None:
+    def _absorb(self, cut: Cut, last_ns: int, *, is_left: bool = False) -> None:
         rows = cut.rows()
         self._without_room += sum(row.packets for row in rows if row.has_no_flow)
         counts = records_of(rows, self._users.holders_at(cut.start_ns), self._table)
-        self._book.absorb(counts, seq=cut.seq, last_ns=last_ns)
+        self._book.absorb(counts, seq=cut.seq, last_ns=last_ns, is_left=is_left)
         self._held.append(cut)
 
     def _flush(self, now: Moment) -> None:

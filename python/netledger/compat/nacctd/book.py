@@ -1,8 +1,9 @@
 """The records, and what is kept of them on disk: the journal, the dump and the log."""
 
+import errno
 import os
 from collections.abc import Iterable, Sequence
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from netledger.compat.nacctd.dump import NO_DUMP, Dump, digest_of, records_in
 from netledger.compat.nacctd.journal import EMPTY, DamagedError, Journal, Noted, Pending
@@ -17,6 +18,15 @@ __all__ = ["Book"]
 
 _WRITER: Final = "nacctd (write)"
 _DUMPER: Final = "nacctd (dump)"
+
+
+class _Absorbed(NamedTuple):
+    """What a generation has counted until a moment."""
+
+    seq: int
+    counts: list[Counts]
+    last_ns: int
+    is_left: bool
 
 
 @final
@@ -43,6 +53,8 @@ class Book:
         self._pending: Pending | None = None
         self._replaces: str | None = None
         self._changed = False
+        # What was absorbed while the directory of the dump file was not there, and so could not be read.
+        self._unread: list[_Absorbed] | None = None
         self.noted = 0
         self.records = Records()
 
@@ -54,9 +66,17 @@ class Book:
     def open(self, now: Moment) -> None:
         """Reads back what an earlier process has left: each record once.
 
+        A directory that is not there, or not yet mounted, is read when it comes. Until then nothing is written.
+
         Raises:
             OSError: the journal or the dump cannot be read, or not be moved aside.
         """
+        if self._dump.path.parent.exists():
+            self._open(now)
+        else:
+            self._unread = []
+
+    def _open(self, now: Moment) -> None:
         noted = self._noted_before()
         content = self._dump.read()
         digest = digest_of(content)
@@ -79,19 +99,22 @@ class Book:
         if self.records:
             self._log.info(f"{len(self.records)} records read back")
 
-    def absorb(self, counts: Iterable[Counts], *, seq: int, last_ns: int) -> None:
-        """Adds what a generation has counted until a moment."""
+    def absorb(self, counts: Iterable[Counts], *, seq: int, last_ns: int, is_left: bool = False) -> None:
+        """Adds what a generation has counted until a moment; ``is_left``: one of an earlier process."""
         before = len(self.records)
         counted = list(counts)
+        if self._unread is not None:
+            self._unread.append(_Absorbed(seq, counted, last_ns, is_left))
         self.records.add(counted, last_ns=last_ns)
         self._absorbed = seq
         self._changed |= bool(counted) or len(self.records) != before
-        if not self._changed:
+        if not self._changed and self._unread is None:
             # Nothing was counted: whether this generation was noted makes no difference.
             self.noted = seq
 
     def note(self, now: Moment) -> bool:
         """Makes everything durable, and shows it in the dump. Tells whether that was possible."""
+        self._read_late(now)
         if not self._changed:
             return True
         flows = self.records.all()
@@ -170,6 +193,24 @@ class Book:
         if not self.records and self._pending is None and not self._changed and self._dump_digest == NO_DUMP:
             self._journal.remove()
 
+    def _read_late(self, now: Moment) -> None:
+        """Reads what :meth:`open` could not. What an earlier process has left may be in it already."""
+        unread, records = self._unread, self.records
+        if unread is None or not self._dump.path.parent.exists():
+            return
+        self.records = Records()
+        try:
+            self._open(now)
+        except OSError as error:
+            self._log.error(f"error reading file {error.filename}: {_text(error)}", ident=_DUMPER)
+            self.records = records
+            return
+        known, self._unread = self._absorbed, None
+        for seq, counts, last_ns, is_left in unread:
+            self.absorb(() if is_left and seq <= known else counts, seq=seq, last_ns=last_ns)
+        # Numbers of this process say nothing about those of a journal that it did not know.
+        self.noted, self._changed = 0, True
+
     def _write(self, output: Output, flows: Sequence[Flow], now: Moment) -> bool:
         if not flows:
             return True
@@ -220,6 +261,9 @@ class Book:
         self._at_step("replaced")
 
     def _write_journal(self, rest: tuple[Counts, ...], pending: Pending | None, *, dump: str) -> bool:
+        if self._unread is not None:
+            self._log.error(f"error writing to file {self._journal.path}: {os.strerror(errno.ENOENT)}", ident=_DUMPER)
+            return False
         noted = Noted(
             absorbed=self._absorbed,
             dump=dump,

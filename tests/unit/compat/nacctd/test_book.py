@@ -335,6 +335,29 @@ def test_a_directory_that_is_not_there_is_not_made_for_the_dump(tmp_path: Path) 
     assert not (tmp_path / "missing").exists()
 
 
+def test_a_directory_that_is_mounted_later_is_read_when_it_comes(tmp_path: Path) -> None:
+    there, away = tmp_path / "mounted", tmp_path / "away"
+    there.mkdir()
+    table = table_in(tmp_path, dump="mounted/dump")
+    before, _told = read_back(table)
+    before.absorb([(flow(1), 3, 384)], seq=7, last_ns=0)
+    assert before.note(NOW)
+    there.rename(away)
+    book, told = read_back(table)
+    # Killed before it could release what it had noted; then come generations of a machine that was started anew.
+    book.absorb([(flow(1), 3, 384)], seq=7, last_ns=0, is_left=True)
+    book.absorb([(flow(2), 1, 128)], seq=1, last_ns=0)
+    assert not book.note(NOW)
+    assert book.noted == 0
+    away.rename(there)
+    assert book.note(NOW)
+    assert told.texts[-1] == "1 records read back"
+    again, _told = read_back(table)
+    for one in (book, again):
+        assert list(one.records.counts(one.records.all())) == [(flow(1), 3, 384), (flow(2), 1, 128)]
+    assert book.noted == 1
+
+
 @pytest.mark.parametrize("crash", [None, "noted", "replaced", "dumped"])
 def test_another_dump_file_takes_the_records_along_and_leaves_none_behind(tmp_path: Path, crash: str | None) -> None:
     def step(name: str) -> None:
