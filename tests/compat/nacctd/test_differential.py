@@ -28,13 +28,16 @@ def wires() -> Iterator[Wires]:
 
 def _beside(wires: Wires, case: Case, beginning: str) -> tuple[Nacctd, Nacctd]:
     """Runs both while the traffic of a case passes."""
-    both = tuple(Nacctd(program, wires, beginning + case.table) for program in Program)
-    for one in both:
-        case.prepare(one.here)
-        one.start()
-    case.traffic(wires)
-    assert [one.stop() for one in both] == [1, 1]
-    real, ours = both
+    for turn in ("", "-again", "-at-last"):
+        real, ours = (Nacctd(program, wires, beginning + case.table, name=turn) for program in Program)
+        for one in (real, ours):
+            case.prepare(one.here)
+            one.start()
+        case.traffic(wires)
+        assert [one.stop() for one in (real, ours)] == [1, 1]
+        # nacctd loses all that it has when it is told to end while it writes: then it says nothing of the case.
+        if real.rows() or not ours.rows():
+            break
     return real, ours
 
 
