@@ -100,7 +100,9 @@ class StatusServer:
         if self._writer < 0:
             return
         end = time.monotonic() + WORK_SECONDS
-        for worker in list(self._workers):
+        with self._lock:
+            workers = list(self._workers)
+        for worker in workers:
             worker.join(max(0.0, end - time.monotonic()))
         os.write(self._writer, _STOP)
         self._thread.join()
@@ -217,8 +219,9 @@ class StatusServer:
         self._clients.remove(client)
         self._selector.unregister(client.channel)
         worker = threading.Thread(target=self._work, args=(client, work), name="status work", daemon=True)
-        self._workers.add(worker)
-        worker.start()
+        with self._lock:  # who waits for the workers finds none that has not begun
+            self._workers.add(worker)
+            worker.start()
 
     def _work(self, client: _Client, work: Later) -> None:
         try:
