@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, final
 
 from netledger.ledger import database
 from netledger.ledger.digest import canonical
-from netledger.ledger.files import explained
+from netledger.ledger.files import explained, require_room
 from netledger.ledger.intervals import IntervalRow, interval_of, rows_of
 
 if TYPE_CHECKING:
@@ -119,5 +119,6 @@ class Outbox:
             with explained(self._store, "open"):
                 # It is the writer who begins a ledger; where it is gone, its file system may not be mounted just now.
                 (self._store / database.NAME).stat()
+                require_room(self._store)
                 self._connection = database.connect_writer(self._store)
         return self._connection
