@@ -130,7 +130,9 @@ def test_a_directory_may_come_later_and_go_and_its_facts_stay(record: Kept, fold
         folder.mkdir()
         (folder / "10.0.0.2").write_text("alice")
         wait_for(record, a2="alice")
-        assert (one.status().state, one.status().error) == (State.FOLLOWING, None)
+        # What was found is told before the learner says that it follows.
+        wait_until(lambda: one.status().state is State.FOLLOWING, "the directory")
+        assert one.status().error is None
         elsewhere = folder.with_name("elsewhere")
         folder.rename(elsewhere)
         wait_until(lambda: one.status().state is State.WAITING, "end of the directory")
@@ -167,7 +169,7 @@ def test_what_nobody_can_be_called_is_refused_and_the_one_before_has_left(
     with running(one, record):
         (folder / "10.0.0.2").write_bytes(content)
         wait_for(record)
-        assert one.status().refused == 1
+        wait_until(lambda: one.status().refused == 1, "the refusal")
     assert [record.message for record in caplog.records] == ["learnt_refused"]
 
 
