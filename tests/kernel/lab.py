@@ -115,7 +115,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process itself: ``ip netns exec`` and ``setpriv`` replace themselves by the program."""
+        """The process itself: ``ip netns exec``, ``nsenter`` and ``setpriv`` replace themselves by the program."""
         return self._process.pid
 
     @property
@@ -200,6 +200,10 @@ class Network:
                 entry = [address, "lladdr", hardware[other], "dev", device, "nud", "permanent"]
                 _command(["ip", "-n", space, "neighbour", "replace", *entry])
 
+    def entering(self, namespace: str) -> list[str]:
+        """How a command starts that is to run in a namespace. It has the /sys of that namespace, with nothing below."""
+        return ["ip", "netns", "exec", namespace]
+
     def run(
         self, namespace: str, argv: Sequence[str], *, text: str | None = None, seconds: float = COMMAND_SECONDS
     ) -> str:
@@ -209,12 +213,12 @@ class Network:
             RuntimeError: it failed; with the words it said.
             subprocess.TimeoutExpired: it took longer than ``seconds``.
         """
-        return _command(["ip", "netns", "exec", namespace, *argv], text=text, seconds=seconds)
+        return _command([*self.entering(namespace), *argv], text=text, seconds=seconds)
 
     def spawn(self, namespace: str, argv: Sequence[str]) -> Child:
         """Starts a process that dies with the lab, and with this process too."""
         directory = self.directory / f"child{next(self._children)}"
-        child = Child(["ip", "netns", "exec", namespace, "setpriv", "--pdeathsig", "KILL", *argv], directory)
+        child = Child([*self.entering(namespace), "setpriv", "--pdeathsig", "KILL", *argv], directory)
         self._exits.callback(child.kill)
         return child
 
