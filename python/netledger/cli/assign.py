@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from netledger.cli.options import ConfigFile, Json, Store, Timezone, load_config
+from netledger.cli.options import ConfigFile, Json, Store, Timezone, readable_config
 from netledger.errors import FactError, UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def assign(
     Works while `netledger run` counts, and while it does not. With cut_on_assignment it returns when the open intervals
     have ended: traffic that passes afterwards is the new holder's. A time in the past corrects what was said of it.
     """
-    _tell(address, subject, start, end, timezone=timezone, json=json, settings=load_config(config, store))
+    _tell(address, subject, start, end, timezone=timezone, json=json, config=config, store=store)
 
 
 def unassign(
@@ -73,7 +73,7 @@ def unassign(
     store: Store = None,
 ) -> None:
     """Say that an address is nobody's any more. Ends what `assign` and `import` said of it, not what others say."""
-    _tell(address, None, start, None, of=subject, timezone=timezone, json=json, settings=load_config(config, store))
+    _tell(address, None, start, None, of=subject, timezone=timezone, json=json, config=config, store=store)
 
 
 def _tell(
@@ -85,7 +85,8 @@ def _tell(
     of: str | None = None,
     timezone: str | None,
     json: bool,
-    settings: "Config",
+    config: Path | None,
+    store: Path | None,
 ) -> None:
     from netledger.attribution.facts import ASSIGN, Fact, Target, given_subject
     from netledger.intervals import SystemClock
@@ -93,6 +94,8 @@ def _tell(
     from netledger.reports.periods import Calendar
     from netledger.reports.zones import find
 
+    readable = readable_config(config, store, needed=("store", "runtime"))
+    settings = readable.config
     zone = find(timezone)
     now_ns = SystemClock().now().wall_ns
     calendar = Calendar(zone=zone)
@@ -119,7 +122,7 @@ def _tell(
         typer.echo(f"{sentence(fact, zone)}{'' if fact.id else '; that was said already'}")
     if subject is None:
         _tell_others(fact, settings)
-    else:
+    elif readable.refused is None:
         _tell_what_it_needs(fact, settings)
 
 

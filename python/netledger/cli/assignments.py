@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from netledger.cli.options import ConfigFile, Json, Store, Timezone, load_config, standard_output
+from netledger.cli.options import ConfigFile, Json, Store, Timezone, readable_config, standard_output
 from netledger.cli.progress import progress_bar
 from netledger.errors import FactError, UsageError
 
@@ -73,7 +73,8 @@ def list_(
         target = None if address is None else Target.parse(address)
     except FactError as error:
         raise UsageError(error.subject, error.operation, error.cause, error.hint) from error
-    facts = Assignments(Path(load_config(config, store).store), SystemClock()).facts(as_known_at_ns=known_ns)
+    settings = readable_config(config, store, needed=("store",)).config
+    facts = Assignments(Path(settings.store), SystemClock()).facts(as_known_at_ns=known_ns)
     found: Sequence[Fact] = facts if history else shown.ordered(standing(facts))
     found = found if target is None else shown.about(found, target)
     found = found if subject is None else [fact for fact in found if fact.subject == subject]
@@ -121,7 +122,7 @@ def import_(
 
     clock = SystemClock()
     read_time = _time_reader(timezone)
-    directory = Path(load_config(config, store).store)
+    directory = Path(readable_config(config, store, needed=("store",)).config.store)
     from_ns = read_time("--from", start)
     with progress_bar() as progress:
         found = read(file, default_from_ns=from_ns, read_time=read_time, progress=progress)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from netledger.cli.options import BillingDay, ConfigFile, Json, Store, Timezone, load_config
+from netledger.cli.options import BillingDay, ConfigFile, Json, Store, Timezone, readable_config
 from netledger.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def audit(
     now_ns = SystemClock().now().wall_ns
     span = None if period is None else calendar.period(period, now_ns=now_ns)
     conditions = _of_meters(where or ())
-    reader = Reader(Path(load_config(config, store).store))
+    reader = Reader(Path(readable_config(config, store, needed=("store",)).config.store))
     try:
         found = books(reader, span, conditions, now_ns=now_ns)
         problems = _verified(reader) if verify else None

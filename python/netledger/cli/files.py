@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from netledger.cli.options import ConfigFile, Json, Store, load_config
+from netledger.cli.options import ConfigFile, Json, Store, readable_config
 
 
 def files(
@@ -29,7 +29,7 @@ def files(
 
     if sql and json:
         raise UsageError("--sql, --json", "", "only one of them at a time")
-    found = Reader(Path(load_config(config, store).store)).snapshot().files
+    found = Reader(Path(readable_config(config, store, needed=("store",)).config.store)).snapshot().files
     if sql:
         typer.echo(read_parquet(found))
     elif json:

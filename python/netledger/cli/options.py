@@ -15,6 +15,7 @@ from netledger.errors import UsageError
 
 if TYPE_CHECKING:
     from netledger.config import Config
+    from netledger.config.readable import Readable
     from netledger.receipt import Count
 
 ConfigFile = Annotated[
@@ -48,6 +49,26 @@ def load_config(file: Path | None, store: Path | None = None) -> "Config":
 
     config = load(file)
     return config if store is None else config.model_copy(update={"store": str(store.absolute())})
+
+
+def readable_config(file: Path | None, store: Path | None = None, *, needed: tuple[str, ...]) -> "Readable":
+    """The configuration for a command that needs some directories of it, and takes them from a refused file too.
+
+    ``needed`` are their keys. What is wrong with the file is told on standard error.
+
+    Raises:
+        ConfigError: the file cannot be read, or does not say for certain where they are.
+    """
+    from netledger.config.readable import Readable, read
+
+    found = read(file, needed=[key for key in needed if key != "store" or store is None])
+    config = found.config if store is None else found.config.model_copy(update={"store": str(store.absolute())})
+    if found.refused is not None:
+        places = " and ".join(f"{key} = {getattr(config, key)}" for key in needed)
+        typer.echo(
+            f"{found.refused}\nnetledger: this file is refused; this goes by {places} all the same", err=True
+        )
+    return Readable(config, found.refused)
 
 
 def is_for_people(*, csv: bool, json: bool, parquet: Path | None) -> bool:

@@ -16,8 +16,8 @@ from netledger.cli.options import (
     Store,
     Timezone,
     is_for_people,
-    load_config,
     one_of,
+    readable_config,
     standard_output,
 )
 from netledger.errors import UsageError
@@ -141,7 +141,7 @@ def report(
     _refuse_with_counters(per, subject, as_known_at, is_asked=counters, is_more=names or direction != "both")
     calendar = Calendar(zone=zones.find(timezone), billing_day=billing_day)
     now_ns = SystemClock().now().wall_ns
-    settings = load_config(config, store)
+    settings = readable_config(config, store, needed=("store",)).config
     asked = _Asked(
         period=calendar.period(period, now_ns=now_ns),
         by=(("subject",) if subject else None) if by is None else _columns(by),

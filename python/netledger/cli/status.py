@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from netledger.cli.options import ConfigFile, Json, load_config
+from netledger.cli.options import ConfigFile, Json, readable_config
 from netledger.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def status(
 
     if seconds is not None and not watch:
         raise UsageError(f"SECONDS {seconds}", "", "only with --watch", "netledger status --watch 5")
-    settings = load_config(config)
+    settings = readable_config(config, needed=("runtime", "store")).config
     client = Client(Path(settings.runtime))
     if watch:
         _watch(client, seconds or _EVERY_SECONDS, json=json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from netledger.cli.options import BillingDay, ConfigFile, Json, Store, Timezone, is_for_people, load_config, one_of
+from netledger.cli.options import BillingDay, ConfigFile, Json, Store, Timezone, is_for_people, one_of, readable_config
 from netledger.cli.report import EXIT_DOUBTFUL, TABLE_ROWS, AsKnownAt, Parquet, UnitOption, prefixes_of, print_answer
 
 
@@ -51,7 +51,7 @@ def subjects(
     is_table, shown_unit = is_for_people(csv=csv, json=json, parquet=parquet), Unit(one_of("--unit", unit, [*Unit]))
     calendar = Calendar(zone=zones.find(timezone), billing_day=billing_day)
     now_ns = SystemClock().now().wall_ns
-    settings = load_config(config, store)
+    settings = readable_config(config, store, needed=("store",)).config
     question = Question(
         period=calendar.period(period, now_ns=now_ns),
         by=("subject",),

@@ -81,16 +81,21 @@ def loads(text: str, *, file: str) -> Config:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(file, [_syntax(error, text)]) from error
-    found = list(across.check(document))
-    config: Config | None = None
-    try:
-        config = Config.model_validate(document)
-    except ValidationError as error:
-        found += [_translated(details) for details in _told(error)]
+    config, found = checked(document)
     if config is None or found:
         lines = lines_of(text.replace("\r\n", "\n"))
         raise ConfigError(file, [Problem(path, line_for(lines, path), cause, hint) for path, cause, hint in found])
-    return _resolved(config)
+    return config
+
+
+def checked(document: dict[str, object]) -> tuple[Config | None, list[tuple[problems.Path, str, str | None]]]:
+    """The configuration of a parsed text, where there can be one, and its mistakes as path, cause and hint."""
+    found = list(across.check(document))
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as error:
+        return None, found + [_translated(details) for details in _told(error)]
+    return _resolved(config), found
 
 
 def _told(error: ValidationError) -> list[ErrorDetails]:
@@ -116,12 +121,18 @@ def _with_inherited(config: Config, meter: Meter) -> Meter:
     return meter.model_copy(update={name: getattr(config, name) for name in left_out})
 
 
-def _syntax(error: tomllib.TOMLDecodeError, text: str) -> Problem:
+def syntax_line(error: tomllib.TOMLDecodeError) -> int | None:
+    """The line that the parser names, from 1; None is the end of the text, where something is still open."""
     # Only Python 3.14 gives the line as a field; before that it is in the text and nowhere else.
+    place = _SYNTAX_PLACE.search(str(error))
+    return int(place[1]) if place and place[1] else None
+
+
+def _syntax(error: tomllib.TOMLDecodeError, text: str) -> Problem:
     message = str(error)
     place = _SYNTAX_PLACE.search(message)
     cause = message[: place.start()] if place else message
-    line = int(place[1]) if place and place[1] else text.count("\n") + 1
+    line = syntax_line(error) or text.count("\n") + 1
     return Problem((), line, cause[:1].lower() + cause[1:], _syntax_hint(text, line, cause))
 
 
