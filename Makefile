@@ -68,6 +68,9 @@ build: .build/native.stamp ## .venv with the locked packages, and the native mod
 .build/native.stamp: .build/venv.stamp pyproject.toml Cargo.toml Cargo.lock $(RUST_FILES)
 	@command -v cargo >/dev/null || { \
 		echo "build: cargo: not found" >&2; echo "hint: install Rust from https://rustup.rs" >&2; exit 1; }
+	@echo '#include <libelf.h>' | gcc -include zlib.h -fsyntax-only -x c - 2>/dev/null && command -v pkg-config >/dev/null || { \
+		echo "build: a C compiler, pkg-config, libelf or zlib is missing; the native module loads BPF programs with them" >&2; \
+		echo "hint: apt-get install gcc make pkg-config libelf-dev zlib1g-dev" >&2; exit 1; }
 	PIP_NO_INDEX=1 PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --quiet
 	$(BIN)/python -c 'import netledger._core'
 	touch $@

@@ -8,6 +8,7 @@ or a log line never crosses. What the last two use is described in files of thei
 from collections.abc import Mapping, Sequence
 from typing import final
 
+from netledger._core_bpf import BpfLink, BpfMeter, bpf_check
 from netledger._core_conntrack import (
     ConntrackDump,
     ConntrackEvents,
@@ -34,6 +35,8 @@ from netledger._core_packet import PacketMeter
 
 __all__ = [
     "Batch",
+    "BpfLink",
+    "BpfMeter",
     "ConntrackDump",
     "ConntrackEvents",
     "ConntrackMeter",
@@ -51,6 +54,7 @@ __all__ = [
     "PcapReader",
     "Totals",
     "TraceEvent",
+    "bpf_check",
     "conntrack_count",
     "conntrack_delete",
     "conntrack_expectations",

@@ -31,7 +31,7 @@ impl KeySpec {
     }
 }
 
-fn network(text: &str) -> PyResult<posting::Network> {
+pub(crate) fn network(text: &str) -> PyResult<posting::Network> {
     let refuse = || PyValueError::new_err(format!("{text:?} is no network; write it as 192.0.2.0/24 or 2001:db8::/32"));
     let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
     let (address, bits) = match address.parse().map_err(|_| refuse())? {

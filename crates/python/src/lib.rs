@@ -3,6 +3,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
 
 mod batch;
+mod bpf_meter;
 mod capabilities;
 mod conntrack;
 mod conntrack_meter;
@@ -23,6 +24,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::batch::Batch;
+    #[pymodule_export]
+    use crate::bpf_meter::{BpfLink, BpfMeter, bpf_check};
     #[pymodule_export]
     use crate::capabilities::keep_capabilities;
     #[pymodule_export]

@@ -1,5 +1,7 @@
 //! One mechanism each; they never import each other.
 
+#[cfg(feature = "bpf")]
+pub mod bpf;
 pub mod conntrack;
 pub mod ctnetlink;
 pub mod nfacct;
