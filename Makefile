@@ -10,6 +10,9 @@ MAKEFLAGS += --no-builtin-rules
 
 PYTHON ?= python3
 FUZZ_SECONDS ?= 10
+# Tests build the program with mistakes in it: make bpf BPF_FLAGS=-DMUTATE_PLAIN_ADDS BPF_OBJECT=/tmp/mutated.o
+BPF_FLAGS ?=
+BPF_OBJECT ?= bpf/accounting.bpf.o
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 # A file stays with one worker, for the tests of a file may share what is dear to make.
@@ -65,7 +68,7 @@ build: .build/native.stamp ## .venv with the locked packages, and the native mod
 	mkdir -p .build && touch $@
 
 # The dependencies are there by now, with their hashes checked; nothing may be fetched at this point.
-.build/native.stamp: .build/venv.stamp pyproject.toml Cargo.toml Cargo.lock $(RUST_FILES)
+.build/native.stamp: .build/venv.stamp pyproject.toml Cargo.toml Cargo.lock bpf/accounting.bpf.o $(RUST_FILES)
 	@command -v cargo >/dev/null || { \
 		echo "build: cargo: not found" >&2; echo "hint: install Rust from https://rustup.rs" >&2; exit 1; }
 	@echo '#include <libelf.h>' | gcc -include zlib.h -fsyntax-only -x c - 2>/dev/null && command -v pkg-config >/dev/null || { \
@@ -74,6 +77,14 @@ build: .build/native.stamp ## .venv with the locked packages, and the native mod
 	PIP_NO_INDEX=1 PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --quiet
 	$(BIN)/python -c 'import netledger._core'
 	touch $@
+
+.PHONY: bpf
+# The object is committed, for who builds netledger needs no clang; CI makes it anew and compares. It is the same wherever the
+# source lies: without the lines for debuggers, and with names from here on in those for the verifier's log.
+bpf: ## the program that counts in the kernel, anew from bpf/*; needs clang 14 and llvm-strip
+	clang --target=bpfel -mcpu=v3 -O2 -g -Wall -Wextra -Werror -I/usr/include/$$(uname -m)-linux-gnu \
+		-fdebug-prefix-map=$(CURDIR)=. $(BPF_FLAGS) -c bpf/accounting.bpf.c -o $(BPF_OBJECT)
+	llvm-strip -g $(BPF_OBJECT)
 
 system: ## Debian packages that the tests need (installs them as root, else says what is missing)
 	@.ci/system tests

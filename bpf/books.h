@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* The maps, and how a packet is booked. */
+#ifndef NETLEDGER_BOOKS_H
+#define NETLEDGER_BOOKS_H
+
+/* Key and number of rows are set before the program is loaded. */
+struct rows {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(key_size, 16);
+	__uint(value_size, sizeof(struct row));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, SLOTS);
+	__type(key, __u32);
+	__array(values, struct rows);
+} slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SLOTS);
+	__type(key, __u32);
+	__type(value, struct receipt);
+} receipts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, struct networks);
+} networks SEC(".maps");
+
+const volatile struct settings settings;
+
+/* The open generation, and in its highest byte whose. Written by one store of user space. */
+volatile __u64 generation SEC(".data.control");
+
+struct packet {
+	__u64 source[2], destination[2]; /* high, low */
+	__u64 bytes;
+	__u32 source_place, destination_place;
+	__u16 source_port, destination_port;
+	__u8 protocol;
+	__u8 is_ipv4;
+};
+
+/* Locked even where each CPU has its own value: a softirq may interrupt the same program on the same CPU. */
+#ifdef MUTATE_PLAIN_ADDS
+#define ADD(place, number) (*(volatile __u64 *)&(place) += (number))
+#else
+#define ADD(place, number) ((void)__sync_fetch_and_add(&(place), (number)))
+#endif
+
+static __always_inline int is_counting(__u64 number)
+{
+	return number >> SIDE_SHIFT == settings.side;
+}
+
+/* Searched by halves. There is no branch on what is found, for the verifier would have to follow it both ways each time. */
+static __always_inline __u32 answer_ipv4(const struct networks *table, __u32 address)
+{
+	__u32 at = 0;
+
+	for (__u32 half = settings.ipv4_half; half; half >>= 1) {
+		__u32 middle = (at | half) & (NETWORKS_MAX - 1);
+		__s64 difference = (__s64)table->ipv4_start[middle] - (__s64)address - 1;
+
+		asm volatile("" : "+r"(difference)); /* else the compiler makes a branch of it */
+		at |= (__u32)(difference >> 63) & half;
+	}
+	return table->ipv4_answer[at & (NETWORKS_MAX - 1)];
+}
+
+/* 1 or 0: what is borrowed by the highest bit of a - b. */
+static __always_inline __u64 is_less(__u64 a, __u64 b)
+{
+	return ((~a & b) | ((~a | b) & (a - b))) >> 63;
+}
+
+static __always_inline __u32 answer_ipv6(const struct networks *table, const __u64 *address)
+{
+	__u32 at = 0;
+
+	for (__u32 half = settings.ipv6_half; half; half >>= 1) {
+		__u32 middle = (at | half) & (NETWORKS_MAX - 1);
+		__u64 high = table->ipv6_start_high[middle], low = table->ipv6_start_low[middle];
+		__u64 is_behind = is_less(address[0], high) | (~is_less(high, address[0]) & is_less(address[1], low));
+
+		asm volatile("" : "+r"(is_behind));
+		at |= (__u32)((is_behind & 1) - 1) & half;
+	}
+	return table->ipv6_answer[at & (NETWORKS_MAX - 1)];
+}
+
+static __always_inline __u32 answer(const struct networks *table, const __u64 *address, int is_ipv4)
+{
+	return is_ipv4 ? answer_ipv4(table, (__u32)address[1]) : answer_ipv6(table, address);
+}
+
+/*
+ * A row of its own for a key that has none. 0: it was made, with this posting in it. Whoever finds none and cannot make one looks
+ * again: another CPU may have been first. NULL then: there is no room.
+ */
+static __noinline struct row *insert(void *rows, const struct key *key, const struct row *first, struct receipt *receipt)
+{
+	if (!bpf_map_update_elem(rows, key, first, BPF_NOEXIST)) {
+		ADD(receipt->rows, 1);
+		return 0;
+	}
+	return bpf_map_lookup_elem(rows, key) ?: &receipt->other;
+}
+
+static __always_inline void fill(struct key *key, const struct packet *packet, int is_sent)
+{
+	const int family = !packet->is_ipv4;
+	const __u64 *host = is_sent ? packet->source : packet->destination;
+	const __u64 *peer = is_sent ? packet->destination : packet->source;
+
+	key->host[0] = host[0] & settings.host_mask[family][0];
+	key->host[1] = host[1] & settings.host_mask[family][1];
+	if (settings.key_bytes > 16) {
+		/* ICMP: type and code on both sides. */
+		int swaps = !is_sent && packet->protocol != IPPROTO_ICMP && packet->protocol != IPPROTO_ICMPV6;
+		__u64 own = swaps ? packet->destination_port : packet->source_port;
+		__u64 other = swaps ? packet->source_port : packet->destination_port;
+
+		key->meta = (own | other << 16 | (__u64)packet->protocol << 32) & settings.meta_mask;
+		key->place = (is_sent ? packet->source_place : packet->destination_place) & settings.place_mask;
+	}
+	if (settings.key_bytes > 32) {
+		key->peer[0] = peer[0] & settings.peer_mask[family][0];
+		key->peer[1] = peer[1] & settings.peer_mask[family][1];
+	}
+}
+
+static __always_inline void post(void *rows, struct receipt *receipt, const struct packet *packet, int is_sent, int is_local)
+{
+	struct row *row = &receipt->external;
+
+	if (is_local) {
+		struct key key;
+
+		fill(&key, packet, is_sent);
+		row = bpf_map_lookup_elem(rows, &key);
+		if (!row) {
+			struct row first = {};
+
+			if (is_sent) {
+				first.sent_packets = 1;
+				first.sent_bytes = packet->bytes;
+			} else {
+				first.received_packets = 1;
+				first.received_bytes = packet->bytes;
+			}
+			row = insert(rows, &key, &first, receipt);
+			if (!row)
+				return;
+		}
+	}
+	if (is_sent) {
+		ADD(row->sent_packets, 1);
+		ADD(row->sent_bytes, packet->bytes);
+	} else {
+		ADD(row->received_packets, 1);
+		ADD(row->received_bytes, packet->bytes);
+	}
+}
+
+/* Rows, totals and all else are those of one generation: that of `number`, which was read once. */
+static __always_inline struct receipt *book(__u64 number, const struct packet *packet)
+{
+	const __u32 zero = 0;
+	__u32 slot = number & (SLOTS - 1), from = 0, to = 0;
+	struct receipt *receipt;
+	void *rows;
+
+	if (settings.networks) {
+		const struct networks *table = bpf_map_lookup_elem(&networks, &zero);
+
+		if (!table)
+			return 0; /* cannot be; the verifier does not know */
+		from = answer(table, packet->source, packet->is_ipv4);
+		to = answer(table, packet->destination, packet->is_ipv4);
+		if (settings.networks & NETWORK_EXCLUDED && (from | to) & NETWORK_EXCLUDED)
+			return 0;
+		if (settings.networks & NETWORK_WANTED && !((from | to) & NETWORK_WANTED))
+			return 0;
+	}
+	receipt = bpf_map_lookup_elem(&receipts, &slot);
+	rows = bpf_map_lookup_elem(&slots, &slot);
+	if (!receipt || !rows)
+		return 0; /* a slot is filled before its number is written */
+	ADD(receipt->total.packets, 1);
+	ADD(receipt->total.bytes, packet->bytes);
+#ifdef MUTATE_SLOW
+	for (int i = 0; i < MUTATE_SLOW; i++)
+		bpf_ktime_get_ns();
+#endif
+	post(rows, receipt, packet, 1, !(settings.networks & NETWORK_LOCAL) || from & NETWORK_LOCAL);
+	post(rows, receipt, packet, 0, !(settings.networks & NETWORK_LOCAL) || to & NETWORK_LOCAL);
+	return receipt;
+}
+
+#endif
