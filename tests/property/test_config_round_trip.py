@@ -25,6 +25,7 @@ RULES = st.fixed_dictionaries(
 MEASURES = {
     "source": st.sampled_from(["auto", "nflog"]),
     "interval": INTERVALS,
+    "netns": st.sampled_from(["/run/netns/a", "/proc/1/ns/net"]),
     "local": NETWORKS,
     "key": st.lists(
         st.sampled_from([one for one in KEY_COLUMNS if one not in CONNECTION_COLUMNS]), min_size=1, unique=True

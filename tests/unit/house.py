@@ -7,6 +7,7 @@ from pathlib import Path
 from netledger.config import loads
 from netledger.daemon.answers import Answers
 from netledger.daemon.board import Board
+from netledger.daemon.choice import Chosen
 from netledger.daemon.meter import RunningMeter
 from netledger.ledger import Ledger
 from netledger.pipeline import CommitQueue, Exports, Pipeline
@@ -46,7 +47,10 @@ def built(tmp_path: Path) -> House:
     pipeline = Pipeline("gw1", Ledger(store, clock=clock), Exports([], clock=clock))
     queue = CommitQueue(pipeline, committed=lambda _receipt: None, problems=problems)
     source = MemorySource("lan")
-    meter = RunningMeter("lan", config.meters["lan"], source, queue=queue, clock=clock, problems=problems)
+    chosen = Chosen("nflog")
+    meter = RunningMeter(
+        "lan", config.meters["lan"], source, queue=queue, clock=clock, chosen=chosen, problems=problems
+    )
     meter.open()
     board = Board(config, clock, queue, problems)
     board.opened(meter)

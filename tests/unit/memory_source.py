@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from netledger._core import KeySpec, PcapReader, Totals
 from netledger.config import Config, Meter
-from netledger.errors import SourceError
+from netledger.errors import PermissionDeniedError, SourceError
 from netledger.intervals import Moment
 from netledger.receipt import Count, Observed
 from netledger.schema import COUNTER_COLUMNS
@@ -28,6 +28,11 @@ STILL = Glance(
     lost_packets_since_open=0,
     overruns_since_open=0,
 )
+
+
+def no_bpf() -> None:
+    """A probe where bpf cannot be used."""
+    raise PermissionDeniedError("bpf", "load the program", "operation not permitted", "give it CAP_BPF")
 
 
 @functools.cache

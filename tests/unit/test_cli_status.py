@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from netledger.daemon.answers import Answers
+from netledger.daemon.choice import Chosen
 from netledger.daemon.status_server import StatusServer
 from netledger.pipeline.problems import Trouble
 from netledger.receipt import Count
@@ -50,6 +51,16 @@ def served(house: House) -> Iterator[StatusServer]:
     server.open()
     yield server
     server.close()
+
+
+def test_what_auto_came_to_is_told_with_what_it_would_take_to_do_better(house: House, config: Path) -> None:
+    why = "bpf cannot be used: bpf: load: operation not permitted"
+    house.meter.chosen = Chosen("nflog", why, "give it CAP_BPF")
+    with served(house):
+        done, told = netledger("status", "--config", config), netledger("status", "--json", "--config", config)
+    assert f"\nlan is counted by nflog: {why}\n  for bpf: give it CAP_BPF\n" in done.stdout
+    (meter,) = json.loads(told.stdout)["meters"]
+    assert (meter["source"], meter["source_why"], meter["source_better"]) == ("nflog", why, "give it CAP_BPF")
 
 
 def test_all_is_well(house: House, config: Path) -> None:

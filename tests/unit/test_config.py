@@ -54,7 +54,6 @@ EMPTY = "an empty pattern stands for nothing"
 NAMED_HINT = "hint: they have no addresses; leave it out"
 NFT_HINT = 'hint: family, table and name, each may be a pattern: "inet filter web*", or "*" for all'
 KEY_HINT = 'hint: "host", "peer", "protocol", "host_port", "peer_port", "interface", "label", "zone" or "mark"'
-SOURCES_HINT = 'hint: "auto", "nflog", "packet", "conntrack" and "nfacct" are'
 OF_FLOWS = "belongs to connections, and packets do not tell it"
 FLOWS_HINT = 'hint: leave it out, or count flows: source = "conntrack"'
 LONG_HINT = "hint: interface names have at most 15"
@@ -66,7 +65,7 @@ def mistakes(text: str) -> list[str]:
     return str(caught.value).splitlines()
 
 
-def test_an_empty_file_is_one_meter_named_after_its_source() -> None:
+def test_an_empty_file_is_one_meter_named_nflog() -> None:
     config = loads("", file="f")
     assert list(config.meters) == ["nflog"]
     assert config.meters["nflog"] == Meter().model_copy(update={"interval_seconds": 300})
@@ -142,7 +141,7 @@ def test_what_is_shown_can_be_read_again(text: str) -> None:
         ),
         (
             "[meters.a.nfacct]",
-            ["f:1: meters.a.nfacct: has no effect on the source nflog", 'hint: it is for source = "nfacct"'],
+            ["f:1: meters.a.nfacct: has no effect on the source auto", 'hint: it is for source = "nfacct"'],
         ),
         (
             '[meters.a]\nsource = "nfacct"\nnfacct.nft = ["filter web"]',
@@ -170,7 +169,8 @@ def test_a_mistake_is_told_with_its_line_and_a_hint(text: str, said: list[str]) 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('source = "bpf"', ['"bpf" is not in this version', SOURCES_HINT]),
+        ('source = "ebpf"', ['"ebpf" is not possible here', 'hint: did you mean "bpf"?']),
+        ('netns = "a"', ['"a" is no absolute path of a network namespace', 'hint: as in "/run/netns/guests"']),
         ('source = "nflg"', ['"nflg" is not possible here', 'hint: did you mean "nflog"?']),
         ('local = ["10.0.0.1/24"]', ['"10.0.0.1/24" has host bits set', 'hint: the network is "10.0.0.0/24"']),
         ('local = ["ten"]', ['"ten" is no network', 'hint: as in "192.168.0.0/24" or "2001:db8:1::/48"']),

@@ -31,9 +31,10 @@ def mistakes(text: str) -> list[str]:
 def test_a_meter_of_flows_has_keys_of_its_own() -> None:
     config = loads(FLOWS, file="f")
     flows, lan = config.meters["flows"], config.meters["lan"]
-    assert (flows.mechanism, lan.mechanism) == ("conntrack", "nflog")
-    assert (flows.conntrack.prove, flows.conntrack.zones, flows.buffer_bytes) == (False, (0, 65535), 268_435_456)
-    assert lan.buffer_bytes == lan.nflog.buffer_bytes
+    assert (flows.mechanisms, lan.mechanisms) == (("conntrack",), ("bpf", "nflog"))
+    assert (flows.conntrack.prove, flows.conntrack.zones) == (False, (0, 65535))
+    assert flows.buffer_bytes("conntrack") == 268_435_456
+    assert (lan.buffer_bytes("nflog"), lan.buffer_bytes("bpf")) == (lan.nflog.buffer_bytes, None)
     assert loads(to_toml(config), file="shown") == config
 
 
@@ -46,7 +47,7 @@ def test_flows_are_proven_unless_one_says_otherwise() -> None:
     [
         (
             "[meters.a.conntrack]",
-            ["f:1: meters.a.conntrack: has no effect on the source nflog", 'hint: it is for source = "conntrack"'],
+            ["f:1: meters.a.conntrack: has no effect on the source auto", 'hint: it is for source = "conntrack"'],
         ),
         (
             '[meters.a]\nsource = "conntrack"\ninterfaces = ["eth0"]\n[meters.a.nflog]',
@@ -93,6 +94,24 @@ def test_flows_are_proven_unless_one_says_otherwise() -> None:
             ],
         ),
         (
+            '[meters.a]\nsource = "bpf"\nkey = ["host", "label"]\nnflog.table = "x"\nnetns = "/run/netns/x/"',
+            [
+                'f:3: meters.a.key[1]: "label" is what a rule of netfilter gives, and a program of the kernel has none',
+                'hint: leave it out, or count by rules: source = "nflog"',
+                "f:4: meters.a.nflog: has no effect on the source bpf",
+                'hint: it is for source = "nflog"',
+                'f:5: meters.a.netns: "/run/netns/x/" is no absolute path of a network namespace',
+                'hint: as in "/run/netns/guests"',
+            ],
+        ),
+        (
+            '[meters.a]\nsource = "nfacct"\nnetns = "/run/netns/x"',
+            [
+                "f:3: meters.a.netns: has no effect on named counters",
+                "hint: they are those of the program's own namespace; run one there",
+            ],
+        ),
+        (
             '[meters.a]\nsource = "conntrack"\nconntrack.prove = 1',
             ["f:3: meters.a.conntrack.prove: 1 is neither true nor false"],
         ),
@@ -116,7 +135,8 @@ filter = "not port 22"
 """
     config = loads(text, file="f")
     meter = config.meters["up"]
-    assert (meter.mechanism, meter.buffer_key, meter.buffer_bytes) == ("packet", "ring_bytes", 1048576)
+    assert meter.mechanisms == ("packet",)
+    assert (meter.buffer_key("packet"), meter.buffer_bytes("packet")) == ("ring_bytes", 1048576)
     assert (meter.packet.threads, meter.packet.promiscuous, meter.packet.filter) == (4, ("eth*",), "not port 22")
     assert loads(to_toml(config), file="shown") == config
 
@@ -126,3 +146,10 @@ def test_a_bad_network_is_told_once_and_where_it_stands() -> None:
         'f:3: meters.a.networks[0]: "10.0.0.1/8" has host bits set',
         'hint: the network is "10.0.0.0/8"',
     ]
+
+
+def test_auto_leaves_it_to_two_sources_and_both_may_have_their_own_keys() -> None:
+    config = loads('[meters.a]\nnetns = "/run//netns/guests"\n[meters.a.nflog]\ntable = "x"\n', file="f")
+    meter = config.meters["a"]
+    assert (meter.source, meter.mechanisms, meter.netns) == ("auto", ("bpf", "nflog"), "/run/netns/guests")
+    assert loads(to_toml(config), file="shown") == config

@@ -24,7 +24,7 @@ from netledger.intervals import SystemClock
 from netledger.ledger.prefixes import Lengths
 from netledger.ledger.reader import Reader
 from netledger.receipt import rfc3339
-from tests.unit.memory_source import MemorySource, maker
+from tests.unit.memory_source import MemorySource, maker, no_bpf
 from tests.unit.rows import wait_until
 
 
@@ -45,7 +45,12 @@ class Run:
     def __call__(self, meanwhile: Callable[[], None]) -> int:
         """Runs it, with ``meanwhile`` beside, then TERM; gives the exit code."""
         daemon = Daemon(
-            self.config(), SystemClock(), make_source=maker(self.made), reload=self.config, keep_rules=self.keep_rules
+            self.config(),
+            SystemClock(),
+            make_source=maker(self.made),
+            reload=self.config,
+            probe=no_bpf,
+            keep_rules=self.keep_rules,
         )
         thread = threading.Thread(target=self._beside, args=(meanwhile,))
         thread.start()
@@ -250,6 +255,7 @@ def test_a_source_that_does_not_start_ends_the_others_properly(run: Run, caplog:
         make_source=lambda name, meter, config: (
             MemorySource(name, open_error=broken) if name == "bad" else make(name, meter, config)
         ),
+        probe=no_bpf,
         reload=run.config,
     )
     with caplog.at_level(logging.INFO, "netledger"), pytest.raises(SourceError, match="nflog group 5: bind"):

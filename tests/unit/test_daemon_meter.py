@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from netledger.config import Meter, loads
+from netledger.daemon.choice import Chosen
 from netledger.daemon.meter import RunningMeter
 from netledger.errors import RulesetError, SourceError
 from netledger.intervals import DAY_NS, Moment
@@ -25,12 +26,18 @@ class Bench:
     def __init__(self, store: Path) -> None:
         self.committed: list[Receipt] = []
         self.clock = TestClock(START_NS)
-        pipeline = Pipeline("gw1", Ledger(store, clock=self.clock), Exports([], clock=self.clock))
+        pipeline = Pipeline(
+            "gw1",
+            Ledger(store, clock=self.clock),
+            Exports([], clock=self.clock),
+        )
         self.queue = CommitQueue(pipeline, committed=self.committed.append)
         self.source = MemorySource("lan")
         config = loads('[meters.lan]\ninterval = "1m"\n', file="f").meters["lan"]
         assert isinstance(config, Meter)
-        self.meter = RunningMeter("lan", config, self.source, queue=self.queue, clock=self.clock)
+        self.meter = RunningMeter(
+            "lan", config, self.source, queue=self.queue, clock=self.clock, chosen=Chosen("nflog")
+        )
 
     def commit(self) -> list[Receipt]:
         self.queue.open()

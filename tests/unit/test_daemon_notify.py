@@ -13,7 +13,7 @@ from netledger.daemon.notify import ServiceManager
 from netledger.errors import NetledgerError
 from netledger.intervals import SystemClock
 from netledger.pipeline import CommitQueue
-from tests.unit.memory_source import maker
+from tests.unit.memory_source import maker, no_bpf
 from tests.unit.rows import wait_until
 from tests.unit.test_daemon import Run, run
 
@@ -107,7 +107,7 @@ def test_without_the_thread_that_commits_the_watchdog_hears_nothing_and_the_prog
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "300000")
     monkeypatch.setattr(CommitQueue, "is_alive", lambda _: False)
-    daemon = Daemon(run.config(), SystemClock(), make_source=maker(run.made), reload=run.config)
+    daemon = Daemon(run.config(), SystemClock(), make_source=maker(run.made), reload=run.config, probe=no_bpf)
     with pytest.raises(NetledgerError, match="thread of commits: it has ended"):
         daemon.run()
     assert systemd.next()["READY"] == "1"

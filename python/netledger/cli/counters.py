@@ -145,7 +145,7 @@ def restore(*, json: Json = False, config: ConfigFile = None, store: Store = Non
     netledger-counters.service does it. Objects that are there are left alone.
     """
     settings = load_config(config, store)
-    wanted = {name: meter for name, meter in settings.meters.items() if meter.mechanism == "nfacct"}
+    wanted = {name: meter for name, meter in settings.meters.items() if meter.source == "nfacct"}
     wanted = {name: meter for name, meter in wanted.items() if meter.nfacct.ensure}
     if wanted:
         require_daemons_namespace(settings, "counters")

@@ -29,6 +29,7 @@ def run(
     from netledger.daemon import Daemon, logs
     from netledger.daemon.build import make_source
     from netledger.intervals import SystemClock
+    from netledger.sources.bpf_probe import probe
     from netledger.sources.privileges import give_up_others, needed
 
     logs.set_up()
@@ -36,11 +37,12 @@ def run(
     faulthandler.enable()
     wanted = load_config(config, store)
     # Before anything is opened and any thread is there: those of the core and of the libraries have what this one has.
-    give_up_others(needed(meter.mechanism for meter in wanted.meters.values()))
+    give_up_others(needed(one for meter in wanted.meters.values() for one in meter.mechanisms))
     daemon = Daemon(
         wanted,
         SystemClock(),
         make_source=make_source,
+        probe=probe,
         reload=lambda: load_config(config, store),
         keep_rules=keep_rules,
     )

@@ -4,6 +4,7 @@ Works on the parsed text, not on the model, so that these are found together wit
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from netledger.config import durations, exports
 from netledger.config.problems import Path, dotted
@@ -12,6 +13,7 @@ from netledger.errors import NetledgerError
 from netledger.schema import CONNECTION_COLUMNS
 
 _PACKET_COLUMNS = ("interface", "label")
+_WITHOUT_LABEL: Final[Mapping[object, str]] = {"packet": "a packet socket", "bpf": "a program of the kernel"}
 _SELECTIONS = ("interfaces", "interfaces_excluded", "networks", "networks_excluded")
 SOURCE_TABLES = ("nflog", "packet", "conntrack", "nfacct")
 """Tables of a meter, each of one source."""
@@ -79,24 +81,27 @@ def _not_of_source(path: Path, settings: Mapping[str, object]) -> Iterator[tuple
         elif column in _PACKET_COLUMNS and is_of_flows:
             why = f"{value_to_toml(column)} belongs to packets, and connection tracking does not know it"
             yield (*path, position), why, 'leave it out, or count packets: source = "nflog"'
-        elif column == "label" and source == "packet":
-            why = '"label" is what a rule of netfilter gives, and a packet socket has none'
+        elif column == "label" and source in _WITHOUT_LABEL:
+            why = f'"label" is what a rule of netfilter gives, and {_WITHOUT_LABEL[source]} has none'
             yield (*path, position), why, 'leave it out, or count by rules: source = "nflog"'
 
 
 def _of_another_source(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:
     """Tables of sources that the meter does not use, and keys that its source cannot heed."""
     source = settings.get("source", "auto")
-    mechanism = "nflog" if source == "auto" else source
-    for name in SOURCE_TABLES:
-        if name in settings and name != mechanism and mechanism in SOURCE_TABLES:
-            yield (*meter, name), f"has no effect on the source {mechanism}", f'it is for source = "{name}"'
-    for name in OF_ADDRESSES if mechanism == "nfacct" else ():
+    mechanisms = ("bpf", "nflog") if source == "auto" else (source,)
+    for name in SOURCE_TABLES if source in ("auto", "bpf", *SOURCE_TABLES) else ():
+        if name in settings and name not in mechanisms:
+            yield (*meter, name), f"has no effect on the source {source}", f'it is for source = "{name}"'
+    for name in OF_ADDRESSES if source == "nfacct" else ():
         if name in settings:
             yield (*meter, name), "has no effect on named counters", "they have no addresses; leave it out"
     for name in _SELECTIONS:
-        if settings.get(name) and mechanism == "conntrack":
+        if settings.get(name) and source == "conntrack":
             yield (*meter, name), "has no effect on flows", "conntrack knows no interfaces; choose with --where"
+    if source == "nfacct" and "netns" in settings:
+        why = "has no effect on named counters"
+        yield (*meter, "netns"), why, "they are those of the program's own namespace; run one there"
 
 
 def _too_long(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Literal, final
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from netledger.config.named import Nfacct
 from netledger.config.packet import Packet
 from netledger.config.part import Part
 from netledger.config.sources import Conntrack, Nflog
-from netledger.config.values import Interfaces, Interval, Networks, refuse
+from netledger.config.values import Interfaces, Interval, NamespaceFile, Networks
 from netledger.schema import CONNECTION_COLUMNS, KEY_COLUMNS
 
 
@@ -20,11 +20,8 @@ class PrefixLength(Part):
     ipv6: int = Field(default=64, ge=0, le=128, description="Bits of an IPv6 address.")
 
 
-def _is_built(source: object) -> object:
-    if source == "bpf":
-        refuse('"bpf" is not in this version', '"auto", "nflog", "packet", "conntrack" and "nfacct" are')
-    return source
-
+Mechanism = Literal["bpf", "nflog", "packet", "conntrack", "nfacct"]
+"""What counts; ``auto`` is a wish for one of them."""
 
 Key = Annotated[
     tuple[Literal["host", "peer", "protocol", "host_port", "peer_port", "interface", "label", "zone", "mark"], ...],
@@ -36,8 +33,15 @@ Key = Annotated[
 class Meter(Part):
     """One accounting, `[meters.NAME]`. Without any there is one, named after its source."""
 
-    source: Annotated[Literal["auto", "nflog", "packet", "conntrack", "nfacct"], BeforeValidator(_is_built)] = Field(
-        default="auto", description="The kernel's mechanism to count with. `auto` takes the best one there is."
+    source: Literal["auto", "bpf", "nflog", "packet", "conntrack", "nfacct"] = Field(
+        default="auto",
+        description="The kernel's mechanism to count with. `auto` is bpf at the hooks of netfilter where that can be, "
+        "else nflog with rules of netledger's own; see [which source](../explanation/sources.md).",
+    )
+    netns: NamespaceFile | None = Field(
+        default=None,
+        description="The network namespace whose traffic is counted, by the path of its file, as in "
+        "`/run/netns/guests`; default: that of the program. Needs CAP_SYS_ADMIN. Not for nfacct.",
     )
     interval_seconds: Interval = Field(
         alias="interval", default=0, description="How often this meter closes its books; default: the one above."
@@ -53,7 +57,7 @@ class Meter(Part):
     key: Key = Field(
         default=("host",),
         description=f"What rows are added up by: any of {', '.join(KEY_COLUMNS)}. Only the source conntrack knows "
-        f"{' and '.join(CONNECTION_COLUMNS)}, and it knows no interface and no label; the source packet has no label.",
+        f"{' and '.join(CONNECTION_COLUMNS)}, and it knows no interface and no label; only nflog has a label.",
     )
     interfaces: Interfaces = Field(
         default=(),
@@ -76,22 +80,26 @@ class Meter(Part):
     packet: Packet = Field(default=Packet(), description="What only this source has.")
 
     @property
-    def mechanism(self) -> Literal["nflog", "packet", "conntrack", "nfacct"]:
-        """The source that counts: what `auto` stands for, too."""
-        return "nflog" if self.source == "auto" else self.source
+    def mechanisms(self) -> tuple[Mechanism, ...]:
+        """What may count for it, the best first: `auto` leaves it to the daemon, which looks what the kernel has."""
+        return ("bpf", "nflog") if self.source == "auto" else (self.source,)
 
-    @property
-    def buffer_bytes(self) -> int:
-        """What may wait in the kernel for that source."""
-        match self.mechanism:
+    def counted_by(self, mechanism: Mechanism) -> "Meter":
+        """The same for one of them."""
+        return self.model_copy(update={"source": mechanism})
+
+    def buffer_bytes(self, mechanism: Mechanism) -> int | None:
+        """What may wait in the kernel for a mechanism; None where nothing waits."""
+        match mechanism:
             case "conntrack":
                 return self.conntrack.buffer_bytes
             case "packet":
                 return self.packet.ring_bytes
-            case "nflog" | "nfacct":
+            case "nflog":
                 return self.nflog.buffer_bytes
+            case "bpf" | "nfacct":
+                return None
 
-    @property
-    def buffer_key(self) -> str:
+    def buffer_key(self, mechanism: Mechanism) -> str:
         """The key that it is set by, in the source's own table."""
-        return "ring_bytes" if self.mechanism == "packet" else "buffer_bytes"
+        return "ring_bytes" if mechanism == "packet" else "buffer_bytes"

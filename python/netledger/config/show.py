@@ -32,9 +32,9 @@ def _document(config: Config) -> dict[str, object]:
     for key, days in document["ledger"].items():
         document["ledger"][key] = durations.render(days * durations.DAY_SECONDS)
     for name, meter in document["meters"].items():
-        mechanism = config.meters[name].mechanism
-        for key in (*SOURCE_TABLES, *(OF_ADDRESSES if mechanism == "nfacct" else ())):
-            if key != mechanism:
+        mechanisms: tuple[str, ...] = config.meters[name].mechanisms
+        for key in (*SOURCE_TABLES, *(OF_ADDRESSES if "nfacct" in mechanisms else ())):
+            if key not in mechanisms:
                 del meter[key]  # it has no effect, and is refused
         if "nflog" in meter and meter["nflog"]["groups"]:
             # Rules of one's own: these two are for netledger's, and are refused beside groups.

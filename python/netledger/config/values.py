@@ -135,6 +135,12 @@ def _file(text: str) -> str:
     return str(PurePosixPath(text))
 
 
+def _namespace(text: str) -> str:
+    if not text.startswith("/") or text.endswith("/") or "\0" in text or ".." in PurePosixPath(text).parts:
+        refuse(f"{value_to_toml(text)} is no absolute path of a network namespace", 'as in "/run/netns/guests"')
+    return str(PurePosixPath(text))
+
+
 def _timezone(text: str) -> str:
     try:
         return zones.find(text).name
@@ -158,6 +164,7 @@ Interface = Annotated[str, AfterValidator(_interface)]
 Network = Annotated[str, AfterValidator(_network)]
 Directory = Annotated[str, AfterValidator(_directory)]
 File = Annotated[str, AfterValidator(_file)]
+NamespaceFile = Annotated[str, AfterValidator(_namespace)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Duration = Annotated[int, BeforeValidator(_duration), PlainSerializer(durations.render, when_used="json")]
 Interval = Annotated[int, BeforeValidator(_duration), AfterValidator(_interval)]

@@ -158,12 +158,13 @@ class Board:
 
     def _note_limits(self, name: str, meter: RunningMeter, known: _Known, glance: Glance) -> None:
         """What is too small for what comes: noted while the open interval suffers by it, or the one before did."""
-        mechanism, size = meter.config.mechanism, meter.config.buffer_bytes
+        mechanism = meter.chosen.mechanism
         lost, other = glance.lost_packets + known.lost_packets, glance.other.packets + known.other_packets
         why = f"{lost:,} packets in this interval and the one before it" if lost else None
         if why is None and glance.overruns:
             why = f"the receive buffer was full; {_TOLD_BY.get(mechanism, _TOLD_LATER)}"
-        hint = f"raise meters.{name}.{mechanism}.{meter.config.buffer_key}, which is {size}"
+        size, key = meter.config.buffer_bytes(mechanism), meter.config.buffer_key(mechanism)
+        hint = None if size is None else f"raise meters.{name}.{mechanism}.{key}, which is {size}"
         self.problems.set(Trouble.LOSS, why, meter=name, hint=hint)
         why = f"{other:,} packets in this interval and the one before it are counted without detail" if other else None
         hint = f"raise meters.{name}.rows_max, which is {meter.config.rows_max}, or keep fewer columns in its key"
@@ -174,7 +175,10 @@ class Board:
         age_ns = None if start_ns is None else self.clock.now().wall_ns - start_ns
         return MeterStatus(
             name=meter.name,
-            source=meter.config.mechanism,
+            source=meter.chosen.mechanism,
+            source_why=meter.chosen.why,
+            source_better=meter.chosen.better,
+            netns=meter.config.netns,
             interval_seconds=meter.config.interval_seconds,
             counting_since=rfc3339(entry.since_ns),
             interval_start=None if start_ns is None else rfc3339(start_ns),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from netledger.config import Config, Meter
+from netledger.errors import SourceError
 from netledger.exports.formats import Export
 from netledger.reports import zones
 from netledger.sources.base import Key, Source
@@ -18,8 +19,12 @@ _STRICT = {None: 0, "ipv4": 4, "ipv6": 6}
 
 
 def make_source(name: str, meter: Meter, config: Config) -> Source:
-    """The source of one meter; inert until it is opened."""
-    match meter.mechanism:
+    """The source of one meter whose mechanism is chosen; inert until it is opened.
+
+    Raises:
+        SourceError: there is no such source.
+    """
+    match meter.source:
         case "nfacct":
             return _named_counters(name, meter, config)
         case "packet":
@@ -28,6 +33,8 @@ def make_source(name: str, meter: Meter, config: Config) -> Source:
             return _conntrack(name, meter, config)
         case "nflog":
             return _nflog_groups(name, meter, config) if meter.nflog.groups else _nflog_managed(name, meter, config)
+        case "bpf" | "auto":
+            raise SourceError(f"meter {name}", "open", f"nothing counts by {meter.source}")
 
 
 def make_exports(config: Config) -> list[Export]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import final
 
 from netledger.config import Meter
+from netledger.daemon.choice import Chosen
 from netledger.errors import NetledgerError, SourceError
 from netledger.intervals import DAY_NS, SECOND_NS, Clock, Moment, Schedule
 from netledger.pipeline import WAITING_MAX, CommitQueue
@@ -36,10 +37,12 @@ class RunningMeter:
         *,
         queue: CommitQueue,
         clock: Clock,
+        chosen: Chosen,
         problems: Problems | None = None,
     ) -> None:
         self.name = name
         self.config = config
+        self.chosen = chosen
         self._source = source
         self._queue = queue
         self._clock = clock

@@ -14,26 +14,26 @@ from netledger.daemon.assigning import Requests
 from netledger.daemon.attribution import Learners
 from netledger.daemon.board import Board
 from netledger.daemon.build import make_exports
+from netledger.daemon.choice import Probe, choose
 from netledger.daemon.cuts import Cuts
 from netledger.daemon.housekeeping import Housekeeping
 from netledger.daemon.learners import make_learner
 from netledger.daemon.meter import RunningMeter
 from netledger.daemon.notify import ServiceManager
+from netledger.daemon.past import past_of
 from netledger.daemon.quotas import Quotas
 from netledger.daemon.recorder import StoreRecorder
 from netledger.daemon.runtime import RuntimeLock, file_system, is_in_memory
 from netledger.daemon.status_server import StatusServer
 from netledger.daemon.wakeup import Wakeup
-from netledger.errors import ExportError, LedgerError, NetledgerError
-from netledger.exports.directory import CsvFiles
+from netledger.errors import NetledgerError
 from netledger.intervals import SECOND_NS, Clock
 from netledger.ledger import Ledger
 from netledger.ledger.prefixes import Lengths
-from netledger.ledger.reader import Reader
 from netledger.pipeline import CommitQueue, Exports, Pipeline
 from netledger.pipeline.problems import Problems, Trouble
 from netledger.receipt import Receipt
-from netledger.sources.base import Past, Source
+from netledger.sources.base import Source
 
 # The kernel does not wake a sleeper when the wall clock is stepped, so look at it from time to time.
 _LOOK_AT_CLOCK_NS: Final = 10_000_000_000
@@ -57,6 +57,7 @@ class Daemon:
         config: what to do.
         clock: where the time comes from.
         make_source: the source of a meter.
+        probe: whether a meter of the source bpf could be opened, for ``source = "auto"``.
         reload: reads the configuration again, for HUP.
         keep_rules: leave the kernel's rules in place at the end, so that a restart misses nothing.
     """
@@ -67,12 +68,14 @@ class Daemon:
         clock: Clock,
         *,
         make_source: SourceFactory,
+        probe: Probe,
         reload: Callable[[], Config],
         keep_rules: bool = False,
     ) -> None:
         self._config = config
         self._clock = clock
         self._make_source = make_source
+        self._probe = probe
         self._reload = reload
         self._keep_rules = keep_rules
         self._wakeup = Wakeup()
@@ -209,45 +212,17 @@ class Daemon:
 
     def _open(self, name: str) -> None:
         wanted = self._wanted[name]
-        if wanted.source == "auto":
-            fields = {"meter": name, "source": "nflog", "why": "it sees each packet, and can be proven in any traffic"}
-            _log.info("source_chosen", extra={"fields": fields})
-        source = self._make_source(name, wanted, self._config)
+        chosen = choose(wanted, self._probe)
+        chosen.say(name)
+        source = self._make_source(name, wanted.counted_by(chosen.mechanism), self._config)
         self._pipeline.expect(name, Lengths(wanted.prefix_length.ipv4, wanted.prefix_length.ipv6))
-        meter = RunningMeter(name, wanted, source, queue=self._queue, clock=self._clock, problems=self._problems)
-        meter.open(self._past(name))
+        meter = RunningMeter(
+            name, wanted, source, queue=self._queue, clock=self._clock, chosen=chosen, problems=self._problems
+        )
+        meter.open(past_of(name, self._config))
         self._meters[name] = meter
         self._board.opened(meter)
         _log.info("counting", extra={"fields": {"meter": name, "interval_seconds": wanted.interval_seconds}})
-
-    def _past(self, name: str) -> Past:
-        known = [self._committed_past(name), self._exported_past(name)]
-        ends = [past.end_ns for past in known if past.end_ns is not None]
-        return Past(seq=max(past.seq for past in known), end_ns=max(ends, default=None))
-
-    def _exported_past(self, name: str) -> Past:
-        exported = CsvFiles(Path(self._config.store) / "exports")
-        try:
-            newest = exported.newest(name, node=self._config.node)
-        except ExportError as error:
-            # Only a stepped clock or a lost state makes its end matter; not to count would be worse.
-            _log_error("last_interval_unknown", error, meter=name)
-            return Past(seq=exported.newest_seq(name))
-        return Past() if newest is None else Past(seq=newest.seq, end_ns=newest.end_ns)
-
-    def _committed_past(self, name: str) -> Past:
-        """What the ledger knows; it has what was not exported yet."""
-        reader = Reader(Path(self._config.store))
-        try:
-            newest = reader.newest(node=self._config.node, meter=name) if reader.version() else None
-        except LedgerError as error:
-            if isinstance(error.__cause__, PermissionError):
-                # Numbers would begin anew, and who mends it soon would have two intervals of each.
-                raise
-            # Should a number be used twice for this the ledger refuses it, and keeps both.
-            _log_error("ledger_unknown", error, meter=name)
-            return Past()
-        return Past() if newest is None else Past(seq=newest.seq, end_ns=newest.end_ns)
 
     def _close(self, name: str, *, keep_rules: bool) -> bool:
         self._board.closed(name)
@@ -311,7 +286,7 @@ class Daemon:
                 # As if the process had died: the rules go on counting, and what is left is taken over.
                 self._close(name, keep_rules=True)
             elif self._wanted.get(name) != meter.config and not self._queue.waiting(name):
-                self._close(name, keep_rules=_share_rules(meter.config, self._wanted.get(name)))
+                self._close(name, keep_rules=_share_rules(meter, self._wanted.get(name)))
                 _log.info("closed", extra={"fields": {"meter": name}})
         for name in self._wanted:
             if self._may_open(name):
@@ -359,16 +334,21 @@ class Daemon:
             _log.warning("generations_of_no_meter", extra={"fields": fields})
 
 
-def _share_rules(before: Meter, after: Meter | None) -> bool:
-    """Whether rules that stay in the kernel are found by the meter that comes next, so that it misses no packet."""
-    if after is None or before.mechanism != after.mechanism or before.nflog.groups or after.nflog.groups:
+def _share_rules(before: RunningMeter, after: Meter | None) -> bool:
+    """Whether what stays in the kernel is found by the meter that comes next, so that it misses no packet."""
+    mechanism, config = before.chosen.mechanism, before.config
+    if after is None or mechanism not in after.mechanisms or config.netns != after.netns:
         return False
-    if before.mechanism == "nfacct":
-        return True  # the tally says which counters it is of, and the next one closes it as such
-    if before.mechanism == "conntrack":
-        kept = ("prove", "zones")
-        return all(getattr(before.conntrack, name) == getattr(after.conntrack, name) for name in kept)
-    return before.nflog.table == after.nflog.table
+    match mechanism:
+        case "conntrack":
+            kept = ("prove", "zones")
+            return all(getattr(config.conntrack, name) == getattr(after.conntrack, name) for name in kept)
+        case "nflog":
+            return not config.nflog.groups and not after.nflog.groups and config.nflog.table == after.nflog.table
+        case "nfacct" | "bpf":
+            return True  # what is left says of what it is, and the next one closes it as such
+        case "packet":
+            return False
 
 
 def _with_generations(runtime: Path, names: Sequence[str]) -> list[str]:

@@ -68,7 +68,10 @@ class MeterStatus:
 
     Attributes:
         name: of the meter.
-        source: the mechanism.
+        source: the mechanism that counts.
+        source_why: why it is this one, where the configuration leaves it open (`auto`); else None.
+        source_better: what it would take to be counted by bpf, where `auto` came to another; else None.
+        netns: the file of the network namespace that it counts in; None: the daemon's own.
         interval_seconds: length of an interval.
         counting_since: when it was opened.
         interval_start: where the open interval begins.
@@ -107,6 +110,9 @@ class MeterStatus:
     intervals_waiting: int
     is_export_due: bool
     last_commit: LastCommit | None
+    source_why: str | None = None
+    source_better: str | None = None
+    netns: str | None = None
 
 
 @final

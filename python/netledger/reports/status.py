@@ -52,6 +52,7 @@ def shown(status: DaemonStatus, width: int | None = None) -> "Group":
     if status.meters:
         title, *rows = _table(_columns(status), width)
         parts += [Text(), Text(title, style="bold", no_wrap=True), *(Text(row, no_wrap=True) for row in rows)]
+    parts += [Text(line) for meter in status.meters for line in _source(meter)]
     if status.attribution:
         title, *rows = lines(_attribution(status))
         parts += [Text(), Text(title, style="bold", no_wrap=True), *(Text(row, no_wrap=True) for row in rows)]
@@ -69,6 +70,16 @@ def _head(status: DaemonStatus) -> Iterator[str]:
     running = duration(_since_ns(status.started_at, status))
     yield f"netledger {status.version} on {status.node}, pid {status.pid}, runs for {running}"
     yield f"store {status.store}, runtime {status.runtime}"
+
+
+def _source(meter: MeterStatus) -> Iterator[str]:
+    """What a meter is counted by, where that was not asked for, and where."""
+    if meter.source_why is not None:
+        yield f"{meter.name} is counted by {meter.source}: {meter.source_why}"
+    if meter.source_better is not None:
+        yield f"  for bpf: {meter.source_better}"
+    if meter.netns is not None:
+        yield f"{meter.name} counts in the network namespace {meter.netns}"
 
 
 def _columns(status: DaemonStatus) -> list[Column]:
