@@ -178,6 +178,28 @@ def test_what_overlaps_in_itself_is_news_only_once(store: Path) -> None:
     assert seen == [(5, "alice"), (20, "carol"), (30, "alice")]
 
 
+def test_others_write_while_it_is_found_out_what_is_news(store: Path) -> None:
+    told = [fact(f"10.0.{n >> 8}.{n & 255}", 10, None, "alice") for n in range(2500)]
+    looked: list[tuple[int, int]] = []
+    meanwhile = {0: fact("10.0.0.0", 10, None, "alice"), 2000: fact("10.0.0.7", 5, None, "bob")}
+    other = Assignments(store, TestClock(START_NS))
+
+    def progress(_what: str, done: int, total: int) -> None:
+        looked.append((done, total))
+        if total == len(told) and done in meanwhile:
+            other.add([meanwhile[done]])  # waits for ever where the ledger is locked
+
+    added = Assignments(store, TestClock(START_NS)).add(told, progress=progress)
+    # What came meanwhile is looked at again, and that alone: the first is said already, bob's begins before.
+    assert looked == [(0, 2500), (1000, 2500), (2000, 2500), (0, 2)]
+    assert [str(one.target) for one in added] == [str(one.target) for one in told[1:]]
+    facts = other.facts()
+    assert [one.id for one in facts] == list(range(1, 2502))
+    assert facts[2:] == added
+    seen = claims([one for one in facts if one.target == meanwhile[2000].target])
+    assert [(start_ns // SECOND_NS, one.subject) for start_ns, _, one in seen] == [(5, "bob"), (10, "alice")]
+
+
 def test_open_claims_are_what_is_left_of_now_and_later(store: Path) -> None:
     book = Assignments(store, TestClock(100 * SECOND_NS))
     book.add([fact("10.0.0.2", 10, None, "alice", "isp"), fact("10.0.0.3", 10, 90, "bob", "isp")])

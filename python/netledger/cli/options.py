@@ -65,9 +65,7 @@ def readable_config(file: Path | None, store: Path | None = None, *, needed: tup
     config = found.config if store is None else found.config.model_copy(update={"store": str(store.absolute())})
     if found.refused is not None:
         places = " and ".join(f"{key} = {getattr(config, key)}" for key in needed)
-        typer.echo(
-            f"{found.refused}\nnetledger: this file is refused; this goes by {places} all the same", err=True
-        )
+        typer.echo(f"{found.refused}\nnetledger: this file is refused; this goes by {places} all the same", err=True)
     return Readable(config, found.refused)
 
 

@@ -17,7 +17,7 @@ from netledger.attribution.standing import standing
 from netledger.errors import DamageError, FactError
 from netledger.intervals import Clock
 from netledger.ledger import database
-from netledger.ledger.assignments_news import NOTHING, claimed_by, news, text_of
+from netledger.ledger.assignments_news import NOTHING, News, claimed_by, text_of
 from netledger.ledger.files import explained, require_room
 from netledger.ledger.lasting import ids_of_now
 from netledger.ledger.progress import Progress, no_progress
@@ -25,6 +25,10 @@ from netledger.ledger.reader import Reader
 from netledger.ledger.store import Ledger
 
 _COLUMNS: Final = "id, kind, target, valid_from, valid_to, subject, mac, source, learnt_at, detail"
+_INSERT: Final = (
+    "INSERT INTO assignments (kind, target, valid_from, valid_to, subject, mac, source, detail, id, learnt_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _Row = tuple[int, str, str, int, int | None, str | None, str | None, str, int, str]
 
 
@@ -45,12 +49,13 @@ class Assignments:
         """Adds facts in this order: all or nothing, and durable. Gives those that were added, with number and time.
 
         Left out is what changes nothing: what the same source says already, and what a later one of ``facts`` replaces
-        as a whole. The ledger has to be there. Blocks for the disk and for other writers. 100,000 facts take seconds.
+        as a whole. The ledger has to be there. Blocks for the disk and for other writers. 100,000 facts take seconds,
+        of which others who write wait for one.
 
         Raises:
             LedgerError: the disk is full, broken or refuses; nothing was added.
         """
-        return self._added(facts, lambda connection: news(connection, facts, progress)) if facts else []
+        return self._added(facts, News(facts, progress).choose) if facts else []
 
     def end(self, fact: Fact, *, of: str) -> list[Fact]:
         """Adds a fact that says nobody's, if what its source claims where it begins is of that subject; else nothing.
@@ -61,29 +66,34 @@ class Assignments:
             LedgerError: as :meth:`add`.
         """
 
-        def choose(connection: sqlite3.Connection) -> Iterable[int]:
-            return news(connection, [fact], no_progress) if claimed_by(connection, fact) == of else ()
+        def choose(connection: sqlite3.Connection, _after_id: int) -> list[int]:
+            return News([fact]).choose(connection, 0) if claimed_by(connection, fact) == of else []
 
         return self._added([fact], choose)
 
-    def _added(self, facts: Sequence[Fact], choose: Callable[[sqlite3.Connection], Iterable[int]]) -> list[Fact]:
-        added: list[Fact] = []
+    def _added(self, facts: Sequence[Fact], choose: Callable[[sqlite3.Connection, int], list[int]]) -> list[Fact]:
         with explained(self._store, "write assignments"):
             # Who begins a store does so on purpose; where it is gone, its file system may not be mounted just now.
             (self._store / database.NAME).stat()
             require_room(self._store)
             connection = database.connect_writer(self._store)
             try:
+                # To choose takes the longest, and whoever else writes must not wait for it.
+                seen, _ = _last(connection)
+                positions = choose(connection, 0)
+                lines = [_line(facts[position]) for position in positions]
                 with database.transaction(connection):
-                    number, learnt_ns = _last(connection)
+                    last, learnt_ns = _last(connection)
                     learnt_ns = max(learnt_ns, self._clock.now().wall_ns)
-                    for position in choose(connection):
-                        number += 1
-                        added.append(replace(facts[position], id=number, learnt_ns=learnt_ns))
-                        _insert(connection, added[-1])
+                    if last != seen:
+                        positions = choose(connection, seen)
+                        lines = [_line(facts[position]) for position in positions]
+                    numbered = enumerate(lines, last + 1)
+                    connection.executemany(_INSERT, ((*line, number, learnt_ns) for number, line in numbered))
             finally:
                 connection.close()
-        return added
+        numbers = enumerate(positions, last + 1)
+        return [replace(facts[position], id=number, learnt_ns=learnt_ns) for number, position in numbers]
 
     def facts(
         self,
@@ -228,7 +238,7 @@ def _last(connection: sqlite3.Connection) -> tuple[int, int]:
     return (0, 0) if found is None else (int(found[0]), int(found[1]))
 
 
-def _insert(connection: sqlite3.Connection, fact: Fact) -> None:
-    values = (fact.id, fact.target.kind, fact.target.value, fact.valid_from_ns, fact.valid_to_ns, fact.subject)
-    values_2 = (fact.mac, fact.source, fact.learnt_ns, text_of(fact.detail))
-    connection.execute(f"INSERT INTO assignments ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values + values_2)  # noqa: S608  # our own words
+def _line(fact: Fact) -> tuple[str | int | None, ...]:
+    """What is written of a fact, but for its number and when it was learnt."""
+    values = (str(fact.target.kind), fact.target.value, fact.valid_from_ns, fact.valid_to_ns, fact.subject)
+    return (*values, fact.mac, fact.source, text_of(fact.detail))

@@ -5,42 +5,67 @@ import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, final
 
-from netledger.attribution.facts import FOREVER_NS, Fact, Target
+from netledger.attribution.facts import FOREVER_NS, Fact, Kind, Target
 from netledger.attribution.painting import Canvas, Piece, painted, within
-from netledger.ledger.progress import Progress
+from netledger.ledger.progress import Progress, no_progress
 
 NOTHING: Final = "{}"
 """No detail, as text."""
 
 _STEP: Final = 1000
+_Group = tuple[str, Target]
+"""What one source says of one target: that alone decides what is news of it."""
 _Claim = tuple[str | None, str | None, str] | None
 """Subject, device and detail; None is nobody's."""
 _Row = tuple[int, int, int, str | None, str | None, str]
 
 
-def news(connection: sqlite3.Connection, facts: Sequence[Fact], progress: Progress) -> Iterator[int]:
-    """The places of those that are to be written, in their order.
+@final
+class News:
+    """Which of some facts are to be written.
 
     Left out is what its source says already, and what others that come later replace as a whole: so what was written
     once is never news again, however it overlaps in itself.
-
-    Raises:
-        sqlite3.Error: the ledger cannot be read.
     """
-    groups: dict[tuple[str, Target], list[int]] = defaultdict(list)
-    for position, fact in enumerate(facts):
-        groups[fact.source, fact.target].append(position)
-    found: list[int] = []
-    for number, ((source, target), positions) in enumerate(groups.items()):
-        if number % _STEP == 0:
-            progress("assignments", number, len(groups))
-        start_ns = min(facts[one].valid_from_ns for one in positions)
-        end_ns = max(facts[one].end_ns for one in positions)
-        present = _present(connection, source, target, start_ns, end_ns)
-        found += _changing(present, facts, positions)
-    return iter(sorted(found))
+
+    def __init__(self, facts: Sequence[Fact], progress: Progress = no_progress) -> None:
+        self._facts = facts
+        self._progress = progress
+        self._groups: dict[_Group, list[int]] = defaultdict(list)
+        for position, fact in enumerate(facts):
+            self._groups[fact.source, fact.target].append(position)
+        self._found: dict[_Group, list[int]] = {}
+
+    def choose(self, connection: sqlite3.Connection, after_id: int) -> list[int]:
+        """The places of those that are to be written, in their order.
+
+        Where it has chosen before, it looks again only at what was said behind ``after_id``.
+
+        Raises:
+            sqlite3.Error: the ledger cannot be read.
+        """
+        groups = (
+            [group for group in _said(connection, after_id) if group in self._groups] if self._found else self._groups
+        )
+        for number, group in enumerate(groups):
+            if number % _STEP == 0:
+                self._progress("assignments", number, len(groups))
+            self._found[group] = list(self._of_group(connection, group))
+        return sorted(position for positions in self._found.values() for position in positions)
+
+    def _of_group(self, connection: sqlite3.Connection, group: _Group) -> Iterator[int]:
+        positions = self._groups[group]
+        start_ns = min(self._facts[one].valid_from_ns for one in positions)
+        end_ns = max(self._facts[one].end_ns for one in positions)
+        return _changing(_present(connection, *group, start_ns, end_ns), self._facts, positions)
+
+
+def _said(connection: sqlite3.Connection, after_id: int) -> Iterator[_Group]:
+    """Of what something was said behind a number, by whom."""
+    found = connection.execute("SELECT DISTINCT source, kind, target FROM assignments WHERE id > ?", (after_id,))
+    return ((source, Target(Kind(kind), target)) for source, kind, target in found)
 
 
 def claimed_by(connection: sqlite3.Connection, fact: Fact) -> str | None:
