@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.requirements import missing_kernel, missing_loop, missing_peers, required, verdict
+from tests.requirements import missing_bpf, missing_kernel, missing_loop, missing_peers, required, verdict
 
 Golden = Callable[[Path, bytes], None]
 
@@ -55,6 +55,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers():
         if marker.name == "kernel":
             decision = verdict("kernel", missing_kernel(), require)
+        elif marker.name == "bpf":
+            # No kind of its own: who requires the kernel to be tested requires a kernel on which all can be.
+            decision = verdict("kernel", missing_kernel() or missing_bpf(platform.release()), require)
         elif marker.name == "loop":
             decision = verdict("loop", missing_loop(), require)
         elif marker.name == "peers":

@@ -6,14 +6,18 @@ NETLEDGER_REQUIRE names the marker (as ``.ci/run`` does) it fails.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 KINDS = ("kernel", "loop", "peers")
+BPF_RELEASE = (6, 6)
+_BTF = Path("/sys/kernel/btf/vmlinux")
 _PROBE_SECONDS = 30
 _PROBE_LOOP = """cd "$1"; mkdir disk; truncate -s 4M image; mkfs.ext4 -q image; mount -o loop image disk; umount disk"""
 # A rule that logs makes the kernel load its logging to netlink: the very thing the tests need.
@@ -97,6 +101,14 @@ def missing_loop() -> str | None:
     if probe.returncode != 0:
         return f"ext4 on a loop device: {probe.stderr.strip() or probe.returncode}"
     return None
+
+
+def missing_bpf(release: str) -> str | None:
+    """What the source bpf lacks on a kernel of this release, or None."""
+    found = re.match(r"(\d+)\.(\d+)", release)
+    if found is None or (int(found[1]), int(found[2])) < BPF_RELEASE:
+        return f"the kernel is {release}, and bpf needs {'.'.join(map(str, BPF_RELEASE))}"
+    return None if _BTF.exists() else f"{_BTF} is not there: the kernel does not tell its types"
 
 
 def missing_peers(programs: Sequence[str]) -> str | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.requirements import missing_peers, required, verdict
+from tests.requirements import missing_bpf, missing_peers, required, verdict
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -39,3 +39,13 @@ def test_a_mistyped_requirement_is_refused() -> None:
 def test_missing_programs_are_named() -> None:
     assert missing_peers(["sh", "no-such-program", "nor-this"]) == "no-such-program, nor-this: not installed"
     assert missing_peers(["sh"]) is None
+
+
+@pytest.mark.parametrize("release", ["6.1.0-28-amd64", "5.10.0", "6.5.13", "unknown"])
+def test_an_old_kernel_lacks_what_the_source_bpf_needs(release: str) -> None:
+    assert missing_bpf(release) == f"the kernel is {release}, and bpf needs 6.6"
+
+
+@pytest.mark.parametrize("release", ["6.6.1", "6.18.44-fc-v595", "7.0"])
+def test_a_new_kernel_lacks_its_types_at_most(release: str) -> None:
+    assert "btf" in (missing_bpf(release) or "btf")

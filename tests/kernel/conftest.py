@@ -14,6 +14,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.kernel)
+            if item.path.name.startswith("test_bpf_"):
+                item.add_marker(pytest.mark.bpf)
 
 
 @pytest.fixture(autouse=True, scope="session")
