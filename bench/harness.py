@@ -59,13 +59,15 @@ def run(*argv: str | Path, stdin: str | None = None, check: bool = True, timeout
 def _build_steps() -> Iterator[tuple[Path, list[Path], list[str]]]:
     include = Path("/usr/include") / run("gcc", "-print-multiarch").strip()
     c_flags = ["gcc", "-O2", "-g", "-march=native", "-Wall", "-Wextra", f"-I{SOURCES}", f"-I{BIN}"]
-    program, shared = SOURCES / "generator.bpf.c", SOURCES / "generator.h"
-    code, skeleton = BIN / "generator.bpf.o", BIN / "generator.skel.h"
-    clang = ["clang", "-O2", "-g", "-Wall", "-target", "bpf", "-mcpu=v3", f"-I{include}", f"-I{SOURCES}"]
-    yield code, [program, shared], [*clang, "-c", str(program), "-o", str(code)]
-    yield skeleton, [code], ["bpftool", "gen", "skeleton", str(code), "name", "generator_bpf"]
+    for name in ("generator", "bpf_floor"):
+        program, shared = SOURCES / f"{name}.bpf.c", SOURCES / f"{name}.h"
+        code, skeleton = BIN / f"{name}.bpf.o", BIN / f"{name}.skel.h"
+        clang = ["clang", "-O2", "-g", "-Wall", "-target", "bpf", "-mcpu=v3", f"-I{include}", f"-I{SOURCES}"]
+        yield code, [program, shared], [*clang, "-c", str(program), "-o", str(code)]
+        yield skeleton, [code], ["bpftool", "gen", "skeleton", str(code), "name", f"{name}_bpf"]
+        source, target = SOURCES / f"{name}.c", BIN / name
+        yield target, [source, shared, skeleton], [*c_flags, str(source), "-o", str(target), "-lbpf", "-lelf", "-lz"]
     for name, extra in (
-        ("generator", ["-lbpf", "-lelf", "-lz"]),
         ("nflog_floor", []),
         ("packet_floor", []),
         ("mapping", ["-lpthread"]),
@@ -74,8 +76,7 @@ def _build_steps() -> Iterator[tuple[Path, list[Path], list[str]]]:
         ("counters_floor", []),
     ):
         source, target = SOURCES / f"{name}.c", BIN / name
-        needs = [source, shared, skeleton] if name == "generator" else [source]
-        yield target, needs, [*c_flags, str(source), "-o", str(target), *extra]
+        yield target, [source], [*c_flags, str(source), "-o", str(target), *extra]
 
 
 def build() -> None:
@@ -123,6 +124,7 @@ class Traffic:
     packets: int
     seconds: float
     packet_ns: float  # the kernel's time for one, 10th percentile over windows of 4096
+    undisturbed_ns: float  # the 2nd
     late_batches: int
     ip_bytes: int
 
@@ -130,10 +132,10 @@ class Traffic:
 class Bench:
     """Two namespaces joined by a veth pair. Traffic stays in them and ends in a drop rule."""
 
-    def __init__(self, *, cpus: Cpus) -> None:
+    def __init__(self, *, cpus: Cpus, name: str = "") -> None:
         self.cpus = cpus
-        self.namespace = f"nlbench{os.getpid()}"
-        self._far = f"nlbench{os.getpid()}f"
+        self.namespace = f"nlbench{os.getpid()}{name}"
+        self._far = f"{self.namespace}f"
 
     def __enter__(self) -> Self:
         if os.geteuid() != 0:
@@ -166,10 +168,13 @@ class Bench:
         """Runs a program in the namespace."""
         return run("ip", "netns", "exec", self.namespace, *argv, stdin=stdin)
 
-    def rules(self, log: str | None) -> None:
-        """Replaces all rules: packets are logged by ``log`` (a statement, or nothing) and then dropped."""
+    def rules(self, log: str | None, objects: str = "") -> None:
+        """Replaces all rules: packets are logged by ``log`` (a statement, or nothing) and then dropped.
+
+        ``objects`` is what the statement needs in the table.
+        """
         chain = f"chain observed {{\ntype filter hook input priority 90\n{log}\n}}" if log else ""
-        self.inside("nft", "-f", "-", stdin=f"flush ruleset\ntable inet bench {{\n{SINK}\n{chain}\n}}\n")
+        self.inside("nft", "-f", "-", stdin=f"flush ruleset\ntable inet bench {{\n{objects}\n{SINK}\n{chain}\n}}\n")
 
     def send(self, *, packets: int, addresses: int, rate: int, ports: int = 1) -> Traffic:
         """Injects exactly ``packets`` and waits for the last; ``rate`` 0 is as fast as the kernel takes them."""

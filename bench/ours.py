@@ -27,6 +27,7 @@ class Netledger:
     listens: str = MESSAGES
     runtime: Path | None = None  # where the rows lie; None: beside everything else, in memory
     interval: str = NO_CUTS
+    source: str = "nflog"
     stop_signal: signal.Signals = signal.SIGTERM
 
     @property
@@ -48,7 +49,7 @@ class Netledger:
     def meter(self) -> list[str]:
         """How it observes, as lines of its configuration."""
         if self.rule is None:
-            return ['source = "nflog"']
+            return [f'source = "{self.source}"']
         groups = f'groups = [{{group = {GROUP}, account = "source"}}]'
         return ['source = "nflog"', "[meters.bench.nflog]", groups]
 

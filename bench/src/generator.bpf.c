@@ -18,10 +18,8 @@ enum {
 
 const volatile struct settings settings;
 __u64 injected, late_batches, windows, first_ns, last_ns; /* begin of the first batch, and of the last */
-__u32 window_ns[WINDOWS_MAX];
-
-static __u64 due_ns, work_since_ns, window_sum_ns;
-static __u32 window_batches;
+__u64 due_ns, work_since_ns, window_sum_ns;
+__u32 window_batches, window_ns[WINDOWS_MAX];
 
 static long wait_until(__u64 index, void *due)
 {

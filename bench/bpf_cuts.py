@@ -1,0 +1,137 @@
+"""A cut of many rows of a meter in the kernel, reading them beside a bare look-up, memory, and a daemon that rests."""
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from harness import Bench, Cpus, Program, scratch
+from mechanisms import LOCAL, MEMORY, netledger
+from ours import Netledger
+from table import Report, spread
+
+__all__ = ["show"]
+
+CUT_HEAD = (
+    "hook, rows",
+    "read, ns/row",
+    "x floor",
+    "cut, CPU s",
+    "cut, s",
+    "of it read, s",
+    "bytes/row",
+    "not counted",
+)
+DAEMON_HEAD = ("daemon, no cuts", "packets/s", "CPU ms a minute")
+RATE_DURING = 200_000
+SETTLE_SECONDS = 1.0
+IDLE_SECONDS = 15
+
+
+@dataclass(slots=True)
+class Cells:
+    """The values of one line, one for each round."""
+
+    read_ns: list[float] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+    wall_s: list[float] = field(default_factory=list)
+    read_s: list[float] = field(default_factory=list)
+    row_bytes: list[float] = field(default_factory=list)
+    uncounted: list[float] = field(default_factory=list)
+
+    def columns(self) -> list[str]:
+        """In the order of the table."""
+        parts: Sequence[tuple[list[float], int]] = (
+            (self.read_ns, 0), (self.ratios, 2), (self.cpu_s, 2), (self.wall_s, 2), (self.read_s, 2),
+            (self.row_bytes, 0), (self.uncounted, 0),
+        )  # fmt: skip
+        return [spread(values, digits) for values, digits in parts]
+
+
+def _cut_once(bench: Bench, hook: str, rows: int, object_path: str | None, cells: Cells) -> int:
+    """Fills, cuts while packets go on, fills again, reads beside the floor. Returns the rows of the cut."""
+    other = ("--object", object_path) if object_path else ()
+    mechanism = netledger(hook, rows, "host", "--local", LOCAL, *other)
+    with ExitStack() as stack:
+        running = mechanism.start(bench, stack)
+        program = running.program
+        assert program is not None
+        sent = bench.send(packets=rows, addresses=rows, rate=0).packets
+        helper = stack.enter_context(ThreadPoolExecutor(1))
+        during = helper.submit(bench.send, packets=4 * RATE_DURING, addresses=1000, rate=RATE_DURING)
+        time.sleep(SETTLE_SECONDS)  # the generator needs a moment until it sends; some seconds of traffic follow
+        program.notify(signal.SIGUSR1)
+        sent += during.result().packets
+        program.wait_lines(2)
+        sent += bench.send(packets=rows, addresses=rows, rate=0).packets
+        program.notify(signal.SIGUSR2)
+        program.wait_lines(3, seconds_max=120)
+        lines = [json.loads(line) for line in program.stop(signal.SIGTERM).splitlines()]
+    cut, compared, end = lines[1:]
+    for floor_ms, read_ms in zip(compared["floor_ms"], compared["read_ms"], strict=True):
+        cells.read_ns.append(read_ms * 1e6 / compared["rows"])
+        cells.ratios.append(read_ms / floor_ms)
+    own = [name for name in cut["cpu_ms"] if name != "batch"]
+    cells.cpu_s.append(sum(cut["cpu_ms"][name] for name in own) / 1e3)
+    cells.wall_s.append(sum(cut["wall_ms"][name] for name in own) / 1e3)
+    cells.read_s.append(cut["cpu_ms"]["read"] / 1e3)
+    cells.row_bytes.append(end["memory"]["rows"] / 2 / rows)  # two generations are there at any time
+    cells.uncounted.append(sent - end["packets"])
+    return int(cut["rows"])
+
+
+def _cuts(wanted: argparse.Namespace) -> list[list[str]]:
+    lines = []
+    with Bench(cpus=Cpus(program="1,2")) as bench:
+        for hook in ("tcx", "netfilter"):
+            cells, rows = Cells(), 0
+            for number in range(min(wanted.rounds, 3)):
+                print(f"cut at {hook}, round {number + 1}", file=sys.stderr, flush=True)
+                rows = _cut_once(bench, hook, wanted.rows, wanted.object, cells)
+            lines.append([f"{hook}, {rows:,}", *cells.columns()])
+    return lines
+
+
+def _idle(bench: Bench, rate: int) -> float:
+    """CPU of the daemon in ms for a minute, while the kernel counts so many packets a second."""
+    ours = Netledger(name="netledger", floor="", rule=None, source="bpf")
+    with scratch(MEMORY) as directory, Program(bench, ours.command(directory), directory=directory) as program:
+        program.wait_idle(quiet_seconds=2, seconds_max=60)
+        with ThreadPoolExecutor(1) as helper:
+            packets = int(rate * IDLE_SECONDS * 1.2)
+            sending = helper.submit(bench.send, packets=packets, addresses=100_000, rate=rate) if rate else None
+            time.sleep(SETTLE_SECONDS)
+            before = program.usage().cpu_ns
+            time.sleep(IDLE_SECONDS)
+            used = program.usage().cpu_ns - before
+            if sending:
+                sending.result()
+        program.stop(signal.SIGTERM)
+    return used / 1e6 * 60 / IDLE_SECONDS
+
+
+def show(wanted: argparse.Namespace) -> None:
+    """Measures, and shows two tables.
+
+    Raises:
+        BenchError: something did not start, or did not come to its end.
+    """
+    if wanted.rows:
+        notes = [
+            f"Up to 3 rounds, median (least-greatest), {RATE_DURING:,} packets a second during the cut. CPU of all its "
+            "steps but the Arrow batch: switching, waiting, reading into a table file, freeing, making room for the "
+            "next. *x floor*: reading divided by a bare look-up of the same map in batches of 65,536. *bytes/row*: "
+            "memory of the kernel for each row that there is room for, in each of two generations.",
+        ]
+        Report(name="bpf-cut", head=CUT_HEAD, rows=_cuts(wanted), notes=notes).show(write_docs=wanted.write_docs)
+    with Bench(cpus=Cpus()) as bench:
+        bench.rules(None)
+        rows = [["netledger run, bpf", f"{rate:,}", f"{_idle(bench, rate):.1f}"] for rate in (0, 500_000)]
+    notes = [f"{IDLE_SECONDS} s of it, with an interval of a day."]
+    Report(name="bpf-idle", head=DAEMON_HEAD, rows=rows, notes=notes).show(write_docs=wanted.write_docs)
