@@ -6,6 +6,7 @@
     ├── SourceError                a mechanism that observes traffic could not do its work       exit 1
     │   ├── GroupBusyError         another socket holds the NFLOG group
     │   ├── InUseError             another process counts for the same meter
+    │   ├── NamespaceAbsentError   there is no network namespace of this name
     │   ├── ObjectBusyError        a rule still uses what is to be deleted
     │   ├── ObjectExistsError      what is to be made is there already
     │   ├── ObjectNotFoundError    a named object of the kernel is not there
@@ -66,6 +67,10 @@ class GroupBusyError(SourceError):
 
 class InUseError(SourceError):
     """Another process counts for the same meter."""
+
+
+class NamespaceAbsentError(SourceError):
+    """There is no network namespace of the name that a meter is to count in."""
 
 
 class ObjectBusyError(SourceError):

@@ -45,3 +45,26 @@ def test_a_meter_renamed_after_a_kill_leaves_what_it_counted_until_it_is_named_a
     books = gateway.books()
     assert books.problems() == []
     assert books.sent == books.kernel == lab.counter(lab.gw, "witness", "total")
+
+
+def test_another_source_after_a_kill_begins_behind_what_the_one_before_left(lab: Lab) -> None:
+    lab.witness(lab.gw)
+    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway.start_counting()
+    senders.udp(lab, lab.left, SOME)
+    gateway.child.kill()
+    senders.udp(lab, lab.left, SOME)
+    by_rules = lab.counter(lab.gw, "witness", "total")
+    changed = 'source = "packet"\ninterfaces = ["left"]\n'
+    gateway.write(configuration(store=gateway.store, runtime=gateway.runtime, interval="1h", meters={"lan": changed}))
+    gateway.start_counting()
+    assert "event=finished source=nflog intervals=2" in gateway.log()
+    senders.udp(lab, lab.left, SOME)
+    assert gateway.stop() == 0
+    books = gateway.books()
+    assert books.sent == books.received == lab.counter(lab.gw, "witness", "total")
+    first, moment, last = books.intervals
+    assert (first.status, first.kernel) == ("lossy", by_rules)
+    assert (moment.status, moment.kernel) == ("exact", Count(0, 0))
+    assert (last.has_kernel_count, last.sent) == (False, Count(1000, 100_000))
+    assert "netledger" not in lab.run(lab.gw, ["nft", "list", "tables"])

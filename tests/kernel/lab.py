@@ -172,6 +172,11 @@ class Network:
     def namespace(self, label: str) -> str:
         """A new namespace: lo up, forwarding, no duplicate address detection, nothing said unasked."""
         name = f"nlt{os.getpid()}_{next(_numbers)}_{label}"
+        self.make(name)
+        return name
+
+    def make(self, name: str) -> None:
+        """The same under a name that is given, such as that of one that a test has removed."""
         _command(["ip", "netns", "add", name])
         self._exits.callback(subprocess.run, ["ip", "netns", "del", name], check=False, capture_output=True)
         with self.inside(name):
@@ -179,7 +184,6 @@ class Network:
                 Path("/proc/sys/net", setting).write_text(f"{value}\n")
         self.run(name, ["ip", "link", "set", "lo", "up"])
         self.nft(name, QUIET)
-        return name
 
     def join(self, gateway: str, interface: str, side: str, network: int) -> None:
         """A veth pair: .1 is ``interface`` of ``gateway``, .2 ``uplink`` of ``side``; 10.77.N.0/24 and fd77:N::/64."""

@@ -96,6 +96,9 @@ class MemorySource:
         self.calls.append("close, keep rules" if keep_rules else "close")
         return [self._close(now)]
 
+    def disturb(self, what: str) -> None:
+        self.calls.append(f"disturb: {what}")
+
     def stats(self) -> Totals:
         if self.stats_error is not None:
             raise self.stats_error

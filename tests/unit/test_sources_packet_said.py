@@ -14,7 +14,6 @@ from netledger.sources.packet import PacketConfig
 from netledger.sources.packet_filter import PacketChoice
 from netledger.sources.packet_program import JEQ, RETURN
 from netledger.sources.packet_said import observe
-from netledger.sources.privileges import CAP_NET_ADMIN, CAP_NET_RAW, needed
 
 
 @dataclass
@@ -114,9 +113,3 @@ def test_a_program_of_the_caller_s_own_goes_before_the_choice() -> None:
         program=own,
     )
     assert made.native() is not None
-
-
-def test_the_right_to_read_packets_is_needed_where_they_are_read() -> None:
-    assert needed(["nflog", "conntrack", "nfacct"]) == {CAP_NET_ADMIN}
-    assert needed(["nflog", "packet"]) == {CAP_NET_ADMIN, CAP_NET_RAW}
-    assert needed([]) == {CAP_NET_ADMIN}

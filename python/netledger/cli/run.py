@@ -29,6 +29,7 @@ def run(
     from netledger.daemon import Daemon, logs
     from netledger.daemon.build import make_source
     from netledger.intervals import SystemClock
+    from netledger.sources.bpf_place import mount_if_missing
     from netledger.sources.bpf_probe import probe
     from netledger.sources.privileges import give_up_others, needed
 
@@ -37,7 +38,11 @@ def run(
     faulthandler.enable()
     wanted = load_config(config, store)
     # Before anything is opened and any thread is there: those of the core and of the libraries have what this one has.
-    give_up_others(needed(one for meter in wanted.meters.values() for one in meter.mechanisms))
+    mechanisms = {one for meter in wanted.meters.values() for one in meter.mechanisms}
+    if "bpf" in mechanisms:
+        mount_if_missing()
+    enters_namespaces = any(meter.netns is not None for meter in wanted.meters.values())
+    give_up_others(needed(mechanisms, enters_namespaces=enters_namespaces))
     daemon = Daemon(
         wanted,
         SystemClock(),

@@ -14,6 +14,7 @@ from netledger.sources.nflog_groups import GivenGroup, GivenGroupsConfig, GivenG
 from netledger.sources.nflog_managed import ManagedNflogConfig, ManagedNflogSource
 from netledger.sources.packet import PacketConfig, PacketSource
 from netledger.sources.packet_filter import PacketChoice
+from netledger.sources.placed import PlacedSource
 
 _STRICT = {None: 0, "ipv4": 4, "ipv6": 6}
 
@@ -24,6 +25,11 @@ def make_source(name: str, meter: Meter, config: Config) -> Source:
     Raises:
         SourceError: there is no such source.
     """
+    source = _unplaced(name, meter, config)
+    return source if meter.netns is None else PlacedSource(source, meter.netns)
+
+
+def _unplaced(name: str, meter: Meter, config: Config) -> Source:
     match meter.source:
         case "nfacct":
             return _named_counters(name, meter, config)

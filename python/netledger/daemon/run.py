@@ -14,37 +14,36 @@ from netledger.daemon.assigning import Requests
 from netledger.daemon.attribution import Learners
 from netledger.daemon.board import Board
 from netledger.daemon.build import make_exports
-from netledger.daemon.choice import Probe, choose
+from netledger.daemon.choice import Probe
 from netledger.daemon.cuts import Cuts
 from netledger.daemon.housekeeping import Housekeeping
 from netledger.daemon.learners import make_learner
 from netledger.daemon.meter import RunningMeter
 from netledger.daemon.notify import ServiceManager
-from netledger.daemon.past import past_of
+from netledger.daemon.opening import Opener, SourceFactory
 from netledger.daemon.quotas import Quotas
 from netledger.daemon.recorder import StoreRecorder
 from netledger.daemon.runtime import RuntimeLock, file_system, is_in_memory
 from netledger.daemon.status_server import StatusServer
 from netledger.daemon.wakeup import Wakeup
-from netledger.errors import NetledgerError
+from netledger.errors import NamespaceAbsentError, NetledgerError
 from netledger.intervals import SECOND_NS, Clock
 from netledger.ledger import Ledger
 from netledger.ledger.prefixes import Lengths
 from netledger.pipeline import CommitQueue, Exports, Pipeline
 from netledger.pipeline.problems import Problems, Trouble
 from netledger.receipt import Receipt
-from netledger.sources.base import Source
+from netledger.sources.namespaces import inode_of
 
 # The kernel does not wake a sleeper when the wall clock is stepped, so look at it from time to time.
 _LOOK_AT_CLOCK_NS: Final = 10_000_000_000
+# When the name of a namespace goes, what counts in it keeps it alive until that is seen.
+_LOOK_AT_NAMESPACES_NS: Final = 1_000_000_000
 # A meter that a new configuration asks for and that cannot start, for a group is in use, say.
 _OPEN_AGAIN_NS: Final = 30_000_000_000
 
 _EXIT_DONE: Final = 0
 _EXIT_FAILED: Final = 1
-
-SourceFactory = Callable[[str, Meter, Config], Source]
-"""Makes the source of a meter, by its name; inert until it is opened."""
 
 _log = logging.getLogger(__name__)
 
@@ -74,8 +73,6 @@ class Daemon:
     ) -> None:
         self._config = config
         self._clock = clock
-        self._make_source = make_source
-        self._probe = probe
         self._reload = reload
         self._keep_rules = keep_rules
         self._wakeup = Wakeup()
@@ -85,6 +82,7 @@ class Daemon:
         self._exports = Exports(make_exports(config), clock=clock, problems=self._problems)
         self._pipeline = Pipeline(config.node, ledger, self._exports)
         self._queue = CommitQueue(self._pipeline, committed=self._committed, problems=self._problems)
+        self._opener = Opener(clock, make_source=make_source, probe=probe, queue=self._queue, problems=self._problems)
         self._cuts = Cuts(clock, wake=self._wakeup.notify)
         recorder = StoreRecorder(Path(config.store), clock, cut_moment=self._cuts.moment)
         learner = functools.partial(make_learner, runtime=Path(config.runtime))
@@ -98,6 +96,7 @@ class Daemon:
         self._meters: dict[str, RunningMeter] = {}
         self._wanted = dict(config.meters)
         self._not_before_ns: dict[str, int] = {}
+        self._absent: set[str] = set()
         self._has_started = False
         self._is_stopping = False
 
@@ -140,7 +139,10 @@ class Daemon:
         # Whoever asks from now on waits until there is something to cut.
         self._want_cuts()
         for name in self._config.meters:
-            self._open(name)
+            try:
+                self._open(name)
+            except NamespaceAbsentError as error:
+                self._wait_for_namespace(name, error)
         self._quotas.open()
         self._learners.open()
         self._has_started = True
@@ -152,6 +154,8 @@ class Daemon:
         self._settle()
         longest_ns = self._manager.sign_of_life_ns() or _LOOK_AT_CLOCK_NS
         waits = [meter.wait_ns() for meter in self._meters.values()]
+        if any(meter.netns is not None for meter in self._wanted.values()):
+            waits.append(_LOOK_AT_NAMESPACES_NS)
         if (cut_ns := self._cuts.wait_ns()) is not None:
             waits.append(cut_ns)
         timeout_ns = min([_LOOK_AT_CLOCK_NS, longest_ns, *waits])
@@ -212,14 +216,9 @@ class Daemon:
 
     def _open(self, name: str) -> None:
         wanted = self._wanted[name]
-        chosen = choose(wanted, self._probe)
-        chosen.say(name)
-        source = self._make_source(name, wanted.counted_by(chosen.mechanism), self._config)
         self._pipeline.expect(name, Lengths(wanted.prefix_length.ipv4, wanted.prefix_length.ipv6))
-        meter = RunningMeter(
-            name, wanted, source, queue=self._queue, clock=self._clock, chosen=chosen, problems=self._problems
-        )
-        meter.open(past_of(name, self._config))
+        meter = self._opener.open(name, wanted, self._config)
+        self._absent.discard(name)
         self._meters[name] = meter
         self._board.opened(meter)
         _log.info("counting", extra={"fields": {"meter": name, "interval_seconds": wanted.interval_seconds}})
@@ -292,12 +291,23 @@ class Daemon:
             if self._may_open(name):
                 try:
                     self._open(name)
+                except NamespaceAbsentError as error:
+                    self._wait_for_namespace(name, error)
                 except NetledgerError as error:
                     _log_error("open_failed", error, meter=name, again_seconds=_OPEN_AGAIN_NS // SECOND_NS)
                     self._problems.note_error(Trouble.NOT_COUNTING, error, meter=name)
                     self._not_before_ns[name] = self._clock.now().monotonic_ns + _OPEN_AGAIN_NS
 
+    def _wait_for_namespace(self, name: str, error: NamespaceAbsentError) -> None:
+        """A namespace may be made after the program has started, or made again: nothing is wrong with the meter."""
+        _log_error("open_failed", error, meter=name)
+        self._problems.note_error(Trouble.NOT_COUNTING, error, meter=name)
+        self._absent.add(name)
+
     def _may_open(self, name: str) -> bool:
+        netns = self._wanted[name].netns
+        if name in self._absent and netns is not None and inode_of(netns) is None:
+            return False
         is_free = name not in self._meters and not self._queue.waiting(name)
         return is_free and self._clock.now().monotonic_ns >= self._not_before_ns.get(name, 0)
 

@@ -210,6 +210,9 @@ class Source(Protocol):
     def close(self, *, now: Moment, keep_rules: bool) -> list[Closed]:
         """Last cut, drain, clean up; afterwards the source is unusable."""
 
+    def disturb(self, what: str) -> None:
+        """Notes that the open generation was interrupted, and by what. Not behind :meth:`close`."""
+
     def stats(self) -> Totals:
         """Sums since the source was opened."""
 

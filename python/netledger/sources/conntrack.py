@@ -132,6 +132,11 @@ class ConntrackSource:
             self._let_go()
         return closed
 
+    def disturb(self, what: str) -> None:
+        """Notes that what is open was interrupted."""
+        self._live = self._required_live().disturbed(what)
+        self._books.state.save(self._live)
+
     def stats(self) -> Totals:
         """Sums since this process started to listen. Leaves a sign that it still does."""
         self._books.state.leave_sign()

@@ -161,6 +161,13 @@ class NamedCountersSource:
                 self._live = self._tally = None
                 self._books.close()
 
+    def disturb(self, what: str) -> None:
+        """Notes that what is open was interrupted."""
+        with self._lock:
+            live, _ = self._required()
+            self._live = live.disturbed(what)
+            self._books.state.save(self._live)
+
     def stats(self) -> Totals:
         """Nothing is received. Says whether it is open.
 

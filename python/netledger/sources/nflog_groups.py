@@ -133,6 +133,11 @@ class GivenGroupsSource:
             self._live = None
             self._generations.close()
 
+    def disturb(self, what: str) -> None:
+        """Notes that what is open was interrupted."""
+        self._live = self._required_live().disturbed(what)
+        self._generations.state.save(self._live)
+
     def stats(self) -> Totals:
         """Sums since this process started to listen."""
         return self._generations.listener.stats()

@@ -142,6 +142,10 @@ class ManagedNflogSource:
             self._generations.close()
         return closed
 
+    def disturb(self, what: str) -> None:
+        """Notes that what is open was interrupted."""
+        self._note(self._required_live().disturbed(what))
+
     def stats(self) -> Totals:
         """Sums since this process started to listen."""
         return self._generations.listener.stats()

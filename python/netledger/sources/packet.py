@@ -165,6 +165,11 @@ class PacketSource:
         finally:
             self._let_go()
 
+    def disturb(self, what: str) -> None:
+        """Notes that what is open was interrupted."""
+        self._live = self._required_live().disturbed(what)
+        self._books.state.save(self._live)
+
     def stats(self) -> Totals:
         """Sums since this process started to listen.
 

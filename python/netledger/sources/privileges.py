@@ -9,8 +9,18 @@ from netledger import _core
 
 CAP_NET_ADMIN: Final = 12
 CAP_NET_RAW: Final = 13
+CAP_SYS_ADMIN: Final = 21
+CAP_PERFMON: Final = 38
+CAP_BPF: Final = 39
 
-_NAMES: Final = {CAP_NET_ADMIN: "CAP_NET_ADMIN", CAP_NET_RAW: "CAP_NET_RAW"}
+_NAMES: Final = {
+    CAP_NET_ADMIN: "CAP_NET_ADMIN",
+    CAP_NET_RAW: "CAP_NET_RAW",
+    CAP_SYS_ADMIN: "CAP_SYS_ADMIN",
+    CAP_PERFMON: "CAP_PERFMON",
+    CAP_BPF: "CAP_BPF",
+}
+_OF_SOURCES: Final = {"packet": frozenset({CAP_NET_RAW}), "bpf": frozenset({CAP_BPF, CAP_PERFMON})}
 _THREADS: Final = Path("/proc/self/task")
 
 _log = logging.getLogger(__name__)
@@ -25,12 +35,17 @@ def has_capability(number: int) -> bool:
     return False
 
 
-def needed(mechanisms: Iterable[str]) -> frozenset[int]:
-    """What the sources of a configuration need, and those that a reload may ask for; save one.
+def needed(mechanisms: Iterable[str], *, enters_namespaces: bool) -> frozenset[int]:
+    """What the sources of a configuration need, and those that a reload may ask for; save three.
 
-    To read all that passes is more than to count by rules: CAP_NET_RAW is kept only where it is used from the start.
+    To read all that passes is more than to count by rules, to load programs into the kernel more than that, and to
+    enter another namespace takes what nearly all else can be done with: each is kept only where it is used from the
+    start.
     """
-    return frozenset({CAP_NET_ADMIN, CAP_NET_RAW} if "packet" in mechanisms else {CAP_NET_ADMIN})
+    wanted = {CAP_NET_ADMIN}
+    for mechanism in mechanisms:
+        wanted |= _OF_SOURCES.get(mechanism, frozenset())
+    return frozenset(wanted | {CAP_SYS_ADMIN} if enters_namespaces else wanted)
 
 
 def give_up_others(kept: Iterable[int]) -> None:
