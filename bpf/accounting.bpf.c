@@ -3,7 +3,7 @@
  * Adds each packet to its rows, as sent and as received, in the generation that is open.
  *
  * One text, two places where it is attached: netfilter hooks (kernel 6.4), and tcx at chosen interfaces (6.6).
- * docs/explanation/bpf.md says what counts where; accounting.h, what user space shares with it.
+ * accounting.h has what user space shares with it; books.h, how a packet is booked; parse.h reads what is not plain.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -11,6 +11,7 @@
 #include <linux/in6.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/udp.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -18,73 +19,148 @@
 #include "accounting.h"
 #include "kernel.h"
 #include "books.h"
+#include "parse.h"
+#include "interfaces.h"
+#include "frames.h"
 
-static __always_inline void set_ipv4(struct packet *packet, __be32 source, __be32 destination)
+/* The beginnings of the upper layers' headers are alike: two ports, or ICMP's type and code. */
+static __always_inline void set_ports(struct packet *packet, const struct udphdr *upper, __u8 icmp)
 {
-	packet->is_ipv4 = 1;
-	packet->source[0] = packet->destination[0] = 0;
-	packet->source[1] = 0xffffull << 32 | bpf_ntohl(source);
-	packet->destination[1] = 0xffffull << 32 | bpf_ntohl(destination);
+	if (packet->protocol == icmp) {
+		const __u16 kind = bpf_ntohs(upper->source);
+
+		packet->source_port = kind >> 8;
+		packet->destination_port = kind & 0xff;
+	} else if (has_ports(packet->protocol)) {
+		packet->source_port = bpf_ntohs(upper->source);
+		packet->destination_port = bpf_ntohs(upper->dest);
+	}
 }
 
-static __always_inline void set_ipv6(struct packet *packet, const __be64 *source, const __be64 *destination)
+/* A whole IPv4 packet without options, of which `there` bytes are there; else 0: then it is parsed. */
+static __always_inline __u32 quick_ipv4(struct packet *packet, const struct iphdr *ip)
 {
-	packet->is_ipv4 = 0;
-	packet->source[0] = bpf_be64_to_cpu(source[0]);
-	packet->source[1] = bpf_be64_to_cpu(source[1]);
-	packet->destination[0] = bpf_be64_to_cpu(destination[0]);
-	packet->destination[1] = bpf_be64_to_cpu(destination[1]);
+	const __u32 total = bpf_ntohs(ip->tot_len);
+
+	if (*(const __u8 *)ip != 0x45 || total < sizeof(*ip))
+		return 0;
+	set_ipv4(packet, ip->saddr, ip->daddr);
+	packet->protocol = ip->protocol;
+	if (settings.ports && (ip->frag_off & bpf_htons(FRAGMENT_OFFSET) || total < sizeof(*ip) + 4))
+		return 0;
+	return total;
+}
+
+static __always_inline __u32 quick_ipv6(struct packet *packet, const struct ipv6hdr *ip)
+{
+	const __u32 payload = bpf_ntohs(ip->payload_len);
+
+	if (*(const __u8 *)ip >> 4 != 6 || !payload)
+		return 0;
+	set_ipv6(packet, (const __be64 *)&ip->saddr, (const __be64 *)&ip->daddr);
+	packet->protocol = ip->nexthdr;
+	if (settings.ports && (is_extension(packet->protocol) || payload < 4))
+		return 0;
+	return sizeof(*ip) + payload;
+}
+
+/* At netfilter hooks a packet is as long as its buffer: so nft counts. */
+static __noinline int parse_netfilter(struct bpf_nf_ctx *ctx, __u64 number)
+{
+	struct sk_buff *skb = ctx->skb;
+	struct reading reading = {.there = skb->len};
+	struct receipt *receipt;
+	enum unreadable why;
+
+	if (bpf_dynptr_from_skb((struct __sk_buff *)skb, 0, &reading.frame))
+		return NF_ACCEPT;
+	reading.packet.bytes = skb->len;
+	reading.packet.source_place = ctx->state->in->ifindex;
+	reading.packet.destination_place = ctx->state->out->ifindex;
+	why = parse(&reading, ctx->state->pf == NFPROTO_IPV4 ? 4 : 6);
+	if (why != READABLE) {
+		book_unreadable(number, why, reading.packet.bytes);
+		return NF_ACCEPT;
+	}
+	receipt = book_apart(number, &reading.packet);
+	if (receipt && settings.ports && reading.is_later_fragment)
+		ADD(receipt->fragments_unknown, 1);
+	return NF_ACCEPT;
 }
 
 SEC("netfilter")
 int count_netfilter(struct bpf_nf_ctx *ctx)
 {
 	const __u64 number = generation;
+	const struct nf_hook_state *state = ctx->state;
 	struct sk_buff *skb = ctx->skb;
+	const unsigned char *data = skb->data;
+	const __u32 bytes = skb->len, linear = bytes - skb->data_len;
 	struct packet packet = {};
+	__u32 header;
 
-	if (!is_counting(number))
+	if (!is_counting(number) || !is_asked_for(state, skb))
 		return NF_ACCEPT;
-	packet.bytes = skb->len;
-	if (ctx->state->pf == NFPROTO_IPV4) {
-		const struct iphdr *ip = AS(struct iphdr, skb->data);
-
-		set_ipv4(&packet, ip->saddr, ip->daddr);
+	/* IP headers are in the linear part here: they are read without a call. Whatever is not plain is parsed. */
+	if (state->pf == NFPROTO_IPV4) {
+		header = sizeof(struct iphdr);
+		if (linear < header + (settings.ports ? 4 : 0) || !quick_ipv4(&packet, AS(struct iphdr, data)))
+			return parse_netfilter(ctx, number);
 	} else {
-		const struct ipv6hdr *ip = AS(struct ipv6hdr, skb->data);
-
-		set_ipv6(&packet, (const __be64 *)&ip->saddr, (const __be64 *)&ip->daddr);
+		header = sizeof(struct ipv6hdr);
+		if (linear < header + (settings.ports ? 4 : 0) || !quick_ipv6(&packet, AS(struct ipv6hdr, data)))
+			return parse_netfilter(ctx, number);
+	}
+	if (settings.ports)
+		set_ports(&packet, AS(struct udphdr, data + header), packet.is_ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	packet.bytes = bytes;
+	if (settings.place_mask) {
+		packet.source_place = state->in->ifindex;
+		packet.destination_place = state->out->ifindex;
 	}
 	book(number, &packet);
 	return NF_ACCEPT;
 }
 
-static __always_inline int count_frame(struct __sk_buff *skb)
+/* `network`: where the kernel says that the network layer's header is. */
+static __always_inline int count_frame(struct __sk_buff *skb, int is_received)
 {
 	const __u64 number = generation;
+	const struct sk_buff *kernel = bpf_cast_to_kern_ctx(skb);
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u32 at, there, total;
 	struct packet packet = {};
+	void *upper;
 
-	if (!is_counting(number))
+	if (!is_counting(number) || (is_received && !settings.others && skb->pkt_type == PACKET_OTHERHOST))
 		return TCX_NEXT;
-	data += ETH_HLEN;
+	at = network_at(kernel);
+	if (at > LINK_BYTES_MAX)
+		return parse_frame(skb, number, at);
+	there = skb->len - at;
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		struct iphdr *ip = data;
+		struct iphdr *ip = data + at;
 
-		if ((void *)(ip + 1) > end)
-			return TCX_NEXT;
-		packet.bytes = bpf_ntohs(ip->tot_len);
-		set_ipv4(&packet, ip->saddr, ip->daddr);
+		upper = ip + 1;
+		if (skb->gso_size || upper + (settings.ports ? 4 : 0) > end)
+			return parse_frame(skb, number, at);
+		total = quick_ipv4(&packet, ip);
 	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
-		struct ipv6hdr *ip = data;
+		struct ipv6hdr *ip = data + at;
 
-		if ((void *)(ip + 1) > end)
-			return TCX_NEXT;
-		packet.bytes = sizeof(*ip) + bpf_ntohs(ip->payload_len);
-		set_ipv6(&packet, (const __be64 *)&ip->saddr, (const __be64 *)&ip->daddr);
+		upper = ip + 1;
+		if (skb->gso_size || upper + (settings.ports ? 4 : 0) > end)
+			return parse_frame(skb, number, at);
+		total = quick_ipv6(&packet, ip);
 	} else {
-		return TCX_NEXT;
+		return is_tagged(skb->protocol) ? parse_frame(skb, number, at) : TCX_NEXT;
 	}
+	if (!total || total > there)
+		return parse_frame(skb, number, at);
+	if (settings.ports)
+		set_ports(&packet, upper, packet.is_ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	packet.bytes = total;
+	packet.source_place = packet.destination_place = skb->ifindex;
 	book(number, &packet);
 	return TCX_NEXT;
 }
@@ -92,13 +168,14 @@ static __always_inline int count_frame(struct __sk_buff *skb)
 SEC("tcx/ingress")
 int count_ingress(struct __sk_buff *skb)
 {
-	return count_frame(skb);
+	return count_frame(skb, 1);
 }
 
 SEC("tcx/egress")
 int count_egress(struct __sk_buff *skb)
 {
-	return count_frame(skb);
+	return count_frame(skb, 0);
 }
 
+/* The kernel gives some of its functions to programs with a license that the GPL is compatible with only. */
 char _license[] SEC("license") = "Dual MIT/GPL";

@@ -192,7 +192,7 @@ static __always_inline struct receipt *book(__u64 number, const struct packet *p
 	receipt = bpf_map_lookup_elem(&receipts, &slot);
 	rows = bpf_map_lookup_elem(&slots, &slot);
 	if (!receipt || !rows)
-		return 0; /* a slot is filled before its number is written */
+		return 0; /* cannot be: a slot is filled before its number is written */
 	ADD(receipt->total.packets, 1);
 	ADD(receipt->total.bytes, packet->bytes);
 #ifdef MUTATE_SLOW
@@ -202,6 +202,27 @@ static __always_inline struct receipt *book(__u64 number, const struct packet *p
 	post(rows, receipt, packet, 1, !(settings.networks & NETWORK_LOCAL) || from & NETWORK_LOCAL);
 	post(rows, receipt, packet, 0, !(settings.networks & NETWORK_LOCAL) || to & NETWORK_LOCAL);
 	return receipt;
+}
+
+/* For what is rare: the same, but once in the program. */
+static __noinline struct receipt *book_apart(__u64 number, const struct packet *packet)
+{
+	return book(number, packet);
+}
+
+/* What cannot be read has no addresses that could be asked for or not: it counts. */
+static __noinline int book_unreadable(__u64 number, enum unreadable why, __u64 bytes)
+{
+	__u32 slot = number & (SLOTS - 1);
+	struct receipt *receipt = bpf_map_lookup_elem(&receipts, &slot);
+
+	if (!receipt || why >= UNREADABLE_COUNT)
+		return 0;
+	ADD(receipt->total.packets, 1);
+	ADD(receipt->total.bytes, bytes);
+	ADD(receipt->unreadable[why].packets, 1);
+	ADD(receipt->unreadable[why].bytes, bytes);
+	return 0;
 }
 
 #endif

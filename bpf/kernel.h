@@ -23,6 +23,7 @@ struct net_device {
 struct sk_buff {
 	unsigned int len, data_len;
 	__u8 pkt_type : 3;
+	__u16 network_header, mac_header;
 	unsigned char *data;
 } __attribute__((preserve_access_index));
 
@@ -38,6 +39,7 @@ struct bpf_nf_ctx {
 
 extern int bpf_dynptr_from_skb(struct __sk_buff *skb, __u64 flags, struct bpf_dynptr *ptr) __ksym;
 extern void *bpf_dynptr_slice(const struct bpf_dynptr *ptr, __u32 offset, void *buffer, __u32 size) __ksym;
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 
 /* A number as a pointer to a struct of the kernel: reads through it cost no call, and those that miss give 0. */
