@@ -24,6 +24,7 @@ mount -t overlay -o "lowerdir=/,upperdir=$scratch/upper,workdir=$scratch/work" n
 cd "$scratch/root"
 mount -t proc proc proc
 mount -t sysfs sysfs sys
+mount -t bpf -o nosuid,nodev,noexec,mode=0700 bpf sys/fs/bpf
 mount -t cgroup2 cgroup2 sys/fs/cgroup
 mount -t tmpfs -o mode=755 netledger-test dev
 for device in null zero full random urandom tty; do touch "dev/$device"; mount --bind "/dev/$device" "dev/$device"; done
