@@ -36,8 +36,8 @@ help: ## this list
 ## The two of the README
 
 .PHONY: demo test
-demo: system-demo build ## count real traffic between network namespaces, with the proof; needs root
-	$(BIN)/python demo/run
+demo: system-demo build ## count real traffic between network namespaces, with the proof; needs root (DEMO=--without-bpf: by NFLOG)
+	$(BIN)/python demo/run $(DEMO)
 
 .PHONY: day
 day: system-demo build ## an operator's day as a transcript: install, run, report, a full disk, audit; needs root

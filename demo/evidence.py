@@ -1,6 +1,7 @@
 """What the demo found: the ledger's rows and, from three places in the kernel, what there was to count."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,13 +12,42 @@ from tests.kernel.lab import Count, Lab
 ETHERNET_BYTES = 14
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What ``source = "auto"`` came to, as the daemon logs it.
+
+    Attributes:
+        name: the source.
+        why: why it is this one.
+        better: what it would take to be counted by bpf; empty where it is.
+    """
+
+    name: str
+    why: str
+    better: str
+
+
+def chosen(log: str) -> Chosen:
+    """What a log says of it the first time.
+
+    Raises:
+        RuntimeError: nothing.
+    """
+    for line in log.splitlines():
+        fields = dict(word.partition("=")[::2] for word in shlex.split(line))
+        if fields.get("event") == "source_chosen":
+            return Chosen(fields["source"], fields["why"], fields.get("for_bpf", ""))
+    raise RuntimeError(f"netledger run did not say what counts:\n{log}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """All numbers of a run.
 
     Attributes:
+        source: what counted.
         books: the exported intervals, read back from their files.
-        own: the counters of netledger's own rules.
+        own: the counters of netledger's own rules, where it counts by rules.
         witness: the counters of rules that netledger knows nothing of, at the same hooks.
         wire: what the gateway's interfaces received, by name, with the Ethernet header.
         answers: what the ledger itself answers.
@@ -26,6 +56,7 @@ class Evidence:
         log: what the daemon said.
     """
 
+    source: Chosen
     books: Books
     own: dict[str, Count]
     witness: dict[str, Count]
@@ -42,7 +73,10 @@ class Evidence:
         yield "netledger report: sent", self.answers.sent
         yield "netledger report: received", self.answers.received
         yield "receipts: accounted + lost", self.books.accounted + self.books.lost
-        yield "kernel: counters of netledger's rules", total(self.own.values())
+        if self.own:
+            yield "kernel: counters of netledger's rules", total(self.own.values())
+        else:
+            yield "kernel: totals of netledger's program", self.books.kernel
         yield "kernel: counters of other rules (the witness)", self.witness["total"]
         # The gateway itself sends nothing here, so what it received is what it forwarded.
         frames = total(self.wire.values())

@@ -53,10 +53,15 @@ def show(console: Console, evidence: Evidence) -> None:
         f"{truth.bytes:,} bytes in {len(evidence.books.intervals)} intervals ({statuses}).",
         highlight=False,
     )
-    console.print(
-        f"While pid {evidence.killed_pid} was dead the kernel counted {lost.packets:,} packets ({lost.bytes:,} bytes) "
-        "that nobody saw: they are on the row unattributed, and on nobody's bill.",
-        highlight=False,
+    console.print(_of_the_kill(evidence.killed_pid, lost), highlight=False)
+
+
+def _of_the_kill(pid: int, lost: Count) -> str:
+    if not lost.packets:
+        return f"While pid {pid} was dead the kernel went on adding each packet to its row: nothing is missing."
+    return (
+        f"While pid {pid} was dead the kernel counted {lost.packets:,} packets ({lost.bytes:,} bytes) "
+        "that nobody saw: they are on the row unattributed, and on nobody's bill."
     )
 
 

@@ -11,8 +11,8 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -20,17 +20,21 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from demo import pages
 from demo.asked import ask
-from demo.evidence import Evidence, links
+from demo.evidence import Evidence, chosen, links
 from tests.kernel import senders
+from tests.kernel.bpf_box import BpfLab, own_bpffs
 from tests.kernel.gateway import Gateway
-from tests.kernel.lab import Lab, remove_stale
+from tests.kernel.lab import Child, Lab, remove_stale
 from tests.kernel.senders import Udp
 
 INTERVAL_SECONDS = 3
 INTERVALS = 8
 KILL_AFTER_INTERVALS = 3
 DEAD_SECONDS = 1.0
-PROGRAMS = ("ip", "nft", "ping", "gcc", "setpriv")
+PROGRAMS = ("ip", "nft", "ping", "gcc", "setpriv", "nsenter")
+WITHOUT_BPF = "--without-bpf"
+BPF_RIGHTS = "-bpf,-perfmon,-sys_admin"
+METERS = {"lan": 'local = ["10.77.1.0/24", "fd77:1::/64"]\nkey = ["host"]\n'}
 
 STREAMS = (
     Udp(source="10.77.1.2", destination="10.77.2.2", sources=12, ports=5, payload_bytes=200, count=0, rate=6000),
@@ -42,11 +46,17 @@ ANSWERS = (
 )
 
 
-def main() -> int:
-    """Runs the demo; 0 when the books balance, 1 when they do not, 2 when it cannot be run here."""
+def main(arguments: Sequence[str] = ()) -> int:
+    """Runs the demo; 0 when the books balance, 1 when they do not, 2 when it cannot be run here.
+
+    With ``--without-bpf`` the daemon has none of the capabilities that a program in the kernel takes.
+    """
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
+    if set(arguments) - {WITHOUT_BPF}:
+        console.print(f"demo: it knows no argument but {WITHOUT_BPF}")
+        return 2
     if os.geteuid() != 0:
         console.print("demo: it makes network namespaces and loads nft rules: run it as root")
         return 2
@@ -59,8 +69,8 @@ def main() -> int:
     started = time.monotonic()
     remove_stale()
     try:
-        with _runtime() as runtime, Lab() as lab:
-            evidence = _run(console, lab, runtime)
+        with _runtime() as runtime, _place_for_pins(), BpfLab() as lab:
+            evidence = _run(console, lab, runtime, is_limited=WITHOUT_BPF in arguments)
     except KeyboardInterrupt:
         console.print("demo: stopped; everything it made is removed")
         return 130
@@ -87,18 +97,45 @@ def _runtime() -> Iterator[Path]:
         yield Path(directory)
 
 
-def _run(console: Console, lab: Lab, runtime: Path) -> Evidence:
-    gateway = Gateway(lab, lab.gw, interval=f"{INTERVAL_SECONDS}s", runtime=runtime)
+@contextmanager
+def _place_for_pins() -> Iterator[None]:
+    """A BPF file system of the demo's own, so that nothing stays in the machine's; where there can be none, without."""
+    with ExitStack() as exits:
+        with suppress(OSError):
+            exits.enter_context(own_bpffs())
+        yield
+
+
+class _Daemon(Gateway):
+    """The daemon, as a user would run it; or without what a program in the kernel takes."""
+
+    def __init__(self, lab: Lab, runtime: Path, *, is_limited: bool) -> None:
+        super().__init__(lab, lab.gw, interval=f"{INTERVAL_SECONDS}s", runtime=runtime, meters=METERS)
+        self._is_limited = is_limited
+
+    def start(self, *settings: str) -> Child:
+        words = [*settings]
+        if self._is_limited:
+            # Of root's capabilities a new program gets those of the bounding set.
+            words += ["setpriv", f"--inh-caps={BPF_RIGHTS}", f"--bounding-set={BPF_RIGHTS}"]
+        return super().start(*words)
+
+
+def _run(console: Console, lab: Lab, runtime: Path, *, is_limited: bool) -> Evidence:
+    gateway = _Daemon(lab, runtime, is_limited=is_limited)
     console.print(pages.opening(gateway))
     lab.witness(lab.gw)
     before = links(lab, lab.gw)
     killed_pid = _count(console, lab, gateway)
     # Nobody sends any more, so the kernel's numbers stand still and may be read one after the other.
-    own, witness = lab.counters(lab.gw, "netledger"), lab.counters(lab.gw, "witness")
+    source = chosen(gateway.log())
+    own = lab.counters(lab.gw, "netledger") if source.name == "nflog" else {}
+    witness = lab.counters(lab.gw, "witness")
     wire = {name: after - before[name] for name, after in links(lab, lab.gw).items()}
     status = gateway.stop()
     books = gateway.books()
     return Evidence(
+        source=source,
         books=books,
         answers=ask(gateway, books),
         own=own,
@@ -116,7 +153,11 @@ def _count(console: Console, lab: Lab, gateway: Gateway) -> int:
     with Progress(*columns, console=console) as progress:
         teller = _Teller(progress, lab, gateway)
         first = gateway.start_counting()
-        teller.say(f"netledger run is pid {first.pid}; its rules are in the kernel, the first interval is open")
+        source = chosen(gateway.log())
+        teller.say(f"netledger run is pid {first.pid}; the first interval is open")
+        teller.say(f"[bold]source = auto: {source.name}[/bold], for {source.why}")
+        if source.better:
+            teller.say(f"for bpf: {source.better}")
         streams = [senders.start_udp(lab, lab.left, plan) for plan in STREAMS]
         streams += [senders.start_udp(lab, lab.right, plan) for plan in ANSWERS]
         teller.say("UDP both ways, TCP and ICMP, each over IPv4 and IPv6")
@@ -124,7 +165,7 @@ def _count(console: Console, lab: Lab, gateway: Gateway) -> int:
             teller.wait_for_intervals(KILL_AFTER_INTERVALS)
             _pause(INTERVAL_SECONDS / 2)  # into the middle of an interval
             first.kill()
-            teller.say(f"[bold red]kill -9 {first.pid}[/bold red]: nobody listens, the kernel goes on counting")
+            teller.say(f"[bold red]kill -9 {first.pid}[/bold red]: nobody is there, the kernel goes on counting")
             _pause(DEAD_SECONDS)
             second = gateway.start()
             teller.say(f"netledger run is pid {second.pid}; it takes over what the dead process left")

@@ -18,12 +18,13 @@ import pytest
 from netledger.config import Config, loads
 from netledger.daemon import Daemon
 from netledger.daemon.logs import KeyValueFormatter
-from netledger.daemon.runtime import RuntimeDirectoryError, RuntimeLock, file_system
+from netledger.daemon.runtime import RuntimeDirectoryError, RuntimeLock
 from netledger.errors import SourceError
 from netledger.intervals import SystemClock
 from netledger.ledger.prefixes import Lengths
 from netledger.ledger.reader import Reader
 from netledger.receipt import rfc3339
+from netledger.sources.file_systems import file_system
 from tests.unit.memory_source import MemorySource, maker, no_bpf
 from tests.unit.rows import wait_until
 

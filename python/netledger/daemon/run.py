@@ -23,7 +23,7 @@ from netledger.daemon.notify import ServiceManager
 from netledger.daemon.opening import Opener, SourceFactory
 from netledger.daemon.quotas import Quotas
 from netledger.daemon.recorder import StoreRecorder
-from netledger.daemon.runtime import RuntimeLock, file_system, is_in_memory
+from netledger.daemon.runtime import RuntimeLock, is_in_memory
 from netledger.daemon.status_server import StatusServer
 from netledger.daemon.wakeup import Wakeup
 from netledger.errors import NamespaceAbsentError, NetledgerError
@@ -33,6 +33,7 @@ from netledger.ledger.prefixes import Lengths
 from netledger.pipeline import CommitQueue, Exports, Pipeline
 from netledger.pipeline.problems import Problems, Trouble
 from netledger.receipt import Receipt
+from netledger.sources.file_systems import file_system
 from netledger.sources.namespaces import inode_of
 
 # The kernel does not wake a sleeper when the wall clock is stepped, so look at it from time to time.

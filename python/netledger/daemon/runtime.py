@@ -2,18 +2,16 @@
 
 import fcntl
 import os
-import re
 from pathlib import Path
 from typing import final
 
 from netledger.durable import permission_hint
 from netledger.errors import NetledgerError
+from netledger.sources.file_systems import file_system
 
 # With a dot in it, so that no meter can have this name for its directory.
 _LOCK = "netledger.lock"
-_MOUNTS = Path("/proc/self/mountinfo")
 _IN_MEMORY = {"tmpfs", "ramfs"}
-_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 class RuntimeDirectoryError(NetledgerError):
@@ -63,20 +61,6 @@ class RuntimeLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def file_system(directory: Path, mountinfo: str | None = None) -> str:
-    """The kind of file system that a directory is on, such as ``tmpfs``; ``?`` when the kernel does not say."""
-    text = _MOUNTS.read_text() if mountinfo is None else mountinfo
-    where = directory.resolve()
-    found, found_length = "?", -1
-    for line in text.splitlines():
-        before, _, after = line.partition(" - ")
-        point = Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), before.split(" ")[4]))
-        # Of two mounts on the same point the later one is on top.
-        if where.is_relative_to(point) and len(point.parts) >= found_length:
-            found, found_length = after.split(" ")[0], len(point.parts)
-    return found
 
 
 def is_in_memory(directory: Path) -> bool:

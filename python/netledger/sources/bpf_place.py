@@ -6,12 +6,22 @@ import os
 from pathlib import Path
 from typing import Final
 
+from netledger.errors import PermissionDeniedError, SourceError
+from netledger.sources.file_systems import file_system
+
 ROOT: Final = Path("/sys/fs/bpf")
 """Where everybody has it."""
+BASE: Final = ROOT / "netledger"
+"""Below it each meter has a directory of its own."""
 
 _MS_NOSUID: Final = 2
 _MS_NODEV: Final = 4
 _MS_NOEXEC: Final = 8
+
+_HINT_ABSENT: Final = (
+    "mount -t bpf bpf /sys/fs/bpf; where `ip netns exec` hides it: nsenter --net=/run/netns/NAME in place of it, or "
+    "netns in the meter"
+)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _log = logging.getLogger(__name__)
@@ -27,6 +37,29 @@ def mount_if_missing() -> None:
         return
     if _libc.mount(b"bpf", os.fsencode(ROOT), b"bpf", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, b"mode=0700") == 0:
         _log.info("bpf_file_system_mounted", extra={"fields": {"directory": ROOT}})
+
+
+def check(base: Path = BASE) -> None:
+    """Whether a meter's directory can be made below ``base``; makes nothing.
+
+    Raises:
+        SourceError: there is no BPF file system.
+        PermissionDeniedError: its directory is somebody else's.
+    """
+    there = next(path for path in (base, *base.parents) if _exists(path))
+    if file_system(there) != "bpf":
+        cause = f"{ROOT} is none" if _is_everybodys() else f"{ROOT} is none in this mount namespace"
+        raise SourceError("BPF file system", "look for it", cause, _HINT_ABSENT)
+    if not os.access(there, os.W_OK | os.X_OK):
+        hint = f"as root: chmod 0711 {ROOT}; install -d -m 0700 -o {os.geteuid()} {base}"
+        raise PermissionDeniedError(f"BPF file system {there}", "write", "permission denied", hint)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return False  # in a directory that may not be entered
 
 
 def _is_everybodys() -> bool:
