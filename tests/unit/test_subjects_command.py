@@ -105,20 +105,20 @@ def test_one_subject_is_by_subject_unless_something_else_is_asked_for(store: Pat
 
 
 def test_what_was_known_before_anything_was_said(store: Path) -> None:
-    options = ("--store", str(store), "--timezone", "UTC", "--as-known-at", "2026-12-01")
+    options = ("--store", str(store), "--timezone", "UTC", "--as-known-at", "2020-01-01")
     done = netledger("subjects", PERIOD, "--json", *options)
     answer = json.loads(done.stdout)
     assert [(one["subject"], one["reason"]) for one in answer["rows"]] == [
         ("external", None),
         ("unknown", "no assignment"),
     ]
-    assert any("nothing was known of anybody at 2026-12-01" in one for one in answer["notes"])
+    assert any("nothing was known of anybody at 2020-01-01" in one for one in answer["notes"])
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("report", "--as-known-at", "2026-12-01"), "there is no question about subjects"),
+        (("report", "--as-known-at", "2020-01-01"), "there is no question about subjects"),
         (("report", "--by", "subject", "--as-known-at", "once"), "--as-known-at once"),
         (("report", "--by", "reason"), "--by reason: no such column"),
         (("report", "--counters", "--subject", "ann"), "cannot go with"),
@@ -134,3 +134,16 @@ def test_what_means_nothing_is_refused(store: Path, arguments: tuple[str, ...], 
     done = netledger(*arguments, *more)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("report", "--by", "subject"), ("subjects",), ("assignments", "list")], ids=lambda words: words[0]
+)
+def test_what_will_be_known_is_not_asked_for(store: Path, words: tuple[str, ...]) -> None:
+    done = netledger(*words, "--as-known-at", "2261-01-01T00:00Z", "--store", str(store))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "netledger: --as-known-at 2261-01-01T00:00Z: this is yet to come, and nobody knows what will be known\n"
+        "hint: leave it out to go by what is known now\n"
+    )
+    assert "yet to come" not in netledger(*words, "--as-known-at", "now", "--store", str(store)).stderr

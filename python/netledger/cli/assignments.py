@@ -62,13 +62,14 @@ def list_(
     from netledger.intervals import SystemClock
     from netledger.ledger.assignments import Assignments
     from netledger.reports import assignments as shown
+    from netledger.reports.periods import Calendar
     from netledger.reports.zones import find
 
     if csv and json:
         raise UsageError("--csv", "", "not together with --json")
-    zone = find(timezone)
-    read_time = _time_reader(timezone)
-    known_ns = None if as_known_at is None else read_time("--as-known-at", as_known_at)
+    calendar: Calendar = Calendar(zone=find(timezone))
+    now_ns = SystemClock().now().wall_ns
+    known_ns = None if as_known_at is None else calendar.known_at("--as-known-at", as_known_at, now_ns=now_ns)
     try:
         target = None if address is None else Target.parse(address)
     except FactError as error:
@@ -84,7 +85,7 @@ def list_(
         elif csv:
             shown.write_csv(found, sys.stdout)
         elif found:
-            sys.stdout.writelines(f"{line}\n" for line in shown.table(found, zone, with_history=history))
+            sys.stdout.writelines(f"{line}\n" for line in shown.table(found, calendar.zone, with_history=history))
         else:
             typer.echo("nothing is assigned")
 

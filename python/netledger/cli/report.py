@@ -150,7 +150,7 @@ def report(
         sort=sort,
         top=top or (TABLE_ROWS if is_table else None),
         direction=direction,
-        as_known_at_ns=None if as_known_at is None else calendar.moment("--as-known-at", as_known_at, now_ns=now_ns),
+        as_known_at_ns=None if as_known_at is None else calendar.known_at("--as-known-at", as_known_at, now_ns=now_ns),
     )
     reader = Reader(Path(settings.store))
     found = (_of_counters if counters else _of_traffic)(reader, asked, calendar, now_ns)

@@ -58,7 +58,7 @@ def subjects(
         where=understand(()),
         sort=sort,
         top=top or (TABLE_ROWS if is_table else None),
-        as_known_at_ns=None if as_known_at is None else calendar.moment("--as-known-at", as_known_at, now_ns=now_ns),
+        as_known_at_ns=None if as_known_at is None else calendar.known_at("--as-known-at", as_known_at, now_ns=now_ns),
         with_seen=True,
     )
     reader = Reader(Path(settings.store))

@@ -109,6 +109,18 @@ class Calendar:
             hint = "write its distance from UTC behind it, as in 2026-10-25T02:30+02:00"
             raise UsageError(subject, "", str(error), hint) from error
 
+    def known_at(self, option: str, text: str, *, now_ns: int) -> int:
+        """The moment whose knowledge is asked for: as :meth:`moment`, but none to come.
+
+        Raises:
+            UsageError: it means nothing, or is yet to come: what will be known then may be something else.
+        """
+        moment_ns = self.moment(option, text, now_ns=now_ns)
+        if moment_ns > now_ns:
+            hint = "leave it out to go by what is known now"
+            raise UsageError(f"{option} {text}", "", "this is yet to come, and nobody knows what will be known", hint)
+        return moment_ns
+
     def split(self, period: Period, step: Step) -> list[Period]:
         """The hours, days … of a period in their order; the first and the last one may be parts of theirs."""
         pieces, start_ns = [], period.start_ns
