@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
+from netledger.reports.subject_names import nearest
 from tests.unit.assigned import fact, learn
 from tests.unit.booked import Booked, book
 from tests.unit.rows import row
@@ -147,3 +148,41 @@ def test_what_will_be_known_is_not_asked_for(store: Path, words: tuple[str, ...]
         "hint: leave it out to go by what is known now\n"
     )
     assert "yet to come" not in netledger(*words, "--as-known-at", "now", "--store", str(store)).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("report", "--subject", "an"), "did you mean ann?"),
+        (("report", "--where", "subject!=SILENT"), "did you mean silent?"),
+        (("assignments", "list", "--subject", "Ann"), "did you mean ann?"),
+        (
+            ("report", "--subject", "zebedee", "--by", "host"),
+            "netledger subjects shows who had traffic, netledger assignments list who has something",
+        ),
+    ],
+)
+def test_who_is_not_known_at_all_is_told(store: Path, words: tuple[str, ...], hint: str) -> None:
+    options = (*words, "--store", str(store), "--json")
+    options = (*options, "--period", PERIOD, "--timezone", "UTC") if words[0] == "report" else options
+    done = netledger(*options)
+    name = next(word.rpartition("=")[2] for word in words if word.rpartition("=")[2].lower() in "an silent ann zebedee")
+    assert done.stderr == f"netledger: subject {name}: no such subject is known\nhint: {hint}\n"
+    assert done.returncode == 0
+    rows = json.loads(done.stdout)
+    assert (rows["rows"] if isinstance(rows, dict) else rows) == [] or "!=" in words[-1]
+
+
+def test_who_is_known_and_had_no_traffic_is_no_stranger(store: Path) -> None:
+    names = ("--subject", "silent", "--subject", "unknown")
+    done = netledger("report", *names, "--period", PERIOD, "--store", str(store), "--timezone", "UTC")
+    assert (done.returncode, done.stderr) == (0, "")
+    at = ("--as-known-at", "2020-01-01")
+    done = netledger("report", *names, "--period", PERIOD, "--store", str(store), "--timezone", "UTC", *at)
+    assert done.stderr.startswith("netledger: subject silent: no such subject is known\nhint: netledger subjects")
+
+
+def test_the_nearest_of_many_names_begin_alike() -> None:
+    many = [f"customer {number}" for number in range(20_500)]
+    assert nearest("Customer 7", many)[0] == "customer 7"
+    assert nearest("anb", [*many, "Ann", "ann"]) == ("Ann", "ann")

@@ -78,7 +78,7 @@ def list_(
     facts = Assignments(Path(settings.store), SystemClock()).facts(as_known_at_ns=known_ns)
     found: Sequence[Fact] = facts if history else shown.ordered(standing(facts))
     found = found if target is None else shown.about(found, target)
-    found = found if subject is None else [fact for fact in found if fact.subject == subject]
+    found = found if subject is None else _of(subject, found, facts)
     with standard_output():
         if json:
             typer.echo(json_text.dumps([asdict(shown.told(fact)) for fact in found], ensure_ascii=False, indent=2))
@@ -88,6 +88,17 @@ def list_(
             sys.stdout.writelines(f"{line}\n" for line in shown.table(found, calendar.zone, with_history=history))
         else:
             typer.echo("nothing is assigned")
+
+
+def _of(subject: str, found: "Sequence[Fact]", facts: "Sequence[Fact]") -> "Sequence[Fact]":
+    """What is his of those that were found; says so where nothing at all is known of him."""
+    from netledger.cli.report import tell_strangers
+    from netledger.reports.subject_names import Stranger, nearest
+
+    known = {fact.subject for fact in facts if fact.subject is not None}
+    if subject not in known:
+        tell_strangers([Stranger(subject, nearest(subject, known))])
+    return [fact for fact in found if fact.subject == subject]
 
 
 @assignments.command(name="import")

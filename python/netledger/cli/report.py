@@ -23,9 +23,12 @@ from netledger.cli.options import (
 from netledger.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from netledger.config import Config
     from netledger.ledger.reader import Reader
     from netledger.reports.periods import Calendar, Period
+    from netledger.reports.subject_names import Stranger
     from netledger.reports.totals import Answer
     from netledger.reports.units import Unit
     from netledger.reports.written import Prefixes
@@ -186,6 +189,7 @@ class _Asked:
 def _of_traffic(reader: "Reader", asked: _Asked, calendar: "Calendar", now_ns: int) -> "Answer":
     from netledger.reports.periods import Step
     from netledger.reports.question import Question
+    from netledger.reports.subject_names import strangers
     from netledger.reports.totals import answer, default_by
     from netledger.reports.where import understand
 
@@ -201,7 +205,15 @@ def _of_traffic(reader: "Reader", asked: _Asked, calendar: "Calendar", now_ns: i
         direction=asked.direction,
         as_known_at_ns=asked.as_known_at_ns,
     )
-    return answer(reader, snapshot, question, calendar, now_ns=now_ns)
+    found = answer(reader, snapshot, question, calendar, now_ns=now_ns)
+    tell_strangers(strangers(reader, conditions.subjects, as_known_at_ns=asked.as_known_at_ns))
+    return found
+
+
+def tell_strangers(strangers: "Iterable[Stranger]") -> None:
+    """Says on standard error which subjects nothing is known of: an empty answer does not tell a slip from silence."""
+    for one in strangers:
+        typer.echo(f"netledger: {one}\nhint: {one.hint}", err=True)
 
 
 def _of_counters(reader: "Reader", asked: _Asked, _calendar: "Calendar", now_ns: int) -> "Answer":

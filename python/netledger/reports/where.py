@@ -68,6 +68,11 @@ class Filter:
         return self.sql != self.interval_sql
 
     @property
+    def subjects(self) -> tuple[str, ...]:
+        """The subjects that conditions name, to take or to leave out."""
+        return tuple(sorted({value for names in self._of("subject") for value in names.values}))
+
+    @property
     def names_meters(self) -> bool:
         """Whether the meters were chosen by name."""
         return bool(self._of("meter"))
@@ -108,7 +113,7 @@ def understand(texts: Iterable[str]) -> Filter:
             *((_Names(frozenset(wanted[word]), is_excluding=False),) if word in wanted else ()),
             *(_Names(frozenset(values), is_excluding=True) for values in refused.get(word, ())),
         )
-        for word in _INTERVAL_WORDS
+        for word in (*_INTERVAL_WORDS, "subject")
         if word in clauses
     }
     return Filter(
