@@ -117,6 +117,29 @@ def test_without_a_daemon_only_what_is_ones_own_is_ended(config: Path) -> None:
     assert "is nobody's" in said(config, "unassign", "10.0.0.2", "--subject", "alice")
 
 
+def test_what_was_never_assigned_is_not_ended(config: Path) -> None:
+    assert said(config, "unassign", "10.0.0.2") == "10.0.0.2 was not assigned; nothing was changed\n"
+    said(config, "assign", "10.0.0.2", "alice")
+    assert "is nobody's from" in said(config, "unassign", "10.0.0.2")
+    assert "was not assigned" in said(config, "unassign", "10.0.0.2")
+    assert json.loads(said(config, "unassign", "10.0.0.2", "--json"))["id"] == 0
+    assert len(Assignments(config.parent / "store", SystemClock()).facts()) == 2
+
+
+def test_an_interval_ends_only_where_something_ends(run: Run, config: Path) -> None:
+    def meanwhile() -> None:
+        wait_until(lambda: len(run.made) == 2 and run.made["lan"][0].calls == ["open"], "open sources")
+        wait_until((run.tmp_path / "run" / "netledger.sock").exists, "socket")
+        for words in (["10.0.0.2"], ["10.0.0.2", "--subject", "alice"]):
+            assert "nothing was changed" in said(config, "unassign", *words)
+        said(config, "assign", "10.0.0.2", "alice")
+        said(config, "unassign", "10.0.0.2", "--subject", "bob")
+
+    assert run(meanwhile) == 0
+    # One at alice's beginning, one at the end of the daemon.
+    assert len(run.receipts("lan")) == 2
+
+
 def test_with_a_daemon_the_interval_ends_where_the_fact_begins(run: Run, config: Path) -> None:
     found: list[dict[str, object]] = []
 
@@ -133,7 +156,7 @@ def test_with_a_daemon_the_interval_ends_where_the_fact_begins(run: Run, config:
     moments = [parse_rfc3339(str(one["valid_from"])) for one in found]
     ends = [parse_rfc3339(str(one["interval_end"])) for one in run.receipts("lan")]
     assert ends[:2] == moments
-    assert len(ends) == 5
+    assert len(ends) == 4
     assert len(run.receipts("others")) == 1
     standing = [(one[0], one[1]) for one in listed(config)]
     assert standing == [("10.0.0.2", "alice"), ("10.0.0.2", "bob"), ("10.0.0.3", "carol")]

@@ -118,6 +118,8 @@ def _tell(
         typer.echo(json_text.dumps(asdict(told(fact)), ensure_ascii=False, indent=2))
     elif of is not None and not fact.id:
         typer.echo(f"{fact.target} is not {of}'s; nothing was changed")
+    elif subject is None and not fact.id:
+        typer.echo(f"{fact.target} was not assigned; nothing was changed")
     else:
         typer.echo(f"{sentence(fact, zone)}{'' if fact.id else '; that was said already'}")
     if subject is None:

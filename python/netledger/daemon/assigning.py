@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final, NamedTuple, final
 
@@ -53,6 +53,7 @@ class Requests:
     ) -> None:
         self._answers = answers
         self._store = store
+        self._clock = clock
         self._assignments = Assignments(store, clock)
         self._cuts = cuts
         self._plans = Plans(self._assignments, clock, cuts, sources=(ASSIGN, *planned_by))
@@ -97,15 +98,14 @@ class Requests:
         try:
             fact = Fact(
                 target=wish.target,
-                valid_from_ns=self._cuts.moment() if wish.start_ns is None else wish.start_ns,
+                valid_from_ns=self._clock.now().wall_ns if wish.start_ns is None else wish.start_ns,
                 valid_to_ns=wish.end_ns,
                 subject=wish.subject,
                 source=ASSIGN,
                 detail={"by": name_of(user)},
             )
             wait_for_ledger(self._store)
-            book = self._assignments
-            written = book.add([fact]) if wish.of is None else book.end(fact, of=wish.of)
+            written = self._written(fact, wish)
         except NetledgerError as error:
             return refused(str(error), error.hint)
         self._plans.look()
@@ -118,3 +118,12 @@ class Requests:
         fields |= {"by": shown.detail["by"], "is_new": bool(written)}
         _log.info("assigned", extra={"fields": fields})
         return json.dumps({"assigned": asdict(shown)}, ensure_ascii=False).encode() + b"\n"
+
+    def _written(self, fact: Fact, wish: _Wish) -> list[Fact]:
+        """The fact as it is kept; none where it changes nothing."""
+        book = self._assignments
+        if wish.subject is None and not book.is_news(fact, of=wish.of):
+            return []  # nothing ends, and so no interval does
+        if wish.start_ns is None:
+            fact = replace(fact, valid_from_ns=self._cuts.moment())
+        return book.add([fact]) if wish.of is None else book.end(fact, of=wish.of)

@@ -65,11 +65,17 @@ class Assignments:
         Raises:
             LedgerError: as :meth:`add`.
         """
+        return self._added([fact], lambda connection, _after_id: _ending(connection, fact, of))
 
-        def choose(connection: sqlite3.Connection, _after_id: int) -> list[int]:
-            return News([fact]).choose(connection, 0) if claimed_by(connection, fact) == of else []
+    def is_news(self, fact: Fact, *, of: str | None = None) -> bool:
+        """Whether :meth:`add` would write it at this moment; with ``of``, whether :meth:`end` would.
 
-        return self._added([fact], choose)
+        Raises:
+            LedgerError: the ledger cannot be read.
+        """
+        if of is not None:
+            return bool(self._reader().read(lambda connection: _ending(connection, fact, of)))
+        return bool(self._reader().read(lambda connection: News([fact]).choose(connection, 0)))
 
     def _added(self, facts: Sequence[Fact], choose: Callable[[sqlite3.Connection, int], list[int]]) -> list[Fact]:
         with explained(self._store, "write assignments"):
@@ -230,6 +236,10 @@ def _as_facts(rows: Iterable[_Row], store: Path) -> Iterable[Fact]:
             )
         except (FactError, ValueError, TypeError, AttributeError) as error:
             raise DamageError(str(store), "read", f"assignment {number} is none: {error}") from error
+
+
+def _ending(connection: sqlite3.Connection, fact: Fact, of: str) -> list[int]:
+    return News([fact]).choose(connection, 0) if claimed_by(connection, fact) == of else []
 
 
 def _last(connection: sqlite3.Connection) -> tuple[int, int]:
