@@ -93,6 +93,7 @@ class Observed:
         dropped_packets: packets that the kernel had no room for, as it says itself; None where it does not say.
         super_packets: of what came, packets that were merged or not yet split; None where that is not known.
         wire_packets: what came as packets of the wire: in place of each super-packet what it was, or became.
+        wire_bytes: the same in bytes of IP, with a header for each of those packets.
         errors: how often things went wrong, by name.
         rows: rows of the generation.
         interrupted: None, or from when to when nobody counted, and why.
@@ -100,6 +101,7 @@ class Observed:
         meaning: what one packet means here, such as ``merged super-packets``.
         why_lost: the source's own words on what is lost, or None.
         table: what kind of rows it has.
+        proof: what counters of other code of the kernel said beside it, in one word; None: they were not asked.
     """
 
     kernel: Count | None
@@ -110,6 +112,7 @@ class Observed:
     dropped_packets: int | None = None
     super_packets: int | None = None
     wire_packets: int | None = None
+    wire_bytes: int | None = None
     errors: Mapping[str, int] = field(default_factory=dict)
     rows: int
     interrupted: str | None = None
@@ -117,6 +120,7 @@ class Observed:
     meaning: str
     why_lost: str | None = None
     table: Table = Table.TRAFFIC
+    proof: str | None = None
 
     @property
     def lost(self) -> Count:
@@ -242,6 +246,8 @@ class Receipt:
             "meaning": seen.meaning,
             **({} if seen.super_packets is None else {"super_packets": seen.super_packets}),
             **({} if seen.wire_packets is None else {"wire_packets": seen.wire_packets}),
+            **({} if seen.wire_bytes is None else {"wire_bytes": seen.wire_bytes}),
+            **({} if seen.proof is None else {"proof": seen.proof}),
             **({} if seen.table is Table.TRAFFIC else {"table": str(seen.table)}),
             **({} if self.imported is None else {"import": dict(self.imported)}),
         }

@@ -15,7 +15,7 @@ from netledger.schema import CONNECTION_COLUMNS
 _PACKET_COLUMNS = ("interface", "label")
 _WITHOUT_LABEL: Final[Mapping[object, str]] = {"packet": "a packet socket", "bpf": "a program of the kernel"}
 _SELECTIONS = ("interfaces", "interfaces_excluded", "networks", "networks_excluded")
-SOURCE_TABLES = ("nflog", "packet", "conntrack", "nfacct")
+SOURCE_TABLES = ("bpf", "nflog", "packet", "conntrack", "nfacct")
 """Tables of a meter, each of one source."""
 OF_ADDRESSES = ("local", "key", "prefix_length", "rows_max", *_SELECTIONS)
 """Keys of a meter that named counters have no use for."""
@@ -32,6 +32,7 @@ def check(document: Mapping[str, object]) -> Iterator[tuple[Path, str, str | Non
         yield from _not_of_source(("meters", name, "key"), settings)
         yield from _of_another_source(("meters", name), settings)
         yield from _too_long(("meters", name), settings)
+        yield from _of_attach(("meters", name), settings)
         groups = table(settings.get("nflog")).get("groups")
         if not isinstance(groups, list) or not groups:
             continue
@@ -90,7 +91,7 @@ def _of_another_source(meter: Path, settings: Mapping[str, object]) -> Iterator[
     """Tables of sources that the meter does not use, and keys that its source cannot heed."""
     source = settings.get("source", "auto")
     mechanisms = ("bpf", "nflog") if source == "auto" else (source,)
-    for name in SOURCE_TABLES if source in ("auto", "bpf", *SOURCE_TABLES) else ():
+    for name in SOURCE_TABLES if source in ("auto", *SOURCE_TABLES) else ():
         if name in settings and name not in mechanisms:
             yield (*meter, name), f"has no effect on the source {source}", f'it is for source = "{name}"'
     for name in OF_ADDRESSES if source == "nfacct" else ():
@@ -102,6 +103,24 @@ def _of_another_source(meter: Path, settings: Mapping[str, object]) -> Iterator[
     if source == "nfacct" and "netns" in settings:
         why = "has no effect on named counters"
         yield (*meter, "netns"), why, "they are those of the program's own namespace; run one there"
+
+
+def _of_attach(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:
+    """Keys of the source bpf that do not go together."""
+    source, bpf = settings.get("source", "auto"), table(settings.get("bpf"))
+    hooks = [table(settings.get(name)).get("hooks") for name in ("bpf", "nflog")]
+    if source == "auto" and all(isinstance(one, list) for one in hooks) and hooks[0] != hooks[1]:
+        why = "are others than those of nflog, and auto may be either"
+        yield (*meter, "bpf", "hooks"), why, "give them once, or name the source"
+    if bpf.get("attach") != "tcx":
+        return
+    if source == "auto":
+        yield (*meter, "bpf", "attach"), "auto counts at the hooks of netfilter", 'name it: source = "bpf"'
+    if "hooks" in bpf:
+        yield (*meter, "bpf", "hooks"), "has no effect on tcx", "it is for the hooks of netfilter"
+    if bpf.get("prove") is True:
+        why = "no counter of nftables sees the same bytes at an interface"
+        yield (*meter, "bpf", "prove"), why, "leave it out, or count at the hooks of netfilter"
 
 
 def _too_long(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal, final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from netledger.config.bpf import Bpf, with_the_same_hooks
 from netledger.config.named import Nfacct
 from netledger.config.packet import Packet
 from netledger.config.part import Part
@@ -74,10 +75,16 @@ class Meter(Part):
         le=16_777_216,
         description="Rows of an interval; what is beyond is counted in one row named `other`.",
     )
+    bpf: Bpf = Field(default=Bpf(), description="What only this source has.")
     nflog: Nflog = Field(default=Nflog(), description="What only this source has.")
     nfacct: Nfacct = Field(default=Nfacct(), description="What only this source has.")
     conntrack: Conntrack = Field(default=Conntrack(), description="What only this source has.")
     packet: Packet = Field(default=Packet(), description="What only this source has.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _same_hooks(cls, settings: object) -> object:
+        return with_the_same_hooks(settings)
 
     @property
     def mechanisms(self) -> tuple[Mechanism, ...]:

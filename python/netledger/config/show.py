@@ -39,6 +39,8 @@ def _document(config: Config) -> dict[str, object]:
         if "nflog" in meter and meter["nflog"]["groups"]:
             # Rules of one's own: these two are for netledger's, and are refused beside groups.
             del meter["nflog"]["table"], meter["nflog"]["hooks"]
+        if "bpf" in meter and meter["bpf"]["attach"] == "tcx":
+            del meter["bpf"]["hooks"]  # refused beside it
     return document
 
 

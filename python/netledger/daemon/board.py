@@ -91,7 +91,7 @@ class Board:
         """A meter does not count any more."""
         with self._lock:
             self._meters.pop(name, None)
-        for what in (Trouble.CUT, Trouble.CLOCK, Trouble.TABLE, Trouble.LOSS):
+        for what in (Trouble.CUT, Trouble.CLOCK, Trouble.TABLE, Trouble.LOSS, Trouble.DISTURBED):
             self.problems.clear(what, meter=name)
 
     def committed(self, receipt: Receipt) -> None:
@@ -169,6 +169,8 @@ class Board:
         why = f"{other:,} packets in this interval and the one before it are counted without detail" if other else None
         hint = f"raise meters.{name}.rows_max, which is {meter.config.rows_max}, or keep fewer columns in its key"
         self.problems.set(Trouble.TABLE, why, meter=name, hint=hint)
+        hint = "it was put in order; the receipt of the interval tells it, too"
+        self.problems.set(Trouble.DISTURBED, glance.disturbed, meter=name, hint=hint)
 
     def _meter_status(self, entry: _Entry, known: _Known, glance: Glance | None, rate: Rate | None) -> MeterStatus:
         meter, start_ns = entry.meter, entry.meter.start_ns

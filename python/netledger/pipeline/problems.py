@@ -28,6 +28,8 @@ class Trouble(StrEnum):
     """There are more rows than ``rows_max``; what is beyond is counted without detail."""
     LOSS = "packets_lost"
     """The receive buffer was too small for what came."""
+    DISTURBED = "count_disturbed"
+    """Somebody has disturbed what counts: packets of the open interval may have passed uncounted."""
     HOUSEKEEPING = "housekeeping_failing"
     """The store is not kept in order."""
     QUOTA = "quota_not_kept"

@@ -159,6 +159,7 @@ class Glance:
         received: all that has come since the source was opened.
         lost_packets_since_open: what is known to be missing since then.
         overruns_since_open: how often the buffer was full since then.
+        disturbed: what kept packets of the open generation from being counted, and was put in order; or None.
     """
 
     rows: int
@@ -168,6 +169,7 @@ class Glance:
     received: Count
     lost_packets_since_open: int
     overruns_since_open: int
+    disturbed: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,8 +128,7 @@ def install(rules: Ruleset, side: Side, found: Listing | None) -> list[Json]:
         commands += [_rule(rules, each, _count_and_log(rules, each, version)) for version in IP_VERSIONS]
     commands.append(_rule(rules, "count", [_goto(rules, side)]))
     for hook in rules.active_hooks():
-        left_out = _left_out(rules, hook)
-        commands += [_rule(rules, hook, [*conditions, {"return": None}]) for conditions in left_out]
+        commands += [_rule(rules, hook, [*conditions, {"return": None}]) for conditions in left_out(rules, hook)]
         commands.append(_rule(rules, hook, [{"jump": {"target": rules.chain("count")}}]))
     return commands
 
@@ -181,24 +180,24 @@ def _count_and_log(rules: Ruleset, side: Side, version: str) -> list[Json]:
     return [_is_version(version), {"counter": rules.counter(side, version)}, {"log": log}]
 
 
-def _left_out(rules: Ruleset, hook: Hook) -> list[list[Json]]:
+def left_out(rules: Ruleset, hook: Hook) -> list[list[Json]]:
     """Conditions, each of which takes a packet out of the count at ``hook``."""
     sides = {"input": ("iifname",), "forward": ("iifname", "oifname"), "output": ("oifname",)}[hook]
-    left_out: list[list[Json]] = []
+    out: list[list[Json]] = []
     if hook == "input":
         # What leaves by loopback comes in by it: it is counted at the output hook, if at all. So are the multicast and
         # broadcast packets of this machine that the kernel hands back to local listeners (dev_loopback_xmit).
-        left_out.append([_meta("iifname", "==", LOOPBACK)])
+        out.append([_meta("iifname", "==", LOOPBACK)])
         source_type: Json = {"fib": {"result": "type", "flags": ["saddr"]}}
         looped: Json = {"match": {"op": "==", "left": source_type, "right": "local"}}
-        left_out.append([_meta("pkttype", "==", {"set": ["broadcast", "multicast"]}), looped])
+        out.append([_meta("pkttype", "==", {"set": ["broadcast", "multicast"]}), looped])
     elif hook == "output" and not rules.loopback:
-        left_out.append([_meta("oifname", "==", LOOPBACK)])
+        out.append([_meta("oifname", "==", LOOPBACK)])
     if rules.selected is not None:
         wanted = rules.selected + ((LOOPBACK,) if hook == "output" and rules.loopback else ())
-        left_out.append([_meta(key, "!=", name) for key in sides for name in wanted])
-    left_out += [[_meta(key, "==", name)] for name in rules.interfaces_excluded for key in sides]
-    return left_out + _networks_left_out(rules)
+        out.append([_meta(key, "!=", name) for key in sides for name in wanted])
+    out += [[_meta(key, "==", name)] for name in rules.interfaces_excluded for key in sides]
+    return out + _networks_left_out(rules)
 
 
 def _networks_left_out(rules: Ruleset) -> list[list[Json]]:

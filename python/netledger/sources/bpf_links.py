@@ -1,0 +1,81 @@
+"""The interfaces that a program hangs at (tcx), as they come, go and change their names."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, Protocol, final
+
+from netledger.errors import ObjectNotFoundError
+from netledger.sources.packet_links import InterfaceChoice, Links
+
+_STATISTICS: Final = Path("/proc/thread-self/net/dev")
+_RECEIVED_PACKETS, _SENT_PACKETS = 1, 9  # of the numbers behind the name
+
+
+class Hung(Protocol):
+    """The part of a link that is asked for."""
+
+    @property
+    def interface_index(self) -> int | None:
+        """Where it hangs."""
+
+
+class Program(Protocol):
+    """The part of a native meter that is asked for."""
+
+    def links(self) -> Sequence[Hung]:
+        """Where it hangs."""
+
+    def attach_interface(self, index: int, name: str) -> None:
+        """Hangs it there."""
+
+    def detach_interface(self, index: int) -> None:
+        """Takes it off."""
+
+
+@final
+class Interfaces:
+    """Hangs programs at the interfaces that are chosen. To be used by one thread at a time, in the right namespace.
+
+    Args:
+        choice: which ones.
+    """
+
+    def __init__(self, choice: InterfaceChoice) -> None:
+        self._choice = choice
+        self._wanted: dict[int, str] = {}
+
+    def tell(self, links: Links) -> None:
+        """These are there now."""
+        self._wanted = {index: link.name for index, link in links.items() if self._choice.takes(link)}
+
+    def hang(self, program: Program) -> list[str]:
+        """Hangs a program at those that it does not hang at, and takes it off all others.
+
+        Says of each new one, in words, if packets may have passed it before.
+
+        Raises:
+            SourceError, PermissionDeniedError: the kernel refuses.
+        """
+        hung = {link.interface_index for link in program.links() if link.interface_index is not None}
+        for index in hung - self._wanted.keys():
+            program.detach_interface(index)
+        fresh = []
+        for index, name in self._wanted.items():
+            if index not in hung:
+                # It may be gone again by now: the next news say so.
+                with contextlib.suppress(ObjectNotFoundError):
+                    program.attach_interface(index, name)
+                    fresh.append(name)
+        return list(missed(fresh)) if fresh else []
+
+
+def missed(names: list[str], statistics: Path = _STATISTICS) -> Iterator[str]:
+    """What may have passed interfaces that are counted from now on: what the kernel has counted of any protocol."""
+    for line in statistics.read_text(errors="replace").splitlines():
+        name, _, numbers = line.rpartition(":")
+        if name.strip() in names:
+            fields = numbers.split()
+            packets = int(fields[_RECEIVED_PACKETS]) + int(fields[_SENT_PACKETS])
+            if packets:
+                yield f"up to {packets:,} packets had passed {name.strip()} before it was counted"
