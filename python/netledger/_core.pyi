@@ -8,7 +8,7 @@ or a log line never crosses. What the last two use is described in files of thei
 from collections.abc import Mapping, Sequence
 from typing import final
 
-from netledger._core_bpf import BpfLink, BpfMeter, bpf_check
+from netledger._core_bpf import BpfLink, BpfMeter, bpf_check, bpf_log
 from netledger._core_conntrack import (
     ConntrackDump,
     ConntrackEvents,
@@ -55,6 +55,7 @@ __all__ = [
     "Totals",
     "TraceEvent",
     "bpf_check",
+    "bpf_log",
     "conntrack_count",
     "conntrack_delete",
     "conntrack_expectations",
@@ -281,6 +282,10 @@ class Totals:
     @property
     def wire_packets(self) -> int:
         """What was received, with the packets that its super-packets were or became in place of them."""
+
+    @property
+    def wire_bytes(self) -> int:
+        """The bytes of those, an IP header in each. Only :class:`BpfMeter` knows them; else 0."""
 
     @property
     def fragments_unknown(self) -> int:

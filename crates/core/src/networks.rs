@@ -57,6 +57,12 @@ impl Networks {
         self.changes_v6.partition_point(|&change| change <= address.0) % 2 == 1
     }
 
+    /// The addresses of a family at which the answer changes, in order, the first from no to yes.
+    #[cfg(feature = "bpf")]
+    pub(crate) fn changes(&self, is_ipv4: bool) -> Vec<u128> {
+        if is_ipv4 { self.changes_v4.iter().map(|&change| change.into()).collect() } else { self.changes_v6.to_vec() }
+    }
+
     /// The same for the 32 bits of an IPv4 address.
     #[must_use]
     #[inline]

@@ -245,6 +245,18 @@ impl Poster {
         }
     }
 
+    /// What of an address goes into keys: host and peer, of IPv4 and IPv6.
+    #[cfg(feature = "bpf")]
+    pub(crate) fn address_masks(&self) -> [[u128; 2]; 2] {
+        [[self.host_v4, self.host_v6], [self.peer_v4, self.peer_v6]]
+    }
+
+    /// What of the third and the fourth word goes into keys.
+    #[cfg(feature = "bpf")]
+    pub(crate) fn word_masks(&self) -> [u64; 2] {
+        [self.meta, self.place]
+    }
+
     /// Whether nothing but the host tells rows apart.
     #[must_use]
     pub fn is_host_only(&self) -> bool {

@@ -6,6 +6,8 @@
 //! A posting is two additions and then one store that says it is done. After a crash at most one posting is torn, and the
 //! sums of all rows tell which of its two additions had happened (`journal`).
 
+#[cfg(feature = "bpf")]
+pub(crate) mod bulk;
 pub mod closed;
 pub mod file;
 pub mod header;
@@ -259,16 +261,18 @@ impl Table {
     }
 
     fn has_room(&mut self) -> bool {
-        if self.count < self.room {
-            return true;
-        }
+        self.count < self.room || self.has_room_for(self.count + 1)
+    }
+
+    /// Takes one step of disk space, or as many as `rows` need.
+    fn has_room_for(&mut self, rows: usize) -> bool {
         let step = STEP_BYTES / (self.shape.stride * size_of::<u64>());
-        let wanted = (self.room + step).min(self.capacity);
+        let wanted = (self.room + step).max(rows).min(self.capacity);
         let reserved = self.backing.as_ref().is_some_and(|backing| backing.reserve(self.shape.bytes(wanted)).is_ok());
         if reserved {
             self.room = wanted;
         }
-        reserved && self.count < self.room
+        reserved && rows <= self.room
     }
 
     fn append(&mut self, key: &Key, tag: Tag) -> u32 {

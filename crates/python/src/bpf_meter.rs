@@ -149,8 +149,12 @@ impl BpfMeter {
     }
 
     fn links(&self, py: Python<'_>) -> PyResult<Vec<BpfLink>> {
-        let links = py.detach(|| self.0.links()).map_err(raise)?;
+        let links = py.detach(|| self.0.links_state()).map_err(raise)?;
         Ok(links.into_iter().map(BpfLink).collect())
+    }
+
+    fn mend(&self, py: Python<'_>) -> PyResult<Vec<(String, bool)>> {
+        py.detach(|| self.0.mend()).map_err(raise)
     }
 
     fn prepare(&self, py: Python<'_>, generation: u64) -> PyResult<()> {
@@ -215,4 +219,10 @@ impl BpfMeter {
 pub(crate) fn bpf_check(py: Python<'_>, attach: &str) -> PyResult<()> {
     let attach = attach_point(attach)?;
     py.detach(|| bpf::check(attach)).map_err(raise)
+}
+
+/// What libbpf and the verifier said in the last load of this thread.
+#[pyfunction]
+pub(crate) fn bpf_log() -> String {
+    bpf::log()
 }

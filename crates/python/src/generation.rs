@@ -63,6 +63,7 @@ counters! {
     dropped_packets = self -> self.state.ring.dropped_packets;
     super_packets = self -> self.state.ring.super_packets;
     wire_packets = self -> self.state.ring.wire_packets;
+    wire_bytes = self -> self.state.ring.wire_bytes;
     fragments_unknown = self -> self.state.ring.fragments_unknown;
     length_lies = self -> self.state.ring.length_lies;
     ignored_packets = self -> self.state.ring.ignored_packets;

@@ -25,7 +25,7 @@ mod _core {
     #[pymodule_export]
     use crate::batch::Batch;
     #[pymodule_export]
-    use crate::bpf_meter::{BpfLink, BpfMeter, bpf_check};
+    use crate::bpf_meter::{BpfLink, BpfMeter, bpf_check, bpf_log};
     #[pymodule_export]
     use crate::capabilities::keep_capabilities;
     #[pymodule_export]

@@ -52,6 +52,12 @@ impl Mapping {
         Self::map(bytes, flags, file.as_raw_fd(), offset)
     }
 
+    /// What the kernel gives for a file that has no length.
+    #[cfg(feature = "bpf")]
+    pub(super) fn shared_unchecked(file: &File, bytes: usize) -> io::Result<Self> {
+        Self::map(bytes, libc::MAP_SHARED, file.as_raw_fd(), 0)
+    }
+
     fn map(bytes: usize, flags: i32, fd: i32, offset: u64) -> io::Result<Self> {
         let offset = libc::off_t::try_from(offset).map_err(|_| out_of_range())?;
         let protection = libc::PROT_READ | libc::PROT_WRITE;

@@ -1,6 +1,10 @@
 //! System calls. The only room with `unsafe`; each use says why it is sound.
 
 pub mod barrier;
+#[cfg(feature = "bpf")]
+pub mod bpf;
+#[cfg(feature = "bpf")]
+pub mod bpf_file_system;
 pub mod capabilities;
 pub mod clock;
 pub mod datagrams;

@@ -211,6 +211,14 @@ impl TableFile {
         self.table.backing.as_ref().map_or(Path::new(""), |backing| &backing.path)
     }
 
+    /// It has been renamed.
+    #[cfg(feature = "bpf")]
+    pub(super) fn set_path(&mut self, path: &Path) {
+        if let Some(backing) = &mut self.table.backing {
+            path.clone_into(&mut backing.path);
+        }
+    }
+
     /// The labels by their numbers.
     #[must_use]
     pub fn labels(&self) -> Vec<String> {

@@ -4,8 +4,8 @@ use crate::flow::Sums;
 use crate::packet::Unreadable;
 
 pub(super) const STATE_WORDS: usize = 12 + Unreadable::COUNT + RING_WORDS;
-/// What only packet sockets count; older files have zeros there.
-const RING_WORDS: usize = 6;
+/// What only those count that see frames; older files have zeros there.
+const RING_WORDS: usize = 7;
 
 /// What a group has got so far in this generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -24,7 +24,7 @@ pub struct GroupState {
     pub ring: RingState,
 }
 
-/// What only packet sockets count.
+/// What only packet sockets count, and a program in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct RingState {
     /// Found no room in the ring.
@@ -38,6 +38,8 @@ pub struct RingState {
     pub length_lies: u64,
     /// Tagged or `PPPoE`, and not IP inside.
     pub ignored_packets: u64,
+    /// The bytes of `wire_packets`, an IP header in each. Only a program in the kernel knows them.
+    pub wire_bytes: u64,
 }
 
 impl RingState {
@@ -49,12 +51,22 @@ impl RingState {
             self.fragments_unknown,
             self.length_lies,
             self.ignored_packets,
+            self.wire_bytes,
         ]
     }
 
     fn from_words(words: [u64; RING_WORDS]) -> Self {
-        let [dropped_packets, super_packets, wire_packets, fragments_unknown, length_lies, ignored_packets] = words;
-        Self { dropped_packets, super_packets, wire_packets, fragments_unknown, length_lies, ignored_packets }
+        let [dropped_packets, super_packets, wire_packets, fragments_unknown, length_lies, ignored_packets, wire_bytes] =
+            words;
+        Self {
+            dropped_packets,
+            super_packets,
+            wire_packets,
+            fragments_unknown,
+            length_lies,
+            ignored_packets,
+            wire_bytes,
+        }
     }
 
     fn merge(&mut self, other: &Self) {
@@ -111,6 +123,7 @@ impl GroupState {
             r3,
             r4,
             r5,
+            r6,
         ] = *words;
         Self {
             expected_sequence: sequence as u32,
@@ -128,7 +141,7 @@ impl GroupState {
             malformed_messages: malformed,
             length_unknown_packets: unknown,
             unreadable,
-            ring: RingState::from_words([r0, r1, r2, r3, r4, r5]),
+            ring: RingState::from_words([r0, r1, r2, r3, r4, r5, r6]),
         }
     }
 

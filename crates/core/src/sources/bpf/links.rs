@@ -1,0 +1,338 @@
+//! Where the program hangs: made, looked at, made again.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use crate::error::{Error, Kind, reason};
+use crate::sys::bpf::{attach_netfilter, attach_tcx, detach, link_info};
+
+use super::hooks::{Hooked, hooked};
+use super::opened::Opened;
+use super::pins::Pins;
+use super::trouble::explain;
+use super::{AttachPoint, Hook};
+
+const LINK: &str = "link-";
+const LOOPBACK: u32 = 1;
+/// Two programs at one hook need two priorities. So many are tried, downwards: who comes later comes first to a packet.
+const PRIORITIES: i32 = 90;
+
+/// One place where the program hangs, or should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkState {
+    pub name: String,
+    pub interface_index: Option<u32>,
+    pub is_pinned: bool,
+    pub is_attached: bool,
+}
+
+/// A place, and what is needed to attach there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Netfilter { hook: Hook, family: u32 },
+    Tcx { index: u32, is_ingress: bool },
+}
+
+impl Hook {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Forward => "forward",
+            Self::Output => "output",
+        }
+    }
+
+    #[allow(clippy::cast_sign_loss, reason = "small numbers of the kernel's headers")]
+    pub(super) fn number(self) -> u32 {
+        (match self {
+            Self::Input => libc::NF_INET_LOCAL_IN,
+            Self::Forward => libc::NF_INET_FORWARD,
+            Self::Output => libc::NF_INET_LOCAL_OUT,
+        }) as u32
+    }
+}
+
+#[allow(clippy::cast_sign_loss, reason = "small numbers of the kernel's headers")]
+const FAMILIES: [(u32, &str); 2] = [(libc::NFPROTO_IPV4 as u32, "ipv4"), (libc::NFPROTO_IPV6 as u32, "ipv6")];
+
+impl Place {
+    fn name(self) -> String {
+        match self {
+            Self::Netfilter { hook, family } => {
+                let family = FAMILIES.iter().find(|(number, _)| *number == family).map_or("", |(_, name)| name);
+                format!("{LINK}{}-{family}", hook.name())
+            }
+            Self::Tcx { index, is_ingress } => {
+                format!("{LINK}{index}-{}", if is_ingress { "ingress" } else { "egress" })
+            }
+        }
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        let (first, second) = name.strip_prefix(LINK)?.split_once('-')?;
+        if let Ok(index) = first.parse() {
+            return Some(Self::Tcx { index, is_ingress: second == "ingress" });
+        }
+        let hook = [Hook::Input, Hook::Forward, Hook::Output].into_iter().find(|hook| hook.name() == first)?;
+        let (family, _) = FAMILIES.into_iter().find(|(_, name)| *name == second)?;
+        Some(Self::Netfilter { hook, family })
+    }
+
+    fn program(self) -> &'static str {
+        match self {
+            Self::Netfilter { .. } => "program-netfilter",
+            Self::Tcx { is_ingress: true, .. } => "program-ingress",
+            Self::Tcx { is_ingress: false, .. } => "program-egress",
+        }
+    }
+
+    fn interface_index(self) -> Option<u32> {
+        match self {
+            Self::Tcx { index, .. } => Some(index),
+            Self::Netfilter { .. } => None,
+        }
+    }
+}
+
+/// The links that are held, by the names of their pins.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    held: BTreeMap<String, OwnedFd>,
+    /// It was attached to netfilter's hooks: all of them are to be there.
+    is_at_hooks: bool,
+}
+
+impl Links {
+    pub(super) fn take_pinned(&mut self, pins: &Pins) -> Result<(), Error> {
+        for name in pins.names()?.into_iter().filter(|name| name.starts_with(LINK)) {
+            self.held.insert(name.clone(), pins.open(&name)?);
+            self.is_at_hooks = true;
+        }
+        Ok(())
+    }
+}
+
+/// Detaches what is pinned, of a program that nobody has open.
+pub(super) fn detach_pinned(pins: &Pins) -> Result<(), Error> {
+    let mut links = Links::default();
+    links.take_pinned(pins)?;
+    for (name, link) in links.held {
+        take_off(pins, &name, &link)?;
+    }
+    Ok(())
+}
+
+fn take_off(pins: &Pins, name: &str, link: &OwnedFd) -> Result<(), Error> {
+    // One that is detached already says so in various ways; that it hangs nowhere is what is wanted.
+    if let Err(error) = detach(link)
+        && error.raw_os_error() == Some(libc::EPERM)
+    {
+        return Err(pins.failed("detach", &error));
+    }
+    pins.unpin(name)
+}
+
+impl Opened {
+    fn hook_places(&self) -> Vec<Place> {
+        if self.about.attach == AttachPoint::Tcx {
+            return Vec::new();
+        }
+        let of_hook = |&hook: &Hook| FAMILIES.map(|(family, _)| Place::Netfilter { hook, family });
+        self.about.hooks.iter().flat_map(of_hook).collect()
+    }
+
+    pub(super) fn attach(&self) -> Result<(), Error> {
+        if self.about.attach == AttachPoint::Tcx {
+            return Err(self.pins.fail("attach", "it is for interfaces, and not for netfilter hooks"));
+        }
+        let mut links = self.links();
+        for place in self.hook_places() {
+            self.hang(&mut links, place)?;
+        }
+        links.is_at_hooks = true;
+        Ok(())
+    }
+
+    pub(super) fn attach_interface(&self, index: u32, name: &str) -> Result<(), Error> {
+        if self.about.attach == AttachPoint::Netfilter {
+            return Err(self.pins.fail("attach", "it is for netfilter hooks, and not for interfaces"));
+        }
+        let mut links = self.links();
+        for is_ingress in [true, false] {
+            // What leaves by loopback comes in by it.
+            if is_ingress || index != LOOPBACK {
+                self.hang(&mut links, Place::Tcx { index, is_ingress })
+                    .map_err(|error| Error { subject: format!("interface {name}"), ..error })?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn detach_interface(&self, index: u32) -> Result<(), Error> {
+        let mut links = self.links();
+        for is_ingress in [true, false] {
+            let name = Place::Tcx { index, is_ingress }.name();
+            if let Some(link) = links.held.remove(&name) {
+                take_off(&self.pins, &name, &link)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn detach(&self) -> Result<(), Error> {
+        let mut links = self.links();
+        links.is_at_hooks = false;
+        while let Some((name, link)) = links.held.pop_first() {
+            take_off(&self.pins, &name, &link)?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that it hangs there, by one link that is pinned. Returns whether that had to be made.
+    fn hang(&self, links: &mut Links, place: Place) -> Result<bool, Error> {
+        let name = place.name();
+        if let Some(link) = links.held.get(&name) {
+            if self.is_attached(place, link)? {
+                if !self.pins.has(&name) {
+                    self.pins.pin(&name, link)?;
+                }
+                return Ok(false);
+            }
+            take_off(&self.pins, &name, link)?;
+            links.held.remove(&name);
+        }
+        let link = self.make(place)?;
+        self.pins.pin(&name, &link)?;
+        links.held.insert(name, link);
+        Ok(true)
+    }
+
+    fn make(&self, place: Place) -> Result<OwnedFd, Error> {
+        let (program, _) = self.program(place.program())?;
+        match place {
+            Place::Tcx { index, is_ingress } => {
+                attach_tcx(program, index, is_ingress).map_err(|error| self.refused(&error))
+            }
+            Place::Netfilter { hook, family } => {
+                let taken = hooked(family, hook).unwrap_or_default();
+                let mut last = None;
+                for priority in priorities(self.about.priority, &taken) {
+                    match attach_netfilter(program, family, hook.number(), priority) {
+                        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => last = Some(error),
+                        result => return result.map_err(|error| self.refused(&error)),
+                    }
+                }
+                let error = last.unwrap_or_else(|| io::Error::from_raw_os_error(libc::EBUSY));
+                Err(self.refused(&error).with_hint("other BPF programs have all priorities of this hook"))
+            }
+        }
+    }
+
+    fn refused(&self, error: &io::Error) -> Error {
+        let made = explain("attach", error, self.about.attach, "");
+        if error.raw_os_error() == Some(libc::ENODEV) {
+            return Error { cause: reason(error), ..made }.with_kind(Kind::NotFound);
+        }
+        made
+    }
+
+    fn is_attached(&self, place: Place, link: &OwnedFd) -> Result<bool, Error> {
+        let info = link_info(link).map_err(|error| self.pins.failed("look at links", &error))?;
+        Ok(match place {
+            Place::Tcx { index, .. } => info.interface_index == index,
+            Place::Netfilter { hook, family } => {
+                let (_, id) = self.program(place.program())?;
+                // Where the kernel does not tell what hangs at its hooks, a link that is there is believed.
+                hooked(family, hook).is_none_or(|all| all.iter().any(|one| one.program_id == id))
+            }
+        })
+    }
+
+    #[allow(clippy::significant_drop_tightening, reason = "the links must not change while they are looked at")]
+    pub(super) fn links_state(&self) -> Result<Vec<LinkState>, Error> {
+        let links = self.links();
+        let missing = self.hook_places().into_iter().map(Place::name).filter(|name| !links.held.contains_key(name));
+        let mut names: Vec<_> = links.held.keys().cloned().chain(missing).collect();
+        names.sort();
+        let state = |name: String| {
+            let place = Place::of(&name);
+            let held = place.zip(links.held.get(&name));
+            Ok(LinkState {
+                interface_index: place.and_then(Place::interface_index),
+                is_pinned: self.pins.has(&name),
+                is_attached: held.map_or(Ok(false), |(place, link)| self.is_attached(place, link))?,
+                name,
+            })
+        };
+        names.into_iter().map(state).collect()
+    }
+
+    /// Links that somebody has detached are made again. Says what was wrong, and whether packets were missed.
+    pub(super) fn mend_links(&self) -> Result<Vec<(String, bool)>, Error> {
+        let mut links = self.links();
+        let mut wrong = Vec::new();
+        let hooks = if links.is_at_hooks { self.hook_places() } else { Vec::new() };
+        let mut places: Vec<_> = links.held.keys().filter_map(|name| Place::of(name)).collect();
+        places.extend(hooks.into_iter().filter(|place| !links.held.contains_key(&place.name())));
+        for place in places {
+            let (name, was_held) = (place.name(), links.held.contains_key(&place.name()));
+            let short = name.trim_start_matches(LINK);
+            if was_held && !self.pins.has(&name) {
+                wrong.push((format!("pin {name} was removed"), false));
+                self.pins.make()?;
+            }
+            match self.hang(&mut links, place) {
+                Ok(false) => {}
+                Ok(true) => wrong.push((format!("link {short} was detached"), true)),
+                // It went with its interface, and nothing passes there any more.
+                Err(error) if error.kind == Kind::NotFound => {
+                    wrong.push((format!("link {short} is gone with its interface"), false));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(wrong)
+    }
+}
+
+/// The priorities to try, the best first: in front of all programs that are there, so that a packet that meets two of them
+/// while one takes over from the other meets the new one first; else any that is free.
+fn priorities(asked: i32, taken: &[Hooked]) -> impl Iterator<Item = i32> {
+    let last =
+        if asked > 0 { asked.saturating_sub(PRIORITIES - 1).max(1) } else { asked.saturating_sub(PRIORITIES - 1) };
+    let in_range = taken.iter().map(|one| one.priority).filter(move |priority| (last..=asked).contains(priority));
+    let first = in_range.min().map_or(asked, |lowest| lowest - 1);
+    (last..=first).rev().chain((last..=asked).rev())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_known_by_the_name_of_its_pin() {
+        let netfilter = Place::Netfilter { hook: Hook::Forward, family: 10 };
+        assert_eq!(netfilter.name(), "link-forward-ipv6");
+        let places = [netfilter, Place::Tcx { index: 7, is_ingress: true }, Place::Tcx { index: 7, is_ingress: false }];
+        for place in places {
+            assert_eq!(Place::of(&place.name()), Some(place));
+        }
+        assert_eq!(Place::of("rows-7"), None);
+        assert_eq!(Place::of("link-nowhere-ipv4"), None);
+    }
+
+    #[test]
+    fn a_program_comes_in_front_of_those_that_are_there() {
+        let first = |asked, taken: &[i32]| {
+            let taken: Vec<_> = taken.iter().map(|&priority| Hooked { program_id: 1, priority }).collect();
+            priorities(asked, &taken).take(2).collect::<Vec<_>>()
+        };
+        assert_eq!(first(90, &[]), [90, 89]);
+        assert_eq!(first(90, &[90]), [89, 88]);
+        assert_eq!(first(90, &[90, 40, 200, -5]), [39, 38]);
+        assert_eq!(first(90, &[1]), [90, 89], "in front of the first there is no room behind the filter rules");
+        assert_eq!(first(-300, &[]), [-300, -301]);
+        assert_eq!(priorities(90, &[]).min(), Some(1));
+    }
+}

@@ -1,0 +1,166 @@
+//! The directory of a BPF file system in which a program outlives its process.
+//!
+//! Below the meter's directory lies one for each layout, `v1`. A link to nowhere in it, `fingerprint`, is made last: where
+//! it is, everything else was made.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, reason};
+use crate::sys::bpf::{open_pinned, pin};
+use crate::sys::bpf_file_system::{is_bpf, mount};
+
+use super::layout::LAYOUT;
+
+/// Where BPF file systems are looked for everywhere.
+const MOUNT_POINT: &str = "/sys/fs/bpf";
+const FINGERPRINT: &str = "fingerprint";
+const ROWS: &str = "rows-";
+
+#[derive(Clone, Debug)]
+pub(super) struct Pins {
+    directory: PathBuf,
+    /// Of our layout.
+    at: PathBuf,
+}
+
+impl Pins {
+    pub(super) fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), at: directory.join(format!("v{LAYOUT}")) }
+    }
+
+    pub(super) fn fail(&self, operation: &'static str, cause: impl Into<String>) -> Error {
+        Error::new(Kind::Source, format!("bpf {}", self.directory.display()), operation, cause)
+    }
+
+    /// As [`Self::fail`], for an error of the file system.
+    pub(super) fn failed(&self, operation: &'static str, error: &io::Error) -> Error {
+        let made = self.fail(operation, reason(error));
+        match error.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => made.with_kind(Kind::PermissionDenied).with_hint(
+                "run as root, or let a directory of the BPF file system be this user's; its names have no dots",
+            ),
+            _ => made,
+        }
+    }
+
+    /// Makes the directory, and mounts the file system where there is none and we may.
+    pub(super) fn make(&self) -> Result<(), Error> {
+        self.need_file_system()?;
+        fs::create_dir_all(&self.at).map_err(|error| self.failed("make the directory", &error))
+    }
+
+    fn need_file_system(&self) -> Result<(), Error> {
+        let failed = |error: &io::Error| self.failed("look for a BPF file system", error);
+        let there = self.directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+        if is_bpf(there).map_err(|error| failed(&error))? {
+            return Ok(());
+        }
+        let hint = "mount -t bpf bpf /sys/fs/bpf; `ip netns exec` hides it, `nsenter --net=/run/netns/NAME` does not";
+        let missing = |cause: String| self.fail("look for a BPF file system", cause).with_hint(hint);
+        if there != Path::new(MOUNT_POINT) {
+            return Err(missing(format!("{} is not in one", there.display())));
+        }
+        // In a mount namespace of our own what we mount, and pin, would go with us.
+        let ours = fs::read_link("/proc/self/ns/mnt").map_err(|error| failed(&error))?;
+        if fs::read_link("/proc/1/ns/mnt").is_ok_and(|first| first != ours) {
+            return Err(missing(format!("{MOUNT_POINT} is not one in this mount namespace")));
+        }
+        mount(there).map_err(|error| missing(format!("{MOUNT_POINT} is not one: mount: {}", reason(&error))))
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.at.join(name)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        // Not what a link points to: the fingerprint's points nowhere.
+        fs::symlink_metadata(self.path(name)).is_ok()
+    }
+
+    /// Pins under a name, in place of what has it.
+    pub(super) fn pin(&self, name: &str, descriptor: &OwnedFd) -> Result<(), Error> {
+        self.unpin(name)?;
+        pin(descriptor, &self.path(name)).map_err(|error| self.failed("pin", &error))
+    }
+
+    pub(super) fn unpin(&self, name: &str) -> Result<(), Error> {
+        match fs::remove_file(self.path(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(self.failed("unpin", &error)),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn open(&self, name: &str) -> Result<OwnedFd, Error> {
+        open_pinned(&self.path(name)).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => self.fail("open", format!("{name} is missing")),
+            _ => self.failed("open", &error),
+        })
+    }
+
+    /// The names that are there; none where there is no directory.
+    pub(super) fn names(&self) -> Result<Vec<String>, Error> {
+        let entries = match fs::read_dir(&self.at) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| self.failed("list", &error))?,
+        };
+        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        let mut names = names.collect::<io::Result<Vec<_>>>().map_err(|error| self.failed("list", &error))?;
+        names.sort();
+        Ok(names)
+    }
+
+    pub(super) fn fingerprint(&self) -> Result<Option<String>, Error> {
+        match fs::read_link(self.path(FINGERPRINT)) {
+            Ok(target) => Ok(Some(target.to_string_lossy().into_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed("read the fingerprint", &error)),
+        }
+    }
+
+    /// Says that all is there.
+    pub(super) fn set_fingerprint(&self, fingerprint: &str) -> Result<(), Error> {
+        symlink(fingerprint, self.path(FINGERPRINT)).map_err(|error| self.failed("write the fingerprint", &error))
+    }
+
+    /// The newest layout of which there is a directory.
+    pub(super) fn layout(&self) -> Result<Option<u32>, Error> {
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            entries => entries.map_err(|error| self.failed("list", &error))?,
+        };
+        let number =
+            |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.strip_prefix('v')?.parse().ok();
+        Ok(entries.filter_map(number).max())
+    }
+
+    /// Takes everything of our layout away, what says that it is whole first; and the directory, if nothing else is in it.
+    pub(super) fn remove(&self) -> Result<(), Error> {
+        self.unpin(FINGERPRINT)?;
+        for name in self.names()? {
+            self.unpin(&name)?;
+        }
+        for directory in [&self.at, &self.directory] {
+            match fs::remove_dir(directory) {
+                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
+                    return Err(self.failed("remove the directory", &error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name that the rows of a generation are pinned by.
+pub(super) fn rows_name(generation: u64) -> String {
+    format!("{ROWS}{generation}")
+}
+
+/// The generation of such a name.
+pub(super) fn generation_of(name: &str) -> Option<u64> {
+    name.strip_prefix(ROWS)?.parse().ok()
+}

@@ -1,0 +1,154 @@
+//! Reads what a generation has counted, and checks that rows and receipt say the same.
+
+use std::collections::HashMap;
+use std::collections::hash_map::IntoIter;
+use std::path::Path;
+
+use crate::batch::{InterfaceNames, Names};
+use crate::error::Error;
+use crate::flow::{Account, Key, Sums};
+use crate::live::{Glance, Order, Snapshot};
+use crate::table::bulk::BulkFile;
+use crate::table::closed::Closed;
+use crate::table::header::GroupState;
+
+use super::layout::Receipt;
+use super::opened::Opened;
+use super::rows::{Parts, Rows};
+use super::trouble::explain;
+
+/// Rows that no map has: external and other.
+const SPECIALS: usize = 2;
+
+/// What generations that were read have counted, since this process has the program.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    closed: GroupState,
+    /// Those of them that the kernel may still have.
+    read: Vec<u64>,
+}
+
+impl Opened {
+    pub(super) fn read(&self, generation: u64, path: &Path) -> Result<Closed, Error> {
+        if self.generation()? == generation {
+            return Err(self.pins.fail("read", format!("generation {generation} is open")));
+        }
+        let map = self.rows_of(generation, "read")?;
+        let receipt = self.slot_receipt(generation)?;
+        let expected = usize::try_from(receipt.rows).unwrap_or(usize::MAX).min(self.about.rows_max as usize);
+        let mut file = BulkFile::create(path, &self.about.spec, self.about.rows_max as usize, expected + SPECIALS)?;
+        file.add_special(Account::Other, &receipt.other.sums());
+        file.add_special(Account::External, &receipt.external.sums());
+        let mut parts = Parts::new(&map);
+        let key_words = parts.key_words();
+        let mut rows = 0;
+        while let Some((keys, values)) = parts.next().map_err(|error| explain("read", &error, self.about.attach, ""))? {
+            rows += keys.len() as u64 / key_words as u64;
+            file.append(key_words, keys, values)?;
+        }
+        let sums = file.sums();
+        if let Err(cause) = balance(&receipt, rows, &sums) {
+            file.abandon();
+            return Err(self.pins.fail("read", format!("generation {generation}: {cause}")));
+        }
+        let closed = file.finish(&receipt.state(sums))?;
+        let mut books = self.books();
+        if !books.read.contains(&generation) {
+            books.read.push(generation);
+            books.closed.merge(&closed.totals);
+        }
+        Ok(closed)
+    }
+
+    pub(super) fn receipt(&self, generation: u64) -> Result<(GroupState, Sums), Error> {
+        self.rows_of(generation, "read the receipt")?;
+        let receipt = self.slot_receipt(generation)?;
+        Ok((receipt.state(receipt.readable()), receipt.other.sums()))
+    }
+
+    pub(super) fn glance(&self) -> Result<(Glance, GroupState), Error> {
+        let mut glance = Glance::default();
+        let open = self.generation()?;
+        let generations = self.generations()?;
+        // Held over all receipts, so that none is added up twice, or not at all.
+        let mut books = self.books();
+        books.read.retain(|read| generations.contains(read));
+        let mut since_start = books.closed;
+        for generation in generations {
+            if books.read.contains(&generation) {
+                continue;
+            }
+            let receipt = self.slot_receipt(generation)?;
+            let state = receipt.state(receipt.readable());
+            since_start.merge(&state);
+            if generation == open {
+                glance.rows = usize::try_from(receipt.rows).unwrap_or(usize::MAX);
+                glance.totals = state;
+                glance.other = receipt.other.sums();
+            }
+        }
+        Ok((glance, since_start))
+    }
+
+    /// The generations whose rows are in no file yet, the open one last.
+    fn unread(&self) -> Result<Vec<u64>, Error> {
+        let (open, mut generations) = (self.generation()?, self.generations()?);
+        let books = self.books();
+        generations.retain(|generation| !books.read.contains(generation));
+        generations.sort_by_key(|&generation| (generation == open, generation));
+        Ok(generations)
+    }
+
+    pub(super) fn snapshot(&self, names: &InterfaceNames, top: Option<(usize, Order)>) -> Result<Snapshot, Error> {
+        let failed = |error: std::io::Error| explain("look", &error, self.about.attach, "");
+        let generations = self.unread()?;
+        // One that was discarded meanwhile is in a file.
+        let mut maps: Vec<_> = generations.iter().filter_map(|&one| self.rows_of(one, "look").ok()).collect();
+        let (mut totals, mut expected) = (GroupState::default(), 0);
+        let mut others: HashMap<Key, Sums> = HashMap::new();
+        for generation in generations {
+            let receipt = self.slot_receipt(generation)?;
+            totals.merge(&receipt.state(receipt.readable()));
+            expected += usize::try_from(receipt.rows).unwrap_or_default();
+            for (account, sums) in [(Account::Other, receipt.other), (Account::External, receipt.external)] {
+                others.entry(Key::special(account, 0)).or_default().merge(&sums.sums());
+            }
+        }
+        // The last one is read in place; one that a cut has just left is kept by key.
+        let last = maps.pop();
+        for map in &maps {
+            let mut rows = Rows::new(map);
+            for (key, sums) in &mut rows {
+                others.entry(key).or_default().merge(&sums);
+            }
+            rows.failure.map_or(Ok(()), |error| Err(failed(error)))?;
+        }
+        let mut rows = last.as_deref().map(Rows::new);
+        expected += others.len();
+        let mut left: Option<IntoIter<Key, Sums>> = None;
+        let merged = std::iter::from_fn(|| {
+            let Some((key, mut sums)) = rows.as_mut().and_then(Iterator::next) else {
+                return left.get_or_insert_with(|| std::mem::take(&mut others).into_iter()).next();
+            };
+            if let Some(more) = others.remove(&key) {
+                sums.merge(&more);
+            }
+            Some((key, sums))
+        });
+        let names = Names { interfaces: names, labels: &[] };
+        let snapshot = Snapshot::of(merged, expected, &self.about.spec, &names, top, totals)?;
+        rows.and_then(|rows| rows.failure).map_or(Ok(snapshot), |error| Err(failed(error)))
+    }
+}
+
+/// Whether each side of the books is what was counted, and no row is missing.
+fn balance(receipt: &Receipt, rows: u64, sums: &Sums) -> Result<(), String> {
+    let expected = receipt.readable();
+    if *sums != expected {
+        return Err(format!("rows and receipt do not add up: posted {sums:?}, counted {expected:?}"));
+    }
+    if rows != receipt.rows {
+        return Err(format!("{} rows were made, and {rows} are there", receipt.rows));
+    }
+    Ok(())
+}
