@@ -12,7 +12,7 @@ from pathlib import Path
 import bpf_cuts
 import bpf_two
 from harness import Bench, BenchError, Cpus, build
-from mechanisms import NFLOG, NFT_SET, Mechanism, Running, of_packets
+from mechanisms import NFLOG, NFT_SET, Mechanism, Running, chosen, of_packets
 from rotation import Added, rotate
 from table import Report, spread
 
@@ -108,14 +108,9 @@ def packets_table(wanted: argparse.Namespace) -> None:
     """Measures what a packet costs, and shows it."""
     rows: list[list[str]] = []
     for addresses in (int(number) for number in wanted.addresses.split(",") if number):
-        words = [word for word in wanted.only.split(",") if word]
-        chosen = [
-            one
-            for one in of_packets(addresses, wanted.object)
-            if not words or one.name.startswith("floor") or any(word in one.name for word in words)
-        ]
         comparison = Comparison(addresses, wanted.log)
-        comparison.run(chosen, rounds=wanted.rounds, packets=max(wanted.packets, addresses))
+        everything = chosen(of_packets(addresses, wanted.object), wanted.only)
+        comparison.run(everything, rounds=wanted.rounds, packets=max(wanted.packets, addresses))
         rows += comparison.rows()
     notes = [
         f"{wanted.rounds} rounds of at least {wanted.packets:,} packets each, median (least-greatest). Ratios are "

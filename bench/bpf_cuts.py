@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from harness import Bench, Cpus, Program, scratch
-from mechanisms import LOCAL, MEMORY, netledger
+from mechanisms import LOCAL, MEMORY, netledger, private_file_system
 from ours import Netledger
 from table import Report, spread
 
@@ -101,7 +101,10 @@ def _cuts(wanted: argparse.Namespace) -> list[list[str]]:
 def _idle(bench: Bench, rate: int) -> float:
     """CPU of the daemon in ms for a minute, while the kernel counts so many packets a second."""
     ours = Netledger(name="netledger", floor="", rule=None, source="bpf")
-    with scratch(MEMORY) as directory, Program(bench, ours.command(directory), directory=directory) as program:
+    with ExitStack() as stack:
+        directory = stack.enter_context(scratch(MEMORY))
+        argv = private_file_system(ours.command(directory))
+        program = stack.enter_context(Program(bench, argv, directory=directory))
         program.wait_idle(quiet_seconds=2, seconds_max=60)
         with ThreadPoolExecutor(1) as helper:
             packets = int(rate * IDLE_SECONDS * 1.2)

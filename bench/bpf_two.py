@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from harness import Bench, Cpus
-from mechanisms import LOCAL, Mechanism, Running, floor, netledger
+from mechanisms import LOCAL, Mechanism, Running, chosen, floor, netledger
 from rotation import beside, rotate
 from table import Report, spread
 
@@ -83,7 +83,7 @@ def show(wanted: argparse.Namespace) -> None:
     slower: list[str] = []
     for addresses in ROWS:
         with ExitStack() as stack:
-            everything = [Mechanism(name="nothing", hook=""), *mechanisms(wanted.object)]
+            everything = [Mechanism(name="nothing", hook=""), *chosen(mechanisms(wanted.object), wanted.only)]
             running = [
                 one.start(stack.enter_context(Bench(cpus=Cpus(), name=f"t{number}")), stack)
                 for number, one in enumerate(everything)

@@ -168,12 +168,12 @@ class Bench:
         """Runs a program in the namespace."""
         return run("ip", "netns", "exec", self.namespace, *argv, stdin=stdin)
 
-    def rules(self, log: str | None, objects: str = "") -> None:
+    def rules(self, log: str | None, objects: str = "", priority: int = 90) -> None:
         """Replaces all rules: packets are logged by ``log`` (a statement, or nothing) and then dropped.
 
         ``objects`` is what the statement needs in the table.
         """
-        chain = f"chain observed {{\ntype filter hook input priority 90\n{log}\n}}" if log else ""
+        chain = f"chain observed {{\ntype filter hook input priority {priority}\n{log}\n}}" if log else ""
         self.inside("nft", "-f", "-", stdin=f"flush ruleset\ntable inet bench {{\n{objects}\n{SINK}\n{chain}\n}}\n")
 
     def send(self, *, packets: int, addresses: int, rate: int, ports: int = 1) -> Traffic:
@@ -247,6 +247,11 @@ class Program:
                 os.kill(child, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+
+    @property
+    def pid(self) -> int:
+        """Of the program itself."""
+        return self._process.pid
 
     def usage(self) -> Usage:
         """What it has used so far."""

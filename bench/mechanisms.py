@@ -19,9 +19,11 @@ __all__ = [
     "NFT_SET",
     "Mechanism",
     "Running",
+    "chosen",
     "floor",
     "netledger",
     "of_packets",
+    "private_file_system",
 ]
 
 MEMORY = "/dev/shm"  # noqa: S108 - outputs and rows in memory: no disk in the measurement
@@ -106,6 +108,17 @@ def netledger(hook: str, rows_max: int, what: str, *options: str) -> Mechanism:
     return Mechanism(name=f"netledger, {hook}, {what}", hook=hook, argv=argv, needs_directory=True)
 
 
+def private_file_system(argv: Sequence[str | Path]) -> list[str | Path]:
+    """A command that finds an empty BPF file system where it expects one. It goes with its processes: no pin stays."""
+    return ["sh", "-c", 'mount -t bpf none /sys/fs/bpf && exec "$@"', "sh", *argv]
+
+
+def chosen(everything: Sequence[Mechanism], only: str) -> list[Mechanism]:
+    """The floors, and what ``only`` names by a part of its name."""
+    words = [word for word in only.split(",") if word]
+    return [one for one in everything if not words or "floor" in one.name or any(word in one.name for word in words)]
+
+
 def of_packets(addresses: int, object_path: str | None) -> list[Mechanism]:
     """All that is compared. The floors first."""
     rows_max = max(262_144, addresses * 5 // 4)
@@ -114,8 +127,10 @@ def of_packets(addresses: int, object_path: str | None) -> list[Mechanism]:
     for hook in ("tcx", "netfilter"):
         found.append(netledger(hook, rows_max, "host", *other))
         found.append(netledger(hook, rows_max, "host, local networks", "--local", LOCAL, *other))
+        full = ("--columns", FULL_KEY, *other)
         # Each packet makes two rows of the full key: one of its sender, one of its receiver.
-        found.append(netledger(hook, 2 * rows_max, "full key", "--columns", FULL_KEY, *other))
+        found.append(netledger(hook, 2 * rows_max, "full key", *full))
+        found.append(netledger(hook, rows_max, "full key, local networks", "--local", LOCAL, *full))
     objects = f"set seen {{\ntype ipv4_addr\nsize {rows_max}\nflags dynamic\n}}"
     found.append(Mechanism(name=NFT_SET, hook="netfilter", statement="add @seen { ip saddr counter }", objects=objects))
     found.append(Mechanism(name=NFLOG, hook="netfilter", reads=Netledger(name=NFLOG, floor="", rule=None)))

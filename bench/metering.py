@@ -17,29 +17,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness import BIN, run
+from kernel_memory import map_bytes
 
 from netledger._core import BpfMeter, Generation, KeySpec
 
 READ_TIMES = 3
 Result = TypeVar("Result")
-
-
-def map_bytes() -> dict[str, int]:
-    """Memory of the kernel behind the maps that this process has open, by their kind."""
-    sizes: dict[str, tuple[str, int]] = {}
-    for file in Path("/proc/self/fdinfo").iterdir():
-        try:
-            lines = [line.split(":", 1) for line in file.read_text().splitlines()]
-        except OSError:
-            continue  # the descriptor of the list itself
-        facts = {line[0]: line[1].strip() for line in lines if len(line) == 2}
-        if "map_id" in facts:
-            kind = "rows" if facts["map_type"] == "1" else "other"
-            sizes[facts["map_id"]] = kind, int(facts["memlock"])
-    found = {"rows": 0, "other": 0}
-    for kind, size in sizes.values():
-        found[kind] += size
-    return found
 
 
 class Steps:
@@ -101,7 +84,7 @@ class Counting:
 
     def end(self) -> dict[str, object]:
         """Stops counting, and says what was counted from the beginning to the end."""
-        memory = map_bytes()
+        memory = map_bytes("self")
         self._meter.switch(0)
         self._meter.settle()
         generation = self._read()

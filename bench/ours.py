@@ -28,6 +28,7 @@ class Netledger:
     runtime: Path | None = None  # where the rows lie; None: beside everything else, in memory
     interval: str = NO_CUTS
     source: str = "nflog"
+    exports: bool = True
     stop_signal: signal.Signals = signal.SIGTERM
 
     @property
@@ -41,6 +42,7 @@ class Netledger:
         runtime = (self.runtime or directory) / "runtime"
         lines = ['node = "bench"', f'interval = "{self.interval}"']
         lines += [f'store = "{directory}/store"', f'runtime = "{runtime}"']
+        lines += [] if self.exports else ["[exports]"]
         lines += ["[meters.bench]", 'local = ["10.0.0.0/8"]', f"rows_max = {ROWS_MAX}", *self.meter()]
         configuration = directory / "netledger.toml"
         configuration.write_text("\n".join(lines) + "\n")

@@ -64,13 +64,13 @@ class Added:
 
 
 @contextmanager
-def beside(bench: Bench, *, cpu: int, addresses: int) -> Iterator[Callable[[], int]]:
+def beside(bench: Bench, *, cpu: int, addresses: int, seconds_max: int = SECONDS_MAX) -> Iterator[Callable[[], int]]:
     """The same traffic from another CPU as well, until the end. Afterwards it can be asked how many packets that were.
 
     Raises:
         BenchError: it ended before.
     """
-    what = {"-i": "bench0", "-t": ADDRESS, "-n": 1 << 30, "-k": addresses, "-c": cpu, "-s": SECONDS_MAX}
+    what = {"-i": "bench0", "-t": ADDRESS, "-n": 1 << 30, "-k": addresses, "-c": cpu, "-s": seconds_max}
     options = [str(part) for option in what.items() for part in option]
     command = ["nice", "-n", "-10", "ip", "netns", "exec", bench.namespace, str(BIN / "generator"), *options]
     packets = 0
