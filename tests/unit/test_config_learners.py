@@ -56,6 +56,39 @@ def test_what_is_no_address_and_port_is_refused(listen: str) -> None:
     assert said == [f'f:4: attribution.isp.listen: "{listen}" is no address and port', AS_IN]
 
 
+def two(first: str | None, second: str | None) -> str:
+    tables = ""
+    for name, listen in (("isp", first), ("wifi", second)):
+        tables += f'[attribution.{name}]\nsource = "radius"\n{WITH_FILE}'
+        tables += "" if listen is None else f'listen = "{listen}"\n'
+    return tables
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "line"),
+    [
+        (None, None, 4),
+        ("192.0.2.1:1813", "192.0.2.1:01813", 8),
+        ("0.0.0.0:1813", None, 5),
+        (None, "[::]:1813", 7),
+        ("[::]:1813", "[2001:db8::1]:1813", 8),
+    ],
+)
+def test_two_servers_at_one_place_are_refused(first: str | None, second: str | None, line: int) -> None:
+    assert mistakes(two(first, second)) == [
+        f"f:{line}: attribution.wifi.listen: {second or '127.0.0.1:1813'} is taken by attribution.isp",
+        "hint: another address or port, or one table with several clients",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(None, "127.0.0.1:1814"), (None, "127.0.0.2:1813"), ("0.0.0.0:1813", "[::1]:1813"), ("[::1]:1813", None)],
+)
+def test_two_servers_at_two_places_are_taken(first: str | None, second: str | None) -> None:
+    assert len(loads(two(first, second), file="f").attribution) == 2
+
+
 @pytest.mark.parametrize("port", [0, 65_536, 99_999_999])
 def test_what_is_no_port_is_refused(port: int) -> None:
     said = mistakes(f'{RADIUS}{WITH_FILE}listen = "127.0.0.1:{port}"')

@@ -3,15 +3,20 @@
 Works on the parsed text, not on the model, so that these are found together with all others.
 """
 
+import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from netledger.config import durations, exports
+from netledger.config.attribution import KINDS
 from netledger.config.problems import Path, dotted
 from netledger.config.toml import table, value_to_toml
 from netledger.errors import NetledgerError
 from netledger.schema import CONNECTION_COLUMNS
 
+_RADIUS_LISTEN: Final = str(KINDS["radius"].model_fields["listen"].default)
+_Six = ipaddress.IPv6Address
+_Address = ipaddress.IPv4Address | _Six
 _PACKET_COLUMNS = ("interface", "label")
 _WITHOUT_LABEL: Final[Mapping[object, str]] = {"packet": "a packet socket", "bpf": "a program of the kernel"}
 _SELECTIONS = ("interfaces", "interfaces_excluded", "networks", "networks_excluded")
@@ -25,6 +30,7 @@ def check(document: Mapping[str, object]) -> Iterator[tuple[Path, str, str | Non
     """The mistakes, each as path, cause and hint."""
     yield from _kept(table(document.get("ledger")))
     yield from exports.check(document)
+    yield from _listened_twice(table(document.get("attribution")))
     owners: dict[int, Path] = {}
     for name, meter in table(document.get("meters")).items():
         settings = table(meter)
@@ -61,6 +67,33 @@ def _kept(ledger: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]
     detail_seconds = durations.parse(detail) if isinstance(detail, str) else None
     if detail_seconds is not None and seconds < detail_seconds:
         yield ("ledger", "keep_rollups"), f"is shorter than keep_detail, {detail}", "hourly sums stay as long as rows"
+
+
+def _listened_twice(attributions: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:
+    """Servers that would take each other's place: the second could not begin."""
+    taken: list[tuple[str, _Address, int]] = []
+    for name, settings in attributions.items():
+        one = table(settings)
+        text = one.get("listen", _RADIUS_LISTEN)
+        if one.get("source") != "radius" or not isinstance(text, str):
+            continue
+        host, _, digits = text.rpartition(":")
+        try:
+            address, port = ipaddress.ip_address(host.strip("[]")), int(digits)
+        except ValueError:
+            continue  # told where it stands
+        for other, there, its_port in taken:
+            if port == its_port and (_takes(address, there) or _takes(there, address)):
+                why = f"{text} is taken by {dotted(('attribution', other))}"
+                yield ("attribution", name, "listen"), why, "another address or port, or one table with several clients"
+                break
+        taken.append((name, address, port))
+
+
+def _takes(address: _Address, other: _Address) -> bool:
+    """Whether who listens at an address gets what is sent to the other one too."""
+    is_every = address.is_unspecified and (address.version == other.version or isinstance(address, _Six))
+    return is_every or address == other
 
 
 def _twice(path: Path, values: object) -> Iterator[tuple[Path, str, str | None]]:
