@@ -18,9 +18,10 @@ from rich.console import Console
 from netledger.daemon.answers import Answers
 from netledger.daemon.choice import Chosen
 from netledger.daemon.status_server import StatusServer
+from netledger.live import AttributionStatus
 from netledger.pipeline.problems import Trouble
-from netledger.receipt import Count
-from netledger.reports.status import shown
+from netledger.receipt import Count, rfc3339
+from netledger.reports.status import print_status, shown
 from tests.unit.house import House, built
 from tests.unit.memory_source import STILL
 from tests.unit.rows import RECEIPT, SECOND_NS, wait_until
@@ -187,3 +188,29 @@ def test_in_a_narrow_terminal_no_number_is_broken(house: House, width: int) -> N
     assert "123,456" in row
     assert max(map(len, told)) <= width
     assert "12 exact, " in (row if width == 100 else told[told.index(row) + 1])
+
+
+def test_what_sources_of_attribution_refused_is_told_with_its_reasons(house: House) -> None:
+    reasons = {"this is no RADIUS request": 2, "bad authenticator: its secret is another one": 1200}
+    one = AttributionStatus(
+        name="isp",
+        source="radius",
+        state="following",
+        since=rfc3339(house.clock.now().wall_ns),
+        facts=0,
+        last_learnt=None,
+        refused=1202,
+        why=None,
+        hint=None,
+        refused_reasons=reasons,
+    )
+    told = io.StringIO()
+    quiet = replace(one, name="lan", refused=0, refused_reasons={})
+    print_status(replace(house.board.status(), attribution=(one, quiet)), told)
+    lines = told.getvalue().splitlines()
+    assert lines[-4:] == [
+        "isp refused 1,200: bad authenticator: its secret is another one",
+        "isp refused 2: this is no RADIUS request",
+        "",
+        "all is well",
+    ]

@@ -147,21 +147,26 @@ def test_no_answer_waits_for_a_cut(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "why"),
     [
-        accounting(status=START, session="1", user="alice", address="10.0.0.2", secret=b"wrong"),
-        accounting(status=START, user="alice", address="10.0.0.2"),
-        b"",
-        b"\x04\x01",
-        os.urandom(5000),
+        (
+            accounting(status=START, session="1", user="alice", address="10.0.0.2", secret=b"wrong"),
+            "bad authenticator: its secret is another one",
+        ),
+        (accounting(status=START, user="alice", address="10.0.0.2"), "no Acct-Session-Id"),
+        (b"", "this is no RADIUS request"),
+        (b"\x04\x01", "this is no RADIUS request"),
+        (b"\x05\x01\xff\xff" + os.urandom(5000), "this is no RADIUS request"),
+        (b"\x01\x01\x00\x14" + bytes(16), "this is no accounting request"),
     ],
-    ids=["bad authenticator", "no session", "empty", "short", "long"],
+    ids=["bad authenticator", "no session", "empty", "short", "long", "access"],
 )
-def test_what_cannot_be_taken_gets_no_answer_and_is_counted(place: Place, data: bytes) -> None:
+def test_what_cannot_be_taken_gets_no_answer_and_is_counted_by_its_reason(place: Place, data: bytes, why: str) -> None:
     learner, record = place.learner(), place.record()
     with running(learner, record), nas(learner.port) as bras:
         assert bras.says_nothing_to(data)
         wait_until(lambda: learner.status().refused == 1, "count")
+    assert dict(learner.status().refused_reasons) == {why: 1}
     assert record.facts() == []
 
 

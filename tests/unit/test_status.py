@@ -11,7 +11,7 @@ import pytest
 from netledger.daemon.answers import Answers
 from netledger.daemon.status_server import StatusServer
 from netledger.errors import LedgerError, LiveError, NotRunningError, SourceError
-from netledger.live import Client, DaemonStatus, LastCommit, MeterStatus, ProblemStatus
+from netledger.live import AttributionStatus, Client, DaemonStatus, LastCommit, MeterStatus, ProblemStatus
 from netledger.live.shape import SOCKET, TableHead
 from netledger.pipeline.problems import Trouble
 from netledger.receipt import Count
@@ -225,6 +225,6 @@ def test_a_daemon_that_is_silent_is_not_waited_for_without_end(tmp_path: Path) -
 
 def test_the_page_names_each_key_and_each_kind_of_trouble() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "status.md").read_text(encoding="utf-8")
-    shapes = (DaemonStatus, MeterStatus, ProblemStatus, LastCommit, TableHead)
+    shapes = (DaemonStatus, MeterStatus, ProblemStatus, LastCommit, TableHead, AttributionStatus)
     names = {one.name for shape in shapes for one in fields(shape)} | set(Trouble)
     assert sorted(name for name in names if f"`{name}`" not in page) == []

@@ -182,6 +182,7 @@ def _shown(running: _Running, status: LearnerStatus) -> AttributionStatus:
         facts=status.facts,
         last_learnt=None if status.last_ns is None else rfc3339(status.last_ns),
         refused=status.refused,
+        refused_reasons=dict(status.refused_reasons),
         why=None if status.error is None else str(status.error),
         hint=None if status.error is None else status.error.hint,
     )

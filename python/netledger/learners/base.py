@@ -4,8 +4,8 @@ import contextlib
 import os
 import select
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Protocol, final
 
@@ -16,6 +16,8 @@ from netledger.intervals import SECOND_NS, Clock
 
 TOLD_BACK_NS: Final = 24 * 3600 * SECOND_NS
 """How old a time may be that a source tells."""
+_REASONS_MAX: Final = 32
+_OTHER_REASONS: Final = "other reasons"
 _NOTICED_NS: Final = 2 * SECOND_NS
 """What is told of so shortly ago has been noticed at once: then the cut is where it changed hands."""
 
@@ -45,6 +47,7 @@ class LearnerStatus:
         last_ns: when the last of them was, or None.
         error: what is wrong, or None.
         refused: how much of what its source told was no address, no name or no time, since the daemon began.
+        refused_reasons: how much of it for which reason.
     """
 
     state: State
@@ -53,6 +56,7 @@ class LearnerStatus:
     last_ns: int | None = None
     error: NetledgerError | None = None
     refused: int = 0
+    refused_reasons: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 class Learner(Protocol):
@@ -143,10 +147,14 @@ class Standing:
         """It has ended."""
         self._turn(State.FAILED, error)
 
-    def refused(self, count: int = 1) -> None:
-        """So much of what its source told could not be."""
+    def refused(self, why: str, count: int = 1) -> None:
+        """So much of what its source told could not be, and why."""
         with self._lock:
-            self._status = replace(self._status, refused=self._status.refused + count)
+            known = self._status.refused_reasons
+            # What comes from the network must not fill the memory, whatever it makes of a reason.
+            kept = why if why in known or len(known) < _REASONS_MAX else _OTHER_REASONS
+            reasons = {**known, kept: known.get(kept, 0) + count}
+            self._status = replace(self._status, refused=self._status.refused + count, refused_reasons=reasons)
 
     def learn(self, record: Recorder, facts: Sequence[Fact]) -> None:
         """Has facts kept, and counts them.

@@ -109,8 +109,7 @@ class LeasesLearner:
 
     def _learn(self, claims: Claims, news: News, now_ns: int) -> None:
         if news.refused:
-            self._standing.refused(news.refused - 1)
-            refuse(self._name, self._standing, "a lease", "this is none, or of nobody")
+            refuse(self._name, self._standing, "a lease", "this is none, or of nobody", count=news.refused)
         told: dict[Target, Holder | Nobody] = {
             target: self._told(lease, now_ns) for target, lease in news.leases.items()
         }
@@ -125,7 +124,7 @@ class LeasesLearner:
             return Nobody(since_ns=self._since(lease.ends_ns))
         holder = lease.holder(self._called)
         if holder is None:
-            self._standing.refused()
+            self._standing.refused("nobody can be called so")
             return Nobody()
         if lease.ends_ns is not None:
             self._ends_of[lease.target] = lease.ends_ns

@@ -25,9 +25,12 @@ def subject(raw: str | bytes) -> str | None:
         return None
 
 
-def refuse(attribution: str, standing: Standing, what: str, why: str) -> None:
-    """Counts and logs something that a source told and that cannot be. The same is logged once a minute."""
-    standing.refused()
+def refuse(attribution: str, standing: Standing, what: str, why: str, *, count: int = 1) -> None:
+    """Counts and logs something that a source told and that cannot be. The same is logged once a minute.
+
+    ``why`` is one of few sentences, by which it is counted; what differs each time belongs to ``what``.
+    """
+    standing.refused(why, count)
     fields = {"attribution": attribution, "error": f"{printable(what)[:_SHOWN_MAX]}: {why}"}
     _log.warning("learnt_refused", extra={"fields": fields})
 

@@ -4,7 +4,7 @@ Fields may be added in later versions; none is taken away, renamed or given anot
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, final
 
 SOCKET: Final = "netledger.sock"
@@ -129,6 +129,7 @@ class AttributionStatus:
         facts: how many were learnt since the daemon began.
         last_learnt: when the last of them was, or None.
         refused: how much of what it told was no address, no name or no time.
+        refused_reasons: how much of it for which reason, in the words of the log.
         why: what is wrong, or None.
         hint: how to mend it, or None.
     """
@@ -142,6 +143,7 @@ class AttributionStatus:
     refused: int
     why: str | None
     hint: str | None
+    refused_reasons: dict[str, int] = field(default_factory=dict)
 
 
 @final

@@ -56,6 +56,7 @@ def shown(status: DaemonStatus, width: int | None = None) -> "Group":
     if status.attribution:
         title, *rows = lines(_attribution(status))
         parts += [Text(), Text(title, style="bold", no_wrap=True), *(Text(row, no_wrap=True) for row in rows)]
+    parts += [Text(line) for line in _refused(status)]
     parts.append(Text())
     if not status.problems:
         parts.append(Text("all is well", style="green"))
@@ -131,6 +132,13 @@ def _attribution(status: DaemonStatus) -> list[Column]:
         for column, cell in zip(columns, cells, strict=True):
             column.cells.append(cell)
     return columns
+
+
+def _refused(status: DaemonStatus) -> Iterator[str]:
+    """Why sources of attribution are not believed in all, what happens most first."""
+    for one in status.attribution:
+        for why, count in sorted(one.refused_reasons.items(), key=lambda reason: (-reason[1], reason[0])):
+            yield f"{one.name} refused {count:,}: {why}"
 
 
 def _commit(commit: LastCommit, status: DaemonStatus) -> str:

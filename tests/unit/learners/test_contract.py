@@ -232,3 +232,14 @@ def test_a_stop_ends_every_wait() -> None:
     assert stop.wait()
     assert stop.is_set()
     stop.close()
+
+
+def test_reasons_of_what_is_refused_do_not_fill_the_memory() -> None:
+    standing = Standing(TestClock(START_NS))
+    for number in range(100):
+        standing.refused(f"attribute {number} is odd", 2)
+    standing.refused("attribute 7 is odd")
+    status = standing.status()
+    assert (status.refused, len(status.refused_reasons)) == (201, 33)
+    assert status.refused_reasons["attribute 7 is odd"] == 3
+    assert status.refused_reasons["other reasons"] == 136

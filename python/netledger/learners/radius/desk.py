@@ -72,7 +72,7 @@ class Desk:
         return outcome
 
     def _take_one(self, letter: Letter, outcome: Outcome, received_ns: int) -> str | None:
-        """None, or why there is no answer."""
+        """None, or why there is no answer and nothing is said of that yet."""
         client = self._clients.find(letter.address)
         if client is None:
             return "this address is no client"
@@ -85,15 +85,30 @@ class Desk:
         if isinstance(datagram, Verdict):
             return _WORDS[datagram]
         if datagram.attributes is not None:
-            try:
-                self._book(datagram.attributes, client, letter, outcome, received_ns)
-            except (UnreadableError, FactError) as error:
-                return str(error)
-            except FullError:
-                return "too many sessions are open"
+            if not self._is_booked(datagram.attributes, client, letter, outcome, received_ns):
+                return None
             self._remember((letter.address, letter.port, datagram.identity), datagram.answer)
         outcome.answers.append((letter, datagram.answer))
         return None
+
+    def _is_booked(
+        self, attributes: Attributes, client: Client, letter: Letter, outcome: Outcome, received_ns: int
+    ) -> bool:
+        """Whether it is; says why not."""
+        what = letter.address
+        try:
+            self._book(attributes, client, letter, outcome, received_ns)
+        except UnreadableError as error:
+            why = str(error)
+        except FactError as error:
+            # Refusals are counted by their reason, and what somebody is called is none.
+            what, why = f"{letter.address}: {error.subject}", error.cause
+        except FullError:
+            why = "too many sessions are open"
+        else:
+            return True
+        outcome.refused.append((what, why))
+        return False
 
     def _book(self, attributes: Attributes, client: Client, letter: Letter, outcome: Outcome, received_ns: int) -> None:
         unbooked = self._sessions.unbooked
