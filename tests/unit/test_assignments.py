@@ -96,7 +96,8 @@ def test_nobody_is_called_so(subject: str) -> None:
 
 
 def test_names_that_reports_use_are_refused_where_given_and_told_apart_where_learnt() -> None:
-    for name in ("unknown", "External", "other", "unattributed"):
+    lookalikes = ("ｕｎｋｎｏｗｎ", "ＯＴＨＥＲ", "ᵒther", "𝐞𝐱𝐭𝐞𝐫𝐧𝐚𝐥")  # noqa: RUF001  # they are it
+    for name in ("unknown", "External", "other", "unattributed", *lookalikes):
         with pytest.raises(FactError):
             given_subject(name)
         assert learnt_subject(name) == f"user:{name}"

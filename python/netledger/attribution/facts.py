@@ -109,7 +109,7 @@ def given_subject(text: str) -> str:
         FactError: nobody can be called so, or reports call something else so.
     """
     check_subject(text)
-    if text.casefold() in RESERVED:
+    if _is_reserved(text):
         hint = f"reports say so where there is no subject; choose another name, such as {_LEARNT}{text}"
         raise FactError(f"subject {text}", "", "this name has a meaning of its own", hint)
     return text
@@ -123,12 +123,19 @@ def learnt_subject(text: str) -> str:
     Raises:
         FactError: nobody can be called so.
     """
+    # A name that looks like one of those behind user: is one behind it, too.
     rest = text
-    while rest.startswith(_LEARNT):
-        rest = rest.removeprefix(_LEARNT)
-    learnt = f"{_LEARNT}{text}" if rest.casefold() in RESERVED else text
+    while (plain := unicodedata.normalize("NFKC", rest)).startswith(_LEARNT):
+        rest = plain.removeprefix(_LEARNT)
+    learnt = f"{_LEARNT}{text}" if _is_reserved(rest) else text
     check_subject(learnt)
     return learnt
+
+
+def _is_reserved(text: str) -> bool:
+    """Whether people would read it as what reports say: letters of full width look the same to them."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return unicodedata.normalize("NFKC", plain).strip() in RESERVED
 
 
 def printable(text: str) -> str:
