@@ -84,7 +84,7 @@ static __noinline int parse_netfilter(struct bpf_nf_ctx *ctx, __u64 number)
 	}
 	receipt = book_apart(number, &reading.packet);
 	if (receipt && settings.ports && reading.is_later_fragment)
-		ADD(receipt->fragments_unknown, 1);
+		ADD_RECEIPT(receipt->fragments_unknown, 1);
 	return NF_ACCEPT;
 }
 

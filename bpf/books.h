@@ -47,11 +47,22 @@ struct packet {
 	__u8 is_ipv4;
 };
 
-/* Locked even where each CPU has its own value: a softirq may interrupt the same program on the same CPU. */
+/*
+ * Adds are locked, in the rows because CPUs share them, and in the receipt that each CPU has for itself because a softirq may
+ * interrupt the same program on the same CPU. The mutations are what the tests of exactness must notice.
+ */
+#define ADD_LOCKED(place, number) ((void)__sync_fetch_and_add(&(place), (number)))
+#define ADD_PLAIN(place, number) ((void)(*(volatile __u64 *)&(place) += (number)))
 #ifdef MUTATE_PLAIN_ADDS
-#define ADD(place, number) (*(volatile __u64 *)&(place) += (number))
+#define MUTATE_PLAIN_RECEIPT
+#define ADD ADD_PLAIN
 #else
-#define ADD(place, number) ((void)__sync_fetch_and_add(&(place), (number)))
+#define ADD ADD_LOCKED
+#endif
+#ifdef MUTATE_PLAIN_RECEIPT
+#define ADD_RECEIPT ADD_PLAIN
+#else
+#define ADD_RECEIPT ADD_LOCKED
 #endif
 
 static __always_inline int is_counting(__u64 number)
@@ -101,13 +112,18 @@ static __always_inline __u32 answer(const struct networks *table, const __u64 *a
 }
 
 /*
- * A row of its own for a key that has none. 0: it was made, with this posting in it. Whoever finds none and cannot make one looks
- * again: another CPU may have been first. NULL then: there is no room.
+ * A row of its own for a key that has none. NULL: it was made, with this posting in it. Whoever cannot make one looks again:
+ * another CPU may have been first. If not, there is no room.
  */
-static __noinline struct row *insert(void *rows, const struct key *key, const struct row *first, struct receipt *receipt)
+static __noinline struct row *insert(void *rows, const struct key *key, __u64 bytes, int is_sent, struct receipt *receipt)
 {
-	if (!bpf_map_update_elem(rows, key, first, BPF_NOEXIST)) {
-		ADD(receipt->rows, 1);
+	struct row first = {
+		.sent_packets = is_sent, .sent_bytes = is_sent ? bytes : 0,
+		.received_packets = !is_sent, .received_bytes = is_sent ? 0 : bytes,
+	};
+
+	if (!bpf_map_update_elem(rows, key, &first, BPF_NOEXIST)) {
+		ADD_RECEIPT(receipt->rows, 1);
 		return 0;
 	}
 	return bpf_map_lookup_elem(rows, key) ?: &receipt->other;
@@ -136,26 +152,16 @@ static __always_inline void fill(struct key *key, const struct packet *packet, i
 	}
 }
 
-static __always_inline void post(void *rows, struct receipt *receipt, const struct packet *packet, int is_sent, int is_local)
+/* `key`: room for one. */
+static __always_inline void post(void *rows, struct key *key, struct receipt *receipt, const struct packet *packet, int is_sent, int is_local)
 {
 	struct row *row = &receipt->external;
 
 	if (is_local) {
-		struct key key;
-
-		fill(&key, packet, is_sent);
-		row = bpf_map_lookup_elem(rows, &key);
+		fill(key, packet, is_sent);
+		row = bpf_map_lookup_elem(rows, key);
 		if (!row) {
-			struct row first = {};
-
-			if (is_sent) {
-				first.sent_packets = 1;
-				first.sent_bytes = packet->bytes;
-			} else {
-				first.received_packets = 1;
-				first.received_bytes = packet->bytes;
-			}
-			row = insert(rows, &key, &first, receipt);
+			row = insert(rows, key, packet->bytes, is_sent, receipt);
 			if (!row)
 				return;
 		}
@@ -175,6 +181,7 @@ static __always_inline struct receipt *book(__u64 number, const struct packet *p
 	const __u32 zero = 0;
 	__u32 slot = number & (SLOTS - 1), from = 0, to = 0;
 	struct receipt *receipt;
+	struct key key;
 	void *rows;
 
 	if (settings.networks) {
@@ -190,17 +197,20 @@ static __always_inline struct receipt *book(__u64 number, const struct packet *p
 			return 0;
 	}
 	receipt = bpf_map_lookup_elem(&receipts, &slot);
+#ifdef MUTATE_TWO_READS
+	slot = generation & (SLOTS - 1);
+#endif
 	rows = bpf_map_lookup_elem(&slots, &slot);
 	if (!receipt || !rows)
 		return 0; /* cannot be: a slot is filled before its number is written */
-	ADD(receipt->total.packets, 1);
-	ADD(receipt->total.bytes, packet->bytes);
+	ADD_RECEIPT(receipt->total.packets, 1);
+	ADD_RECEIPT(receipt->total.bytes, packet->bytes);
 #ifdef MUTATE_SLOW
 	for (int i = 0; i < MUTATE_SLOW; i++)
 		bpf_ktime_get_ns();
 #endif
-	post(rows, receipt, packet, 1, !(settings.networks & NETWORK_LOCAL) || from & NETWORK_LOCAL);
-	post(rows, receipt, packet, 0, !(settings.networks & NETWORK_LOCAL) || to & NETWORK_LOCAL);
+	post(rows, &key, receipt, packet, 1, !(settings.networks & NETWORK_LOCAL) || from & NETWORK_LOCAL);
+	post(rows, &key, receipt, packet, 0, !(settings.networks & NETWORK_LOCAL) || to & NETWORK_LOCAL);
 	return receipt;
 }
 
@@ -218,10 +228,10 @@ static __noinline int book_unreadable(__u64 number, enum unreadable why, __u64 b
 
 	if (!receipt || why >= UNREADABLE_COUNT)
 		return 0;
-	ADD(receipt->total.packets, 1);
-	ADD(receipt->total.bytes, bytes);
-	ADD(receipt->unreadable[why].packets, 1);
-	ADD(receipt->unreadable[why].bytes, bytes);
+	ADD_RECEIPT(receipt->total.packets, 1);
+	ADD_RECEIPT(receipt->total.bytes, bytes);
+	ADD_RECEIPT(receipt->unreadable[why].packets, 1);
+	ADD_RECEIPT(receipt->unreadable[why].bytes, bytes);
 	return 0;
 }
 

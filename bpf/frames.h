@@ -25,8 +25,6 @@ static __always_inline int is_tagged(__u16 protocol)
 /* The version of the IP packet that is in tags or PPPoE, `reading` moved to it; or 0. */
 static __always_inline int open_tags(struct reading *reading, __u16 protocol)
 {
-	__u8 buffer[8];
-
 	for (int i = 0; i <= TAGS_MAX; i++) {
 		const __be16 *words;
 
@@ -38,13 +36,13 @@ static __always_inline int open_tags(struct reading *reading, __u16 protocol)
 			return 0;
 		if (protocol == bpf_htons(ETH_P_PPP_SES_)) {
 			/* RFC 2516: version and type 1, code 0; session; length; the number of PPP's protocol. */
-			words = bpf_dynptr_slice(&reading->frame, reading->at, buffer, 8);
+			words = bytes_at(reading, reading->at, 8);
 			if (!words || words[0] != bpf_htons(0x1100))
 				return 0;
 			reading->at += 8;
 			return words[3] == bpf_htons(0x21) ? 4 : words[3] == bpf_htons(0x57) ? 6 : 0;
 		}
-		words = bpf_dynptr_slice(&reading->frame, reading->at, buffer, 4);
+		words = bytes_at(reading, reading->at, 4);
 		if (!words)
 			return 0;
 		protocol = words[1];
@@ -56,12 +54,11 @@ static __always_inline int open_tags(struct reading *reading, __u16 protocol)
 /* Of a frame that is sent with its tag inside the kernel says so, and all the same where IP is: its type is in front of that. */
 static __always_inline __u16 type_of(struct reading *reading, __u16 protocol)
 {
-	__u8 buffer[2];
 	const __be16 *before;
 
 	if (!is_tagged(protocol) || reading->at < ETH_HLEN)
 		return protocol;
-	before = bpf_dynptr_slice(&reading->frame, reading->at - 2, buffer, 2);
+	before = bytes_at(reading, reading->at - 2, 2);
 	if (before && (*before == bpf_htons(ETH_P_IP) || *before == bpf_htons(ETH_P_IPV6) || is_tagged(*before)))
 		return *before;
 	return protocol;
@@ -71,14 +68,13 @@ static __always_inline __u16 type_of(struct reading *reading, __u16 protocol)
 static __always_inline void book_super(struct receipt *receipt, struct reading *reading, __u32 segments, __u32 segment_bytes)
 {
 	__u32 headers = reading->upper, bytes = reading->packet.bytes;
-	__u8 buffer[1];
 
 	if (headers == NOWHERE)
 		headers = 0;
 	if (headers && reading->packet.protocol == IPPROTO_UDP)
 		headers += UDP_HEADER_BYTES;
 	if (headers && reading->packet.protocol == IPPROTO_TCP) {
-		const __u8 *length = bpf_dynptr_slice(&reading->frame, reading->at + headers + TCP_LENGTH_AT, buffer, 1);
+		const __u8 *length = bytes_at(reading, reading->at + headers + TCP_LENGTH_AT, 1);
 
 		headers += length ? (*length >> 4) * 4 : 20;
 	}
@@ -86,21 +82,21 @@ static __always_inline void book_super(struct receipt *receipt, struct reading *
 		segments = (bytes - headers + segment_bytes - 1) / segment_bytes;
 	if (!segments)
 		segments = 1;
-	ADD(receipt->super.packets, 1);
-	ADD(receipt->super.bytes, bytes);
-	ADD(receipt->super_wire.packets, segments);
-	ADD(receipt->super_wire.bytes, bytes + (__u64)(segments - 1) * headers);
+	ADD_RECEIPT(receipt->super.packets, 1);
+	ADD_RECEIPT(receipt->super.bytes, bytes);
+	ADD_RECEIPT(receipt->super_wire.packets, segments);
+	ADD_RECEIPT(receipt->super_wire.bytes, bytes + (__u64)(segments - 1) * headers);
 }
 
 /* Nothing is booked that was not there; what is behind the packet's own length is padding. */
 static __always_inline void book_lengths(struct receipt *receipt, const struct reading *reading)
 {
 	if (!reading->claimed)
-		ADD(receipt->length_unknown, 1);
+		ADD_RECEIPT(receipt->length_unknown, 1);
 	else if (reading->claimed > reading->there)
-		ADD(receipt->length_lies, 1);
+		ADD_RECEIPT(receipt->length_lies, 1);
 	if (settings.ports && reading->is_later_fragment)
-		ADD(receipt->fragments_unknown, 1);
+		ADD_RECEIPT(receipt->fragments_unknown, 1);
 }
 
 static __noinline int parse_frame(struct __sk_buff *skb, __u64 number, __u32 at)
@@ -118,7 +114,7 @@ static __noinline int parse_frame(struct __sk_buff *skb, __u64 number, __u32 at)
 
 		receipt = bpf_map_lookup_elem(&receipts, &slot);
 		if (receipt)
-			ADD(receipt->ignored, 1);
+			ADD_RECEIPT(receipt->ignored, 1);
 		return TCX_NEXT;
 	}
 	reading.there = skb->len > reading.at ? skb->len - reading.at : 0;

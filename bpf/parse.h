@@ -26,7 +26,14 @@ struct reading {
 	__u8 is_later_fragment;
 	__u64 claimed; /* the length that the header says; 0 if it says none */
 	struct packet packet;
-};
+	__u8 buffer[sizeof(struct ipv6hdr)]; /* for what is not in the linear part; one, for there is little stack */
+} __attribute__((aligned(8)));
+
+/* So many bytes of the frame. */
+static __always_inline const void *bytes_at(struct reading *reading, __u32 at, const __u32 count)
+{
+	return bpf_dynptr_slice(&reading->frame, at, reading->buffer, count);
+}
 
 static __always_inline int has_ports(__u8 protocol)
 {
@@ -37,17 +44,16 @@ static __always_inline int has_ports(__u8 protocol)
 /* `upper`: where the upper layer's header starts; the packet ends at `end`. */
 static __always_inline void read_ports(struct reading *reading, __u32 upper, __u32 end, __u8 icmp)
 {
-	__u8 buffer[4];
 
 	if (has_ports(reading->packet.protocol) && upper + 4 <= end) {
-		const __be16 *ports = bpf_dynptr_slice(&reading->frame, reading->at + upper, buffer, 4);
+		const __be16 *ports = bytes_at(reading, reading->at + upper, 4);
 
 		if (ports) {
 			reading->packet.source_port = bpf_ntohs(ports[0]);
 			reading->packet.destination_port = bpf_ntohs(ports[1]);
 		}
 	} else if (reading->packet.protocol == icmp && upper + 2 <= end) {
-		const __u8 *kind = bpf_dynptr_slice(&reading->frame, reading->at + upper, buffer, 2);
+		const __u8 *kind = bytes_at(reading, reading->at + upper, 2);
 
 		if (kind) {
 			reading->packet.source_port = kind[0];
@@ -75,8 +81,7 @@ static __always_inline void set_ipv6(struct packet *packet, const __be64 *source
 
 static __always_inline enum unreadable parse_ipv4(struct reading *reading)
 {
-	struct iphdr buffer;
-	const struct iphdr *ip = bpf_dynptr_slice(&reading->frame, reading->at, &buffer, sizeof(buffer));
+	const struct iphdr *ip = bytes_at(reading, reading->at, sizeof(*ip));
 	__u32 header_bytes, total;
 
 	if (!ip || reading->there < sizeof(*ip))
@@ -118,8 +123,7 @@ static __always_inline __u32 is_same(__u32 a, __u32 b)
 static __always_inline __u32 jumbo_payload(struct reading *reading)
 {
 	__u32 option = sizeof(struct ipv6hdr) + 2, end;
-	__u8 buffer[4];
-	const __u8 *bytes = bpf_dynptr_slice(&reading->frame, reading->at + sizeof(struct ipv6hdr), buffer, 2);
+	const __u8 *bytes = bytes_at(reading, reading->at + sizeof(struct ipv6hdr), 2);
 
 	if (!bytes)
 		return 0;
@@ -129,7 +133,7 @@ static __always_inline __u32 jumbo_payload(struct reading *reading)
 	for (int i = 0; i < OPTIONS_MAX; i++) {
 		if (option + 2 > end)
 			return 0;
-		bytes = bpf_dynptr_slice(&reading->frame, reading->at + option, buffer, 2);
+		bytes = bytes_at(reading, reading->at + option, 2);
 		if (!bytes)
 			return 0;
 		if (bytes[0] == OPTION_JUMBO) {
@@ -137,7 +141,7 @@ static __always_inline __u32 jumbo_payload(struct reading *reading)
 
 			if (bytes[1] != 4 || option + 6 > end)
 				return 0;
-			payload = bpf_dynptr_slice(&reading->frame, reading->at + option + 2, buffer, 4);
+			payload = bytes_at(reading, reading->at + option + 2, 4);
 			return payload && bpf_ntohl(*payload) > 0xffff ? bpf_ntohl(*payload) : 0;
 		}
 		/* An option of kind 0 is one byte long, and has no length. */
@@ -158,7 +162,6 @@ static __always_inline int is_extension(__u8 header)
 static __always_inline __u32 walk(struct reading *reading, __u32 end)
 {
 	__u32 at = sizeof(struct ipv6hdr);
-	__u8 buffer[4];
 
 	for (int i = 0; i < EXTENSIONS_MAX; i++) {
 		const __u8 header = reading->packet.protocol;
@@ -169,7 +172,7 @@ static __always_inline __u32 walk(struct reading *reading, __u32 end)
 			return at;
 		if (at + 4 > end)
 			return NOWHERE;
-		bytes = bpf_dynptr_slice(&reading->frame, reading->at + at, buffer, 4);
+		bytes = bytes_at(reading, reading->at + at, 4);
 		if (!bytes)
 			return NOWHERE;
 		/* In 8 bytes, less 1; of the authentication header in 4, less 2; a fragment's has none, and is 8 bytes long. */
@@ -192,8 +195,7 @@ static __always_inline __u32 walk(struct reading *reading, __u32 end)
 
 static __always_inline enum unreadable parse_ipv6(struct reading *reading)
 {
-	struct ipv6hdr buffer;
-	const struct ipv6hdr *ip = bpf_dynptr_slice(&reading->frame, reading->at, &buffer, sizeof(buffer));
+	const struct ipv6hdr *ip = bytes_at(reading, reading->at, sizeof(*ip));
 	__u32 payload, end = reading->there;
 	int is_known = 1;
 
@@ -224,12 +226,11 @@ static __always_inline enum unreadable parse_ipv6(struct reading *reading)
 
 static __always_inline enum unreadable parse(struct reading *reading, __u8 version)
 {
-	__u8 buffer[1];
 	const __u8 *first;
 
 	if (!reading->there)
 		return UNREADABLE_EMPTY;
-	first = bpf_dynptr_slice(&reading->frame, reading->at, buffer, 1);
+	first = bytes_at(reading, reading->at, 1);
 	/* Of another version than what carries it says: that is what is wrong with it, whatever else is. */
 	if (!first || *first >> 4 != version)
 		return UNREADABLE_VERSION;
