@@ -70,17 +70,26 @@ static __always_inline int is_counting(__u64 number)
 	return number >> SIDE_SHIFT == settings.side;
 }
 
-/* Searched by halves. There is no branch on what is found, for the verifier would have to follow it both ways each time. */
+/*
+ * Searched by halves. There is no branch on what is found, for the verifier would have to follow it both ways each time; nor a
+ * mask of all bits or none, of which newer kernels make two ways as well.
+ */
+#define TAKE_IF(is_behind, at, half)                                                                                        \
+	({                                                                                                           \
+		asm volatile("" : "+r"(is_behind)); /* else the compiler makes a branch of it */                     \
+		(at) |= (__u32)(is_behind) * (half);                                                                 \
+	})
+
 static __always_inline __u32 answer_ipv4(const struct networks *table, __u32 address)
 {
 	__u32 at = 0;
 
 	for (__u32 half = settings.ipv4_half; half; half >>= 1) {
 		__u32 middle = (at | half) & (NETWORKS_MAX - 1);
-		__s64 difference = (__s64)table->ipv4_start[middle] - (__s64)address - 1;
+		/* 1 if it starts at the address or before: then this borrows. */
+		__u64 is_behind = ((__u64)table->ipv4_start[middle] - address - 1) >> 63;
 
-		asm volatile("" : "+r"(difference)); /* else the compiler makes a branch of it */
-		at |= (__u32)(difference >> 63) & half;
+		TAKE_IF(is_behind, at, half);
 	}
 	return table->ipv4_answer[at & (NETWORKS_MAX - 1)];
 }
@@ -98,10 +107,10 @@ static __always_inline __u32 answer_ipv6(const struct networks *table, const __u
 	for (__u32 half = settings.ipv6_half; half; half >>= 1) {
 		__u32 middle = (at | half) & (NETWORKS_MAX - 1);
 		__u64 high = table->ipv6_start_high[middle], low = table->ipv6_start_low[middle];
-		__u64 is_behind = is_less(address[0], high) | (~is_less(high, address[0]) & is_less(address[1], low));
+		__u64 is_before = is_less(address[0], high) | (~is_less(high, address[0]) & is_less(address[1], low));
+		__u64 is_behind = (is_before & 1) ^ 1;
 
-		asm volatile("" : "+r"(is_behind));
-		at |= (__u32)((is_behind & 1) - 1) & half;
+		TAKE_IF(is_behind, at, half);
 	}
 	return table->ipv6_answer[at & (NETWORKS_MAX - 1)];
 }
