@@ -1,18 +1,22 @@
 /* Kills the process before the Nth step that a crash may fall between: a preloaded library.
  *
- * Steps are what leaves a trace outside the process: rename, unlink, fsync, msync, ftruncate, mkdir, a message to the
- * kernel (send…), and a finished program such as nft (waitpid). NETLEDGER_DIE_AT=N kills with SIGKILL at step N, after a
+ * Steps are what leaves a trace outside the process: rename, unlink, symlink, fsync, msync, ftruncate, mkdir, rmdir, a
+ * message to the kernel (send…), a call of bpf(2) that makes or changes something, and a finished program such as nft
+ * (waitpid). NETLEDGER_DIE_AT=N kills with SIGKILL at step N, after a
  * line on stderr that says which it was. Programs that the process starts run without this library.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <linux/bpf.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -79,6 +83,42 @@ int mkdir(const char *path, mode_t mode)
     NEXT(int, "mkdir", (const char *, mode_t));
     step("mkdir", path);
     return next(path, mode);
+}
+
+int rmdir(const char *path)
+{
+    NEXT(int, "rmdir", (const char *));
+    step("rmdir", path);
+    return next(path);
+}
+
+int symlink(const char *target, const char *path)
+{
+    NEXT(int, "symlink", (const char *, const char *));
+    step("symlink", path);
+    return next(target, path);
+}
+
+/* libbpf has no other way to bpf(2). To read is no step: nothing is different afterwards. */
+long syscall(long number, ...)
+{
+    NEXT(long, "syscall", (long, ...));
+    long argument[6];
+    va_list rest;
+    va_start(rest, number);
+    for (int at = 0; at < 6; at++)
+        argument[at] = va_arg(rest, long);
+    va_end(rest);
+    if (number == SYS_bpf)
+        switch (argument[0]) {
+        case BPF_PROG_LOAD: step("bpf", "load"); break;
+        case BPF_MAP_CREATE: step("bpf", "create"); break;
+        case BPF_MAP_UPDATE_ELEM: step("bpf", "update"); break;
+        case BPF_OBJ_PIN: step("bpf", "pin"); break;
+        case BPF_LINK_CREATE: step("bpf", "attach"); break;
+        case BPF_LINK_DETACH: step("bpf", "detach"); break;
+        }
+    return next(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);
 }
 
 int fsync(int fd)

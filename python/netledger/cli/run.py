@@ -15,7 +15,11 @@ def run(
     store: Store = None,
     keep_rules: Annotated[
         bool,
-        typer.Option("--keep-rules", help="Leave the kernel's rules in place at the end, for a restart without a gap."),
+        typer.Option(
+            "--keep-rules",
+            "--keep-attached",
+            help="Leave rules and programs in the kernel at the end, for a restart without a gap.",
+        ),
     ] = False,
 ) -> None:
     """Count for every meter of the configuration until TERM or INT.

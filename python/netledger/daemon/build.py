@@ -7,6 +7,8 @@ from netledger.errors import SourceError
 from netledger.exports.formats import Export
 from netledger.reports import zones
 from netledger.sources.base import Key, Source
+from netledger.sources.bpf import BpfSource
+from netledger.sources.bpf_config import BpfConfig
 from netledger.sources.conntrack import ConntrackConfig, ConntrackSource
 from netledger.sources.named import Choice
 from netledger.sources.named_counters import NamedCountersConfig, NamedCountersSource
@@ -39,7 +41,9 @@ def _unplaced(name: str, meter: Meter, config: Config) -> Source:
             return _conntrack(name, meter, config)
         case "nflog":
             return _nflog_groups(name, meter, config) if meter.nflog.groups else _nflog_managed(name, meter, config)
-        case "bpf" | "auto":
+        case "bpf":
+            return _bpf(name, meter, config)
+        case "auto":
             raise SourceError(f"meter {name}", "open", f"nothing counts by {meter.source}")
 
 
@@ -57,6 +61,26 @@ def make_exports(config: Config) -> list[Export]:
         )
         for name, one in config.exports.items()
     ]
+
+
+def _bpf(name: str, meter: Meter, config: Config) -> Source:
+    return BpfSource(
+        BpfConfig(
+            meter=name,
+            node=config.node,
+            runtime=Path(config.runtime) / name,
+            store=Path(config.store) / "meters",
+            key=_key(meter),
+            rows_max=meter.rows_max,
+            attach=meter.bpf.attach,
+            hooks=meter.bpf.hooks,
+            interfaces=meter.interfaces,
+            interfaces_excluded=meter.interfaces_excluded,
+            networks=meter.networks,
+            networks_excluded=meter.networks_excluded,
+            prove=meter.bpf.prove,
+        )
+    )
 
 
 def _nflog_managed(name: str, meter: Meter, config: Config) -> Source:

@@ -1,0 +1,312 @@
+"""The generations of a meter that counts in the kernel: opened, left, read and closed, and put in order meanwhile.
+
+Everything here is for one thread at a time, in the network namespace that is counted.
+"""
+
+import contextlib
+import logging
+from dataclasses import dataclass, replace
+
+from netledger._core import BpfMeter, Generation
+from netledger.errors import NetledgerError, SourceError
+from netledger.intervals import Clock, Moment
+from netledger.receipt import Count, Observed
+from netledger.sources.base import Closed, Gathered, Step
+from netledger.sources.bookkeeping import Bookkeeping
+from netledger.sources.bpf_config import BpfConfig
+from netledger.sources.bpf_disturbed import interrupt, mark, words
+from netledger.sources.bpf_links import Interfaces
+from netledger.sources.bpf_pins import Pins, network_namespace
+from netledger.sources.bpf_proof import Proof, Prover, bracket
+from netledger.sources.bpf_said import SOURCE, counted, observe
+from netledger.sources.bpf_takeover import side_of
+from netledger.sources.conntrack_base import begun_at
+from netledger.sources.conntrack_proof import Verdict
+from netledger.sources.lost import NoRows
+from netledger.sources.nft import Nft
+from netledger.sources.ruleset import SIDES, Side, other_side
+from netledger.sources.state import Facts
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Left:
+    """A generation that a cut has left behind, and whose receipt is not written yet.
+
+    Attributes:
+        facts: what is known of it.
+        end: when it ended.
+        before: what the counters that prove said before the kernel left it; None: not known.
+        after: what they said when none of its packets was under way any more.
+        generation: its rows; None until they are read.
+    """
+
+    facts: Facts
+    end: Moment
+    before: Count | None = None
+    after: Count | None = None
+    generation: Generation | None = None
+
+
+class Counting:
+    """What counts for one meter, and what is written down about it. Inert until something of it is called.
+
+    Args:
+        config: what to count.
+        nft: how to run nft, for the proof.
+        at_step: told each step that has been done.
+        clock: tells when somebody disturbed the count.
+    """
+
+    def __init__(self, config: BpfConfig, *, nft: Nft, at_step: Step, clock: Clock) -> None:
+        self._config = config
+        self._at_step = at_step
+        self._clock = clock
+        self._prover = Prover(Proof(nft, config.selection()), is_wanted=config.prove)
+        self._next: Facts | None = None
+        self.books = Bookkeeping(config, SOURCE, self._without_count)
+        self.pins = Pins(config.pins, config.native)
+        self.interfaces = Interfaces(config.interface_choice())
+        self.live: Facts | None = None
+        """What the kernel counts for; None: nothing."""
+        self.left: Left | None = None
+        """What it counts for no more, and what is not closed yet."""
+        self.looked_ns = 0
+        """When all was last known to be in order, UTC nanoseconds."""
+
+    def start_anew(self, now: Moment) -> None:
+        """A fresh program begins to count, at all hooks at one moment. When that fails, nothing of it stays.
+
+        Raises:
+            SourceError, NotSupportedError, PermissionDeniedError, RulesetError: see there.
+        """
+        facts = self._noted(now, SIDES[0])
+        try:
+            self._load(SIDES[0], None)
+            facts = self._prover.watched(facts)
+            native = self.pins.native(SIDES[0])
+            native.prepare(facts.seq)
+            self._at_step("prepared")
+            before = self._prover.read(facts)
+            native.switch(facts.seq)
+            self._at_step("switched")
+        except BaseException:
+            # It has never counted: nothing of it stays.
+            with contextlib.suppress(NetledgerError):
+                self.pins.remove(SIDES[0])
+                self._prover.end(facts)
+            self.books.state.discard(facts.seq)
+            raise
+        self._next, self.looked_ns = None, now.wall_ns
+        if before is not None:
+            native.settle()
+        after = self._prover.read(facts)
+        self.note(begun_at(facts, bracket(before, after)))
+        self._at_step("begun")
+        self._prepare_ahead()
+
+    def _load(self, side: Side, control: Side | None) -> None:
+        native = self.pins.native(side)
+        native.load(None if control is None else str(self.pins.base / control))
+        self._at_step("loaded")
+        if self._config.attach == "tcx":
+            self.interfaces.hang(native)
+        else:
+            native.attach()
+        self._at_step("attached")
+
+    def roll(self, end: Moment, side: Side) -> None:
+        """Lets the next generation count, by the program that counts or by another one that takes its place."""
+        live = self.checked()
+        following = self._next = replace(self._noted(end, side), rules=live.rules)
+        native = self.pins.native(side)
+        if side != side_of(live):
+            self._replace_by(side, following)
+        else:
+            self._make_room(native, live, following)
+        native.prepare(following.seq)
+        self._at_step("prepared")
+        before = self._prover.read(live)
+        native.switch(following.seq)
+        # From here on nothing may fail: the kernel has left the one before.
+        self.live, self.left, self._next = following, Left(live, end, before), None
+        self._at_step("switched")
+
+    def _replace_by(self, side: Side, following: Facts) -> None:
+        try:
+            self._load(side, other_side(side))
+        except BaseException:
+            # The program that counts goes on.
+            with contextlib.suppress(NetledgerError):
+                self.pins.remove(side)
+            self.books.state.discard(following.seq)
+            self._next = None
+            raise
+
+    def finish(self) -> Closed:
+        """Reads what was left, writes the receipt's facts, frees its memory. Goes on where an earlier try failed."""
+        left = self.left
+        if left is None:
+            raise SourceError(f"meter {self._config.meter}", "cut", "no generation was left")
+        native = self.pins.native(side_of(left.facts))
+        if left.generation is None:
+            native.settle()
+            self._at_step("settled")
+            left.after = None if left.before is None else self._prover.read(left.facts)
+            left.generation = native.read(left.facts.seq, str(self.books.state.table(left.facts.seq)))
+            self._at_step("read")
+            if self.live is not None:
+                self.inspect(self._clock.now())
+        total = counted(left.generation.totals)
+        verdict = self._prover.verdict(left.facts, total, left.before, left.after)
+        if self.live is not None:
+            self.note(begun_at(self.live, None if verdict is None else verdict.base))
+        closed = self.books.freeze(left.facts, left.end, left.generation, self._observed(left, verdict))
+        self.left = None
+        self._at_step("frozen")
+        if self.live is not None:
+            self._tidy(self.live, left.facts)
+        return closed
+
+    def _tidy(self, live: Facts, before: Facts) -> None:
+        """Frees what is closed and makes room for the next one; what fails here is tried again by the next cut."""
+        try:
+            if side_of(before) != side_of(live):
+                self.pins.remove(side_of(before))
+            else:
+                self.pins.native(side_of(live)).discard(before.seq)
+            self._at_step("discarded")
+            self._prepare_ahead()
+        except NetledgerError as error:
+            self._not_tidied(before, error)
+
+    def _prepare_ahead(self) -> None:
+        """Makes room for the generation behind the open one, so that a cut does not wait for memory."""
+        live = self.required()
+        self.native().prepare(live.seq + 1)
+        self._at_step("ready")
+
+    @staticmethod
+    def _make_room(native: BpfMeter, live: Facts, following: Facts) -> None:
+        """Frees what a tidying that failed has left; all but the one that is open has been read by now."""
+        for number in native.generations():
+            if number not in {live.seq, following.seq}:
+                native.discard(number)
+
+    def checked(self) -> Facts:
+        """The open generation, with what somebody else did to what counts for it put in order."""
+        self.inspect(self._clock.now())
+        live = self._prover.watched(self.required())
+        self.note(live)
+        return live
+
+    def stop(self, live: Facts, now: Moment, *, is_here: bool) -> Closed:
+        """The last generation: nothing is counted from one moment on, at all hooks; then the program is removed.
+
+        ``is_here`` says whether this is the network namespace that was counted.
+        """
+        if self._next is not None:  # a cut had failed before the switch
+            self.books.state.discard(self._next.seq)
+            self._next = None
+        live = replace(live, stopped=now, stopping=True)
+        self.note(live)
+        native, before = self.native(), self._prover.read(live) if is_here else None
+        self._at_step("stopping")
+        native.switch(0)
+        self._at_step("stopped")
+        self.live, self.left = None, Left(live, now, before)
+        closed = self.finish()
+        try:
+            self.pins.remove(side_of(live))
+            if is_here:
+                self._prover.end(live)
+        except NetledgerError as error:
+            self._not_tidied(live, error)
+        self._at_step("removed")
+        return closed
+
+    def inspect(self, now: Moment) -> None:
+        """Puts in order what somebody else did, and notes it on the open generation, and on one that is not closed."""
+        mended = self.native().mend()
+        since_ns, self.looked_ns = self.looked_ns, now.wall_ns
+        self.books.state.leave_sign()
+        if not mended:
+            return
+        live = self.required()
+        log.warning("pins_changed", extra={"fields": {"meter": live.meter, "seq": live.seq, "what": words(mended)}})
+        self.note(mark(live, mended, since_ns=since_ns, until_ns=now.wall_ns))
+        if self.left is not None and since_ns <= self.left.end.wall_ns:
+            self.left.facts = mark(self.left.facts, mended, since_ns=since_ns, until_ns=now.wall_ns)
+            self.books.state.save(self.left.facts)
+
+    def looked_at(self, facts: Facts) -> Facts:
+        """The same for a program that may hang in another network namespace, so that nothing is mended."""
+        gone = [link.name for link in self.native().links() if not link.is_attached and link.interface_index is None]
+        if not gone:
+            return facts
+        mended = [(f"{name} was detached", True) for name in gone]
+        return mark(facts, mended, since_ns=self.looked_ns, until_ns=self._clock.now().wall_ns)
+
+    def hang(self) -> None:
+        """Hangs the program at interfaces that came, and takes it off those that went (tcx)."""
+        if self._config.attach != "tcx":
+            return
+        for what in self.interfaces.hang(self.native()):
+            live = self.required()
+            log.warning("counted_late", extra={"fields": {"meter": live.meter, "seq": live.seq, "what": what}})
+            self.note(interrupt(live, what))
+
+    def _noted(self, start: Moment, side: Side) -> Facts:
+        """Writes down the next generation; the kernel does not count for it yet."""
+        seq = None if self._next is None else self._next.seq
+        facts = replace(self.books.new(start, seq=seq), side=side, fingerprint=self.wishes(side), has_rows=False)
+        self.books.state.save(facts)
+        self._at_step("noted")
+        return facts
+
+    def wishes(self, side: Side) -> str:
+        """What the program is to be: another configuration, or another network namespace, needs another one."""
+        return f"{self.pins.native(side).fingerprint} {network_namespace()}"
+
+    def _observed(self, left: Left, verdict: Verdict | None) -> Observed:
+        generation, live = left.generation, self.live
+        if generation is None:
+            raise SourceError(f"meter {self._config.meter}", "cut", "its rows are not read")
+        is_replaced = live is not None and side_of(live) != side_of(left.facts)
+        attach = self._config.attach
+        return observe(left.facts, generation, attach=attach, verdict=verdict, is_replaced=is_replaced)
+
+    def _without_count(self, facts: Facts, generation: Gathered | NoRows, _kernel: Count | None) -> Observed:
+        """Of a generation whose maps are gone."""
+        return replace(observe(facts, generation, attach=self._config.attach), kernel=None)
+
+    def _not_tidied(self, facts: Facts, error: NetledgerError) -> None:
+        log.warning("not_tidied", extra={"fields": {"meter": facts.meter, "seq": facts.seq, "error": error}})
+
+    def is_next_slot_free(self) -> bool:
+        """Whether the next number has the other slot; not after a number that was taken by a damaged file."""
+        return (self.books.state.next_seq() - self.required().seq) % len(SIDES) == 1
+
+    def note(self, facts: Facts) -> None:
+        """Writes down what is known of the open generation."""
+        self.live = facts
+        self.books.state.save(facts)
+
+    def native(self) -> BpfMeter:
+        """The program that counts.
+
+        Raises:
+            SourceError: none does.
+        """
+        return self.pins.native(side_of(self.required()))
+
+    def required(self) -> Facts:
+        """The open generation.
+
+        Raises:
+            SourceError: there is none.
+        """
+        if self.live is None:
+            raise SourceError(f"meter {self._config.meter}", "cut", "not open")
+        return self.live
