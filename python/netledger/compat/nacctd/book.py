@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple, final
 
 from netledger.compat.nacctd.dump import NO_DUMP, Dump, digest_of, records_in
@@ -45,6 +46,7 @@ class Book:
     def __init__(self, table: Table, log: Syslog, *, at_step: Step = no_step) -> None:
         self._log = log
         self._at_step = at_step
+        self._table = table
         self._disabled = table.disabled
         self._journal = Journal(table.dumpfile)
         self._dump = Dump(table.dumpfile)
@@ -114,6 +116,7 @@ class Book:
 
     def note(self, now: Moment) -> bool:
         """Makes everything durable, and shows it in the dump. Tells whether that was possible."""
+        self._move_late(now)
         self._read_late(now)
         if not self._changed:
             return True
@@ -174,14 +177,11 @@ class Book:
         return True
 
     def move(self, table: Table, now: Moment) -> None:
-        """Goes on with other settings; the dump may have another name."""
-        self._disabled = table.disabled
-        self._changed = True
-        journal = Journal(table.dumpfile)
-        if journal.path != self._journal.path:
-            self._remove_replaced()
-            self._replaces = str(self._dump.path)
-            self._journal, self._dump, self._dump_digest = journal, Dump(table.dumpfile), NO_DUMP
+        """Goes on with other settings; the dump may have another name.
+
+        Then the records go there as soon as that is possible, and to those that an earlier process has left there.
+        """
+        self._table, self._disabled, self._changed = table, table.disabled, True
         self.note(now)
 
     def close(self) -> None:
@@ -192,6 +192,53 @@ class Book:
         """
         if not self.records and self._pending is None and not self._changed and self._dump_digest == NO_DUMP:
             self._journal.remove()
+
+    def _move_late(self, now: Moment) -> None:
+        """Takes the records to another dump file, where that is wished and can be done now."""
+        journal, dump = Journal(self._table.dumpfile), Dump(self._table.dumpfile)
+        if journal.path == self._journal.path:
+            return
+        if self._unread is not None:
+            self._journal, self._dump = journal, dump  # nothing was ever read or written where they were
+            return
+        # A note holds lines of one time only.
+        if not self.settle(now):
+            return
+        there = self._left_there(now)
+        if there is None:
+            return
+        self._remove_replaced()
+        self.records.add(there.records.counts(there.records.all()), last_ns=now.monotonic_ns)
+        self._replaces = str(self._dump.path)
+        self._journal, self._dump, self._dump_digest = journal, dump, there._dump_digest
+        self._changed = True
+
+    def _left_there(self, now: Moment) -> "Book | None":
+        """What an earlier process has left where the records are to go, read as by a start there; None: not now."""
+        there = Book(self._table, self._log)
+        if not there._dump.path.parent.exists():
+            self._log.error(f"error writing to file {there._journal.path}: {os.strerror(errno.ENOENT)}", ident=_DUMPER)
+            return None
+        try:
+            there._set_aside_twin(self._dump.path)
+            there.open(now)
+        except OSError as error:
+            self._log.error(f"error reading file {error.filename}: {_text(error)}", ident=_DUMPER)
+            return None
+        return there if there.note(now) and not there.pending else None
+
+    def _set_aside_twin(self, replaced: Path) -> None:
+        """Moves a journal that was about to replace another one out of the way of that: both have the same records.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        noted = self._noted_before()
+        if noted is not None and noted.replaces == str(replaced):
+            if self._dump.path.exists():
+                self._dump.set_aside()  # made of the same
+            aside = self._journal.set_aside("twin")
+            self._log.warning(f"journal was about to replace that of {replaced}, which was read back: moved to {aside}")
 
     def _read_late(self, now: Moment) -> None:
         """Reads what :meth:`open` could not. What an earlier process has left may be in it already."""
@@ -284,7 +331,7 @@ class Book:
         try:
             return self._journal.read()
         except DamagedError as error:
-            aside = self._journal.set_aside()
+            aside = self._journal.set_aside("damaged")
             self._log.error(f"journal is damaged ({error}): moved to {aside}; the dump is read back instead")
             return None
 

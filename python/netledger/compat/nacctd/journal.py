@@ -114,13 +114,13 @@ class Journal:
         """
         self.path.unlink(missing_ok=True)
 
-    def set_aside(self) -> Path:
-        """Gives a damaged file another name, and says which.
+    def set_aside(self, why: str) -> Path:
+        """Gives a file that is not to be believed another name that says why, and says which.
 
         Raises:
             OSError: the disk refuses.
         """
-        aside = self.path.with_name(f"{self.path.name}.damaged")
+        aside = self.path.with_name(f"{self.path.name}.{why}")
         self.path.rename(aside)
         return aside
 
