@@ -226,12 +226,14 @@ def _read(
     of_period: dict[int, list[Mark]] = {}
     # Lines of one second may be in several pieces that follow each other.
     together: list[Mark] = []
-    period = -1
+    above: dict[int, list[Mark]] = {}
+    period = begun_line = -1
     for piece in one.log.pieces(one.fields, seen):
         check(piece, one.fields, one.log, addresses)
         whose.look(with_users(piece, one.fields))
         if piece.period != period:
-            together, period = [], piece.period
+            above.setdefault(period, []).extend(together)
+            together, period, begun_line = [], piece.period, piece.first_line
         marks = [*known.get(period, ()), *of_period.get(period, ())]
         rest = piece
         while rest.lines and (mark := _begins_with(rest, marks)):
@@ -244,6 +246,7 @@ def _read(
             together.append(mark)
             rest = rest.without(mark.lines)
         if rest.lines:
+            _refuse_set_back(one.log, rest, above.get(period, ()), begun_line)
             _refuse_changed(one.log, rest, [mark for mark in marks if mark not in together])
             new = Mark(len(rest.lines), rest.sha256(), rest.first_second, rest.last_second, one.log.name)
             together.append(new)
@@ -259,6 +262,19 @@ def _begins_with(piece: Piece, marks: Iterable[Mark]) -> Mark | None:
         if mark.lines <= len(piece.lines) and mark.sha256 == piece.sha256(mark.lines):
             return mark
     return None
+
+
+def _refuse_set_back(log: LogFile, rest: Piece, above: Iterable[Mark], begun_line: int) -> None:
+    """Refuses lines of seconds that the file has above, with later ones between them."""
+    for mark in above:
+        first, last = max(rest.first_second, mark.first_second), min(rest.last_second, mark.last_second)
+        if first <= last:
+            cause = f"lines of the seconds {first} to {last} stand above already, and later ones behind them"
+            hint = (
+                f"the clock was set back there, or two logs were joined: cut the file before line {begun_line}, and "
+                "import what follows with a --meter of its own"
+            )
+            raise OldFileError(f"{log.name}:{begun_line}", "", cause, hint)
 
 
 def _refuse_changed(log: LogFile, rest: Piece, marks: Iterable[Mark]) -> None:
