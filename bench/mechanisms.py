@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import BENCH, BIN, Bench, Program, scratch
@@ -41,6 +41,7 @@ class Mechanism:
     hook: str  # whose floor it is compared with
     argv: tuple[str | Path, ...] = ()
     needs_directory: bool = False
+    postings: int = 1  # how often it counts each packet
     statement: str | None = None  # a rule that counts by itself
     objects: str = ""  # what the rule needs in its table
     reads: Netledger | None = None  # a daemon to which the packets are handed over
@@ -85,7 +86,8 @@ class Running:
         output = self.program.stop(signal.SIGTERM)
         if self.mechanism.reads:
             return self.sent - self.mechanism.reads.outcome(self.directory, output).packets
-        return self.sent - int(json.loads(output.splitlines()[-1])["packets"])
+        said = int(json.loads(output.splitlines()[-1])["packets"])
+        return self.sent - said // self.mechanism.postings
 
 
 def floor(hook: str, rows_max: int, *extras: str) -> Mechanism:
@@ -123,8 +125,10 @@ def of_packets(addresses: int, object_path: str | None) -> list[Mechanism]:
     """All that is compared. The floors first."""
     rows_max = max(262_144, addresses * 5 // 4)
     other = ("--object", object_path) if object_path else ()
-    found = [floor(hook, rows_max) for hook in ("tcx", "netfilter")]
-    for hook in ("tcx", "netfilter"):
+    hooks = ("tcx", "netfilter")
+    found = [floor(hook, rows_max) for hook in hooks]
+    for hook in hooks:
+        found.append(replace(floor(hook, rows_max, "-x", "both"), name=f"floor, {hook}, both addresses", postings=2))
         found.append(netledger(hook, rows_max, "host", *other))
         found.append(netledger(hook, rows_max, "host, local networks", "--local", LOCAL, *other))
         full = ("--columns", FULL_KEY, *other)
