@@ -5,7 +5,6 @@
 //! each packet reads it once. So a cut is: write the number, wait for the packets that had read the one before ([`opened`]),
 //! and read what nobody writes any more ([`reading`]).
 
-mod hooks;
 mod layout;
 mod links;
 mod names;

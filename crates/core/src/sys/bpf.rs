@@ -14,7 +14,7 @@ use libbpf_rs::{AsRawLibbpf, Object, OpenObject};
 
 use super::mapping::Mapping;
 
-const LOOPBACK: c_int = 1;
+const LOOPBACK: u32 = 1;
 
 /// Loads maps and programs. The kernel's own error number comes back.
 ///
@@ -332,14 +332,36 @@ pub fn detach(link: &OwnedFd) -> io::Result<()> {
     done(unsafe { raw::bpf_link_detach(link.as_raw_fd()) }).map(drop)
 }
 
-/// Asks the kernel for what hangs at the loopback interface's tcx: EINVAL where it knows no tcx.
+/// As many as the kernel lets hang at one place (`BPF_MPROG_MAX`).
+const PROGRAMS_MAX: usize = 64;
+
+/// The numbers of the programs that hang at an interface, on one side.
+///
+/// # Errors
+/// The kernel's: EINVAL where it knows no tcx.
+pub fn programs_at_tcx(interface_index: u32, is_ingress: bool) -> io::Result<Vec<u32>> {
+    let mut ids = vec![0_u32; PROGRAMS_MAX];
+    let mut options = raw::bpf_prog_query_opts {
+        sz: size_of::<raw::bpf_prog_query_opts>() as _,
+        prog_ids: ids.as_mut_ptr(),
+        ..Default::default()
+    };
+    options.__bindgen_anon_1.count = u32::try_from(PROGRAMS_MAX).unwrap_or_default();
+    let index = c_int::try_from(interface_index).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
+    let kind = if is_ingress { raw::BPF_TCX_INGRESS } else { raw::BPF_TCX_EGRESS };
+    // SAFETY: the options say their own size and how many numbers there is room for; both live across the call.
+    done(unsafe { raw::bpf_prog_query_opts(index, kind, &raw mut options) })?;
+    // SAFETY: both members of the union are the same number.
+    ids.truncate(unsafe { options.__bindgen_anon_1.count } as usize);
+    Ok(ids)
+}
+
+/// Asks for what hangs at the loopback interface: EINVAL where the kernel knows no tcx.
 ///
 /// # Errors
 /// The kernel's.
 pub fn ask_for_tcx() -> io::Result<()> {
-    let mut options = raw::bpf_prog_query_opts { sz: size_of::<raw::bpf_prog_query_opts>() as _, ..Default::default() };
-    // SAFETY: the options say their own size and live across the call; there is no room for a list, and none is asked for.
-    done(unsafe { raw::bpf_prog_query_opts(LOOPBACK, raw::BPF_TCX_INGRESS, &raw mut options) }).map(drop)
+    programs_at_tcx(LOOPBACK, true).map(drop)
 }
 
 impl Mapping {

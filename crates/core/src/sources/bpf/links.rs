@@ -1,20 +1,27 @@
 //! Where the program hangs: made, looked at, made again.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, reason};
-use crate::sys::bpf::{attach_netfilter, attach_tcx, detach, link_info};
+use crate::sys::bpf::{attach_netfilter, attach_tcx, detach, link_info, programs_at_tcx};
 
-use super::hooks::{Hooked, hooked};
 use super::opened::Opened;
 use super::pins::Pins;
 use super::trouble::explain;
 use super::{AttachPoint, Hook};
 
 const LINK: &str = "link-";
+/// A symbolic link that says in which network namespace it hangs.
+pub(super) const NAMESPACE: &str = "namespace";
 const LOOPBACK: u32 = 1;
+/// A link whose pin is removed and that nobody has open ends some time later: the kernel waits for RCU, then for a worker.
+const ENDING_MAX: Duration = Duration::from_millis(300);
+const ENDING_STEP: Duration = Duration::from_millis(5);
 /// Two programs at one hook need two priorities. So many are tried, downwards: who comes later comes first to a packet.
 const PRIORITIES: i32 = 90;
 
@@ -101,6 +108,8 @@ pub(super) struct Links {
     held: BTreeMap<String, OwnedFd>,
     /// It was attached to netfilter's hooks: all of them are to be there.
     is_at_hooks: bool,
+    /// Where.
+    namespace: Option<String>,
 }
 
 impl Links {
@@ -109,8 +118,18 @@ impl Links {
             self.held.insert(name.clone(), pins.open(&name)?);
             self.is_at_hooks = true;
         }
+        self.namespace = pins.read_text(NAMESPACE)?;
         Ok(())
     }
+
+    fn is_here(&self) -> bool {
+        self.namespace.as_ref().is_none_or(|namespace| *namespace == here())
+    }
+}
+
+/// The network namespace of the thread.
+fn here() -> String {
+    fs::read_link("/proc/thread-self/ns/net").map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Detaches what is pinned, of a program that nobody has open.
@@ -147,8 +166,10 @@ impl Opened {
             return Err(self.pins.fail("attach", "it is for interfaces, and not for netfilter hooks"));
         }
         let mut links = self.links();
+        self.come_here(&mut links)?;
+        let mut patience = Patience::default();
         for place in self.hook_places() {
-            self.hang(&mut links, place)?;
+            self.hang(&mut links, place, &mut patience)?;
         }
         links.is_at_hooks = true;
         Ok(())
@@ -159,14 +180,32 @@ impl Opened {
             return Err(self.pins.fail("attach", "it is for netfilter hooks, and not for interfaces"));
         }
         let mut links = self.links();
+        self.come_here(&mut links)?;
+        let mut patience = Patience::default();
         for is_ingress in [true, false] {
             // What leaves by loopback comes in by it.
             if is_ingress || index != LOOPBACK {
-                self.hang(&mut links, Place::Tcx { index, is_ingress })
+                self.hang(&mut links, Place::Tcx { index, is_ingress }, &mut patience)
                     .map_err(|error| Error { subject: format!("interface {name}"), ..error })?;
             }
         }
         Ok(())
+    }
+
+    /// Takes off what hangs in another network namespace than the thread's. Returns what did.
+    fn come_here(&self, links: &mut Links) -> Result<Vec<String>, Error> {
+        let here = here();
+        if links.namespace.as_ref() == Some(&here) {
+            return Ok(Vec::new());
+        }
+        let mut left = Vec::new();
+        while let Some((name, link)) = links.held.pop_first() {
+            take_off(&self.pins, &name, &link)?;
+            left.push(name);
+        }
+        self.pins.write_text(NAMESPACE, &here)?;
+        links.namespace = Some(here);
+        Ok(left)
     }
 
     pub(super) fn detach_interface(&self, index: u32) -> Result<(), Error> {
@@ -190,43 +229,63 @@ impl Opened {
     }
 
     /// Makes sure that it hangs there, by one link that is pinned. Returns whether that had to be made.
-    fn hang(&self, links: &mut Links, place: Place) -> Result<bool, Error> {
+    fn hang(&self, links: &mut Links, place: Place, patience: &mut Patience) -> Result<bool, Error> {
         let name = place.name();
-        if let Some(link) = links.held.get(&name) {
-            if self.is_attached(place, link)? {
-                if !self.pins.has(&name) {
-                    self.pins.pin(&name, link)?;
+        let made = match links.held.get(&name) {
+            None => self.make(place, patience)?,
+            Some(link) => match self.look(place, link)? {
+                Found::Attached => {
+                    if !self.pins.has(&name) {
+                        self.pins.pin(&name, link)?;
+                    }
+                    return Ok(false);
                 }
-                return Ok(false);
-            }
-            take_off(&self.pins, &name, link)?;
-            links.held.remove(&name);
-        }
-        let link = self.make(place)?;
-        self.pins.pin(&name, &link)?;
-        links.held.insert(name, link);
+                Found::Replaced(made) => made,
+                Found::Detached => {
+                    take_off(&self.pins, &name, link)?;
+                    links.held.remove(&name);
+                    self.make(place, patience)?
+                }
+            },
+        };
+        self.pins.pin(&name, &made)?;
+        links.held.insert(name, made);
         Ok(true)
     }
 
-    fn make(&self, place: Place) -> Result<OwnedFd, Error> {
-        let (program, _) = self.program(place.program())?;
+    fn make(&self, place: Place, patience: &mut Patience) -> Result<OwnedFd, Error> {
+        let (program, id) = self.program(place.program())?;
         match place {
             Place::Tcx { index, is_ingress } => {
+                // A link that is about to end would count beside the new one.
+                while programs_at_tcx(index, is_ingress).is_ok_and(|there| there.contains(&id)) && patience.lasts() {}
                 attach_tcx(program, index, is_ingress).map_err(|error| self.refused(&error))
             }
             Place::Netfilter { hook, family } => {
-                let taken = hooked(family, hook).unwrap_or_default();
-                let mut last = None;
+                let taken = self.priorities_beside(&place.name())?;
                 for priority in priorities(self.about.priority, &taken) {
-                    match attach_netfilter(program, family, hook.number(), priority) {
-                        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => last = Some(error),
-                        result => return result.map_err(|error| self.refused(&error)),
+                    loop {
+                        match attach_netfilter(program, family, hook.number(), priority) {
+                            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+                                // Nobody's that we know: it may be one of ours that is about to end.
+                                if taken.contains(&priority) || !patience.lasts() {
+                                    break;
+                                }
+                            }
+                            result => return result.map_err(|error| self.refused(&error)),
+                        }
                     }
                 }
-                let error = last.unwrap_or_else(|| io::Error::from_raw_os_error(libc::EBUSY));
-                Err(self.refused(&error).with_hint("other BPF programs have all priorities of this hook"))
+                let busy = io::Error::from_raw_os_error(libc::EBUSY);
+                Err(self.refused(&busy).with_hint("other BPF programs have all priorities of this hook"))
             }
         }
+    }
+
+    /// The priorities that programs have there whose directories lie beside ours.
+    fn priorities_beside(&self, name: &str) -> Result<Vec<i32>, Error> {
+        let links = self.pins.open_beside(name)?;
+        Ok(links.iter().filter_map(|link| Some(link_info(link).ok()?.priority)).collect())
     }
 
     fn refused(&self, error: &io::Error) -> Error {
@@ -237,27 +296,46 @@ impl Opened {
         made
     }
 
-    fn is_attached(&self, place: Place, link: &OwnedFd) -> Result<bool, Error> {
+    /// A link of tcx has no interface any more when it is detached. One of netfilter says nothing: but no two BPF programs can
+    /// have one priority at a hook, so another link at its place is refused as long as it is there, and else takes its place.
+    fn look(&self, place: Place, link: &OwnedFd) -> Result<Found, Error> {
         let info = link_info(link).map_err(|error| self.pins.failed("look at links", &error))?;
-        Ok(match place {
-            Place::Tcx { index, .. } => info.interface_index == index,
+        match place {
+            Place::Tcx { index, .. } if info.interface_index == index => Ok(Found::Attached),
+            Place::Tcx { .. } => Ok(Found::Detached),
             Place::Netfilter { hook, family } => {
-                let (_, id) = self.program(place.program())?;
-                // Where the kernel does not tell what hangs at its hooks, a link that is there is believed.
-                hooked(family, hook).is_none_or(|all| all.iter().any(|one| one.program_id == id))
+                let (program, _) = self.program(place.program())?;
+                match attach_netfilter(program, family, hook.number(), info.priority) {
+                    Ok(made) => Ok(Found::Replaced(made)),
+                    Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(Found::Attached),
+                    Err(error) => Err(self.refused(&error)),
+                }
             }
-        })
+        }
+    }
+
+    fn is_attached(&self, place: Place, link: &OwnedFd) -> Result<bool, Error> {
+        match self.look(place, link)? {
+            Found::Attached => Ok(true),
+            Found::Detached => Ok(false),
+            Found::Replaced(made) => {
+                // Closing it would do as well, but some time later.
+                detach(&made).map_err(|error| self.pins.failed("look at links", &error))?;
+                Ok(false)
+            }
+        }
     }
 
     #[allow(clippy::significant_drop_tightening, reason = "the links must not change while they are looked at")]
     pub(super) fn links_state(&self) -> Result<Vec<LinkState>, Error> {
         let links = self.links();
+        let is_here = links.is_here();
         let missing = self.hook_places().into_iter().map(Place::name).filter(|name| !links.held.contains_key(name));
         let mut names: Vec<_> = links.held.keys().cloned().chain(missing).collect();
         names.sort();
         let state = |name: String| {
             let place = Place::of(&name);
-            let held = place.zip(links.held.get(&name));
+            let held = place.zip(links.held.get(&name)).filter(|_| is_here);
             Ok(LinkState {
                 interface_index: place.and_then(Place::interface_index),
                 is_pinned: self.pins.has(&name),
@@ -271,23 +349,32 @@ impl Opened {
     /// Links that somebody has detached are made again. Says what was wrong, and whether packets were missed.
     pub(super) fn mend_links(&self) -> Result<Vec<(String, bool)>, Error> {
         let mut links = self.links();
-        let mut wrong = Vec::new();
         let hooks = if links.is_at_hooks { self.hook_places() } else { Vec::new() };
+        let mut wrong = Vec::new();
+        if links.namespace.is_some() {
+            let left = self.come_here(&mut links)?;
+            wrong.extend(left.iter().map(|name| (format!("{} hung in another network namespace", spoken(name)), true)));
+            if !self.pins.has(NAMESPACE) {
+                self.pins.write_text(NAMESPACE, &here())?;
+                wrong.push((format!("pin {NAMESPACE} was removed"), false));
+            }
+        }
         let mut places: Vec<_> = links.held.keys().filter_map(|name| Place::of(name)).collect();
         places.extend(hooks.into_iter().filter(|place| !links.held.contains_key(&place.name())));
+        let (mut patience, was_elsewhere) = (Patience::default(), !wrong.is_empty());
         for place in places {
-            let (name, was_held) = (place.name(), links.held.contains_key(&place.name()));
-            let short = name.trim_start_matches(LINK);
-            if was_held && !self.pins.has(&name) {
+            let name = place.name();
+            if links.held.contains_key(&name) && !self.pins.has(&name) {
                 wrong.push((format!("pin {name} was removed"), false));
                 self.pins.make()?;
             }
-            match self.hang(&mut links, place) {
+            match self.hang(&mut links, place, &mut patience) {
                 Ok(false) => {}
-                Ok(true) => wrong.push((format!("link {short} was detached"), true)),
+                Ok(true) if was_elsewhere => {}
+                Ok(true) => wrong.push((format!("{} was detached", spoken(&name)), true)),
                 // It went with its interface, and nothing passes there any more.
                 Err(error) if error.kind == Kind::NotFound => {
-                    wrong.push((format!("link {short} is gone with its interface"), false));
+                    wrong.push((format!("{} is gone with its interface", spoken(&name)), false));
                 }
                 Err(error) => return Err(error),
             }
@@ -296,12 +383,38 @@ impl Opened {
     }
 }
 
-/// The priorities to try, the best first: in front of all programs that are there, so that a packet that meets two of them
+/// What a look at a link finds.
+enum Found {
+    Attached,
+    Detached,
+    /// It was detached, and this one is in its place.
+    Replaced(OwnedFd),
+}
+
+/// How long links that are about to end are waited for: once for all that is attached together.
+#[derive(Default)]
+struct Patience(Option<Instant>);
+
+impl Patience {
+    /// Waits a little. False when that was long enough.
+    fn lasts(&mut self) -> bool {
+        let end = *self.0.get_or_insert_with(|| Instant::now() + ENDING_MAX);
+        sleep(ENDING_STEP);
+        Instant::now() < end
+    }
+}
+
+/// `link-input-ipv4` in words.
+fn spoken(name: &str) -> String {
+    name.replacen('-', " ", 1)
+}
+
+/// The priorities to try, the best first: in front of all programs that are known, so that a packet that meets two of them
 /// while one takes over from the other meets the new one first; else any that is free.
-fn priorities(asked: i32, taken: &[Hooked]) -> impl Iterator<Item = i32> {
+fn priorities(asked: i32, taken: &[i32]) -> impl Iterator<Item = i32> {
     let last =
         if asked > 0 { asked.saturating_sub(PRIORITIES - 1).max(1) } else { asked.saturating_sub(PRIORITIES - 1) };
-    let in_range = taken.iter().map(|one| one.priority).filter(move |priority| (last..=asked).contains(priority));
+    let in_range = taken.iter().copied().filter(move |priority| (last..=asked).contains(priority));
     let first = in_range.min().map_or(asked, |lowest| lowest - 1);
     (last..=first).rev().chain((last..=asked).rev())
 }
@@ -324,10 +437,7 @@ mod tests {
 
     #[test]
     fn a_program_comes_in_front_of_those_that_are_there() {
-        let first = |asked, taken: &[i32]| {
-            let taken: Vec<_> = taken.iter().map(|&priority| Hooked { program_id: 1, priority }).collect();
-            priorities(asked, &taken).take(2).collect::<Vec<_>>()
-        };
+        let first = |asked, taken: &[i32]| priorities(asked, taken).take(2).collect::<Vec<_>>();
         assert_eq!(first(90, &[]), [90, 89]);
         assert_eq!(first(90, &[90]), [89, 88]);
         assert_eq!(first(90, &[90, 40, 200, -5]), [39, 38]);

@@ -235,7 +235,6 @@ impl Opened {
             Ok(())
         })?;
         if self.pins.fingerprint()?.as_deref() != Some(&self.fingerprint) {
-            self.pins.unpin("fingerprint")?;
             self.pins.set_fingerprint(&self.fingerprint)?;
             wrong.push(("pin fingerprint was removed".to_owned(), false));
         }

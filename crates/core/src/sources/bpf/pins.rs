@@ -64,9 +64,9 @@ impl Pins {
         if there != Path::new(MOUNT_POINT) {
             return Err(missing(format!("{} is not in one", there.display())));
         }
-        // In a mount namespace of our own what we mount, and pin, would go with us.
-        let ours = fs::read_link("/proc/self/ns/mnt").map_err(|error| failed(&error))?;
-        if fs::read_link("/proc/1/ns/mnt").is_ok_and(|first| first != ours) {
+        // In a mount namespace of our own, or in one that may be, what we mount and pin would go with us.
+        let ours = fs::read_link("/proc/thread-self/ns/mnt").map_err(|error| failed(&error))?;
+        if !fs::read_link("/proc/1/ns/mnt").is_ok_and(|first| first == ours) {
             return Err(missing(format!("{MOUNT_POINT} is not one in this mount namespace")));
         }
         mount(there).map_err(|error| missing(format!("{MOUNT_POINT} is not one: mount: {}", reason(&error))))
@@ -113,17 +113,35 @@ impl Pins {
         Ok(names)
     }
 
-    pub(super) fn fingerprint(&self) -> Result<Option<String>, Error> {
-        match fs::read_link(self.path(FINGERPRINT)) {
+    /// What a symbolic link says that points nowhere; None: it is not there.
+    pub(super) fn read_text(&self, name: &str) -> Result<Option<String>, Error> {
+        match fs::read_link(self.path(name)) {
             Ok(target) => Ok(Some(target.to_string_lossy().into_owned())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.failed("read the fingerprint", &error)),
+            Err(error) => Err(self.failed("read a pin", &error)),
         }
+    }
+
+    pub(super) fn write_text(&self, name: &str, text: &str) -> Result<(), Error> {
+        self.unpin(name)?;
+        symlink(text, self.path(name)).map_err(|error| self.failed("pin", &error))
+    }
+
+    pub(super) fn fingerprint(&self) -> Result<Option<String>, Error> {
+        self.read_text(FINGERPRINT)
     }
 
     /// Says that all is there.
     pub(super) fn set_fingerprint(&self, fingerprint: &str) -> Result<(), Error> {
-        symlink(fingerprint, self.path(FINGERPRINT)).map_err(|error| self.failed("write the fingerprint", &error))
+        self.write_text(FINGERPRINT, fingerprint)
+    }
+
+    /// What is pinned under a name in the directories beside ours.
+    pub(super) fn open_beside(&self, name: &str) -> Result<Vec<OwnedFd>, Error> {
+        let Some(parent) = self.directory.parent() else { return Ok(Vec::new()) };
+        let entries = fs::read_dir(parent).map_err(|error| self.failed("list", &error))?;
+        let others = entries.flatten().map(|entry| entry.path()).filter(|path| *path != self.directory);
+        Ok(others.filter_map(|path| open_pinned(&Self::new(&path).path(name)).ok()).collect())
     }
 
     /// The newest layout of which there is a directory.
