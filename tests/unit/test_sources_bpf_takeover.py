@@ -64,6 +64,7 @@ def test_a_replacement_that_died_before_it_leaves_a_program_that_nobody_needs() 
         ({}, "what was pinned was removed by someone else"),
         ({"a": Found(broken="slots is missing")}, "what was pinned was changed by someone else: slots is missing"),
         ({"a": Found(fingerprint="f", generation=9)}, "its rows were removed by someone else"),
+        ({"a": Found(fingerprint="f", generation=2)}, "its rows were removed by someone else"),
     ],
 )
 def test_what_somebody_removed_is_given_up_with_the_reason(pinned: dict[str, Found], why: str) -> None:

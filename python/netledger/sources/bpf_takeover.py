@@ -57,7 +57,7 @@ def sort_out(dead: Sequence[Facts], found: Mapping[Side, Found], boot: str) -> I
         program = found.get(side_of(facts))
         if facts.boot_id != boot:
             abandoned.append((facts, "the machine was restarted"))
-        elif program is not None and program.broken is None and program.generation == facts.seq:
+        elif program is not None and program.generation == facts.seq and facts.seq in program.generations:
             current = facts
         elif not facts.begun:
             unused.append(facts)

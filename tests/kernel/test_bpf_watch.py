@@ -1,0 +1,242 @@
+"""What others do to a meter that counts in the kernel is noticed, put in order and told; nothing of it is silent."""
+
+import json
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from netledger.errors import NotSupportedError, SourceError
+from netledger.intervals import SECOND_NS
+from netledger.receipt import ZERO, Count, parse_rfc3339
+from netledger.sources.base import Past
+from netledger.sources.bpf import BpfSource
+from tests.kernel import senders
+from tests.kernel.bpf_box import BpfLab, own_bpffs
+from tests.kernel.bpf_hands import detach
+from tests.kernel.bpf_metering import BpfBench
+from tests.kernel.lab import wait_for
+from tests.kernel.metering import CLOCK, leftovers
+from tests.kernel.senders import Udp
+
+BURST = Udp(source="10.77.1.2", destination="10.77.2.2", count=500)
+BURST_COUNT = Count(500, 50_000)
+NOTICED_SECONDS = 3.0  # about one, and the machine may be busy
+
+
+@pytest.fixture
+def gateway() -> Iterator[BpfLab]:
+    with own_bpffs(), BpfLab() as lab, lab.inside(lab.gw):
+        yield lab
+
+
+def burst(gateway: BpfLab) -> None:
+    senders.udp(gateway, gateway.left, BURST)
+
+
+def place(bench: BpfBench, side: str = "a") -> Path:
+    """Where the program of a side has its pins."""
+    return bench.config.pins / side / "v1"
+
+
+def wait_until_disturbed(bench: BpfBench) -> str:
+    source = bench.opened()
+    return wait_for(lambda: source.glance().disturbed, NOTICED_SECONDS, "the watch")
+
+
+@pytest.mark.parametrize("link", ["link-forward-ipv4", "link-input-ipv6"])
+def test_a_link_that_somebody_detached_is_attached_again_within_about_a_second(gateway: BpfLab, link: str) -> None:
+    bench = BpfBench.on(gateway)
+    bench.open()
+    burst(gateway)
+    before_ns = CLOCK.now().wall_ns
+    detach(place(bench) / link)
+    told = wait_until_disturbed(bench)
+    after_ns = CLOCK.now().wall_ns
+    burst(gateway)
+    first = bench.cut()
+    burst(gateway)
+    bench.close()
+    assert bench.statuses() == ["interrupted", "exact"]
+    assert link.replace("-", " ", 1) in told
+    _, since, _, until, *_ = (first.observed.interrupted or "").split(" ")
+    assert before_ns - 2 * SECOND_NS < parse_rfc3339(since) <= before_ns < parse_rfc3339(until) <= after_ns
+    # What passed while nothing hung there is missing, and nothing else: the bursts came before and behind it.
+    assert bench.sum("accounted") == bench.witnessed() == Count(1500, 150_000)
+
+
+def test_what_was_detached_right_before_a_cut_is_on_the_receipt_of_that_interval(gateway: BpfLab) -> None:
+    bench = BpfBench.on(gateway)
+    bench.open()
+    for name in ("link-forward-ipv4", "link-forward-ipv6"):
+        detach(place(bench) / name)
+    burst(gateway)
+    first = bench.cut()
+    bench.close()
+    assert bench.statuses() == ["interrupted", "exact"]
+    assert first.observed.accounted.packets < bench.witnessed().packets == 500
+
+
+@pytest.mark.parametrize("pin", ["link-forward-ipv4", "control", "slots", "receipts", "rows-1", "program-netfilter"])
+def test_a_pin_that_somebody_removed_stops_nothing_and_is_pinned_again(gateway: BpfLab, pin: str) -> None:
+    bench = BpfBench.on(gateway)
+    bench.open()
+    before = bench.pinned()
+    (place(bench) / pin).unlink()
+    burst(gateway)
+    wait_for(lambda: bench.pinned() == before, NOTICED_SECONDS, "the pin")
+    first = bench.cut()
+    bench.close()
+    assert bench.statuses() == ["exact", "exact"]
+    assert pin in (first.observed.why_lost or "")
+    assert bench.sum("accounted") == bench.witnessed() == BURST_COUNT
+    assert bench.pinned() == []
+
+
+def test_a_directory_that_somebody_removed_is_made_again_and_survives_a_kill(gateway: BpfLab) -> None:
+    bench = BpfBench.on(gateway)
+    with bench.child() as child:
+        before = bench.pinned()
+        burst(gateway)
+        remove(bench.config.pins)
+        wait_for(lambda: bench.pinned() == before, NOTICED_SECONDS, "the directory")
+        child.signal(signal.SIGKILL)
+        child.wait()
+    burst(gateway)
+    bench.open()
+    bench.close()
+    assert bench.statuses() == ["exact", "exact"]
+    assert bench.sum("accounted") == bench.witnessed() == Count(1000, 100_000)
+
+
+def test_a_link_that_was_removed_while_nobody_lived_makes_it_interrupted(gateway: BpfLab) -> None:
+    bench = BpfBench.on(gateway)
+    kill_after_a_burst(bench, gateway)
+    (place(bench) / "link-forward-ipv4").unlink()
+    burst(gateway)
+    (taken_over,) = bench.open()
+    burst(gateway)
+    bench.close()
+    assert bench.statuses() == ["interrupted", "exact"]
+    assert "link forward-ipv4" in (taken_over.observed.interrupted or "")
+    assert bench.sum("accounted") == Count(1000, 100_000)
+
+
+@pytest.mark.parametrize("pin", ["control", "slots", "receipts", "rows-1", "about"])
+def test_what_was_removed_while_nobody_lived_is_told_and_counting_begins_anew(gateway: BpfLab, pin: str) -> None:
+    bench = BpfBench.on(gateway)
+    kill_after_a_burst(bench, gateway)
+    (place(bench) / pin).unlink()
+    (taken_over,) = bench.open()
+    burst(gateway)
+    bench.close()
+    assert bench.statuses() == ["interrupted", "exact"]
+    assert "by someone else" in (taken_over.observed.interrupted or "")
+    assert bench.sum("accounted") == BURST_COUNT
+    assert leftovers(bench.config.runtime) == bench.pinned() == []
+
+
+def test_all_pins_removed_while_nobody_lived(gateway: BpfLab) -> None:
+    bench = BpfBench.on(gateway)
+    kill_after_a_burst(bench, gateway)
+    remove(bench.config.pins)
+    (taken_over,) = bench.open()
+    burst(gateway)
+    bench.close()
+    assert taken_over.observed.interrupted is not None
+    assert taken_over.observed.interrupted.endswith("what was pinned was removed by someone else; its rows are lost")
+    assert taken_over.observed.kernel is None
+    assert bench.statuses() == ["interrupted", "exact"]
+
+
+def test_pins_without_state_are_told_and_replaced(gateway: BpfLab) -> None:
+    """Somebody removed the runtime directory while nobody lived: what the kernel counted is known, not since when."""
+    bench = BpfBench.on(gateway)
+    kill_after_a_burst(bench, gateway)
+    shutil.rmtree(bench.config.runtime)
+    (told,) = bench.open()
+    burst(gateway)
+    bench.close()
+    assert bench.statuses() == ["interrupted", "exact"]
+    assert "counts found: generation 1 500 packets, 50,000 bytes" in (told.observed.interrupted or "")
+    assert bench.sum("accounted") == BURST_COUNT
+    assert bench.pinned() == []
+
+
+def test_after_a_restart_of_the_machine_the_interval_says_so(gateway: BpfLab) -> None:
+    bench = BpfBench.on(gateway)
+    kill_after_a_burst(bench, gateway)
+    remove(bench.config.pins)
+    (facts,) = bench.config.runtime.glob("gen-*.json")
+    facts.write_text(json.dumps({**json.loads(facts.read_text()), "boot_id": "another"}))
+    (taken_over,) = bench.open()
+    bench.close()
+    assert "the machine was restarted" in (taken_over.observed.interrupted or "")
+    assert bench.statuses() == ["interrupted", "exact"]
+
+
+def test_a_program_of_another_layout_is_left_alone_and_goes_on(gateway: BpfLab) -> None:
+    bench = BpfBench.on(gateway)
+    kill_after_a_burst(bench, gateway)
+    place(bench).rename(place(bench).with_name("v2"))
+    with pytest.raises(NotSupportedError, match="2"):
+        bench.open()
+    place(bench).with_name("v2").rename(place(bench))
+    burst(gateway)
+    bench.open()
+    bench.close()
+    assert bench.statuses() == ["exact", "exact"]
+    assert bench.sum("accounted") == bench.witnessed() == Count(1000, 100_000)
+
+
+def test_where_no_bpf_file_system_is_to_be_seen_nothing_is_given_up(gateway: BpfLab) -> None:
+    """As behind `ip netns exec`, which hides it: the kernel counts, and the next start that sees it goes on."""
+    bench = BpfBench.on(gateway)
+    kill_after_a_burst(bench, gateway)
+    elsewhere = BpfSource(replace(bench.config, place=gateway.directory / "netledger"))
+    with pytest.raises(SourceError, match="no BPF file system"):
+        elsewhere.open(CLOCK.now())
+    bench.open()
+    bench.close()
+    assert bench.statuses() == ["exact", "exact"]
+    assert bench.sum("accounted") == bench.witnessed() == BURST_COUNT
+
+
+def test_a_damaged_state_file_costs_its_interval_and_nothing_else(gateway: BpfLab) -> None:
+    """The number that is next has the slot of the one that counts then: another program takes its place."""
+    bench = BpfBench.on(gateway)
+    kill_after_a_burst(bench, gateway)
+    (bench.config.runtime / "gen-00000002.json").write_text("{}")
+    bench.open()
+    burst(gateway)
+    bench.close()
+    assert bench.sum("accounted") == bench.witnessed() == Count(1000, 100_000)
+    assert sorted(one.seq for one in bench.intervals) == [1, 2, 3]
+    assert bench.pinned() == []
+
+
+def test_numbers_that_the_ledger_knows_are_not_used_again(gateway: BpfLab) -> None:
+    bench = BpfBench.on(gateway)
+    kill_after_a_burst(bench, gateway)
+    bench.source = BpfSource(bench.config)
+    bench.commit(bench.source.open(CLOCK.now(), Past(seq=8)))
+    bench.close()
+    assert sorted(one.seq for one in bench.intervals) == [1, 9]
+    assert bench.sum("accounted") == BURST_COUNT
+    assert bench.sum("lost") == ZERO
+
+
+def kill_after_a_burst(bench: BpfBench, gateway: BpfLab) -> None:
+    """A life that counts a burst and is killed."""
+    with bench.child() as child:
+        burst(gateway)
+        child.signal(signal.SIGKILL)
+        child.wait()
+
+
+def remove(directory: Path) -> None:
+    """All of it, as ``rm -r`` does."""
+    shutil.rmtree(directory)
