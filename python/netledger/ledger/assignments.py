@@ -220,6 +220,19 @@ def read_facts(
     return list(_as_facts(rows, store))
 
 
+def read_subjects(connection: sqlite3.Connection, *, as_known_at_ns: int | None = None) -> frozenset[str]:
+    """All that somebody was ever called, by what is known now or was known at a time; see :meth:`Reader.read`.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    rows = connection.execute(
+        "SELECT DISTINCT subject FROM assignments WHERE subject IS NOT NULL AND (?1 IS NULL OR learnt_at <= ?1)",
+        (as_known_at_ns,),
+    )
+    return frozenset(str(name) for (name,) in rows)
+
+
 def _as_facts(rows: Iterable[_Row], store: Path) -> Iterable[Fact]:
     for number, kind, value, start_ns, end_ns, subject, mac, source, learnt_ns, detail in rows:
         try:

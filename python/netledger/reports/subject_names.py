@@ -1,19 +1,17 @@
 """Names that somebody asks for and nobody has: a slip is told apart from one who had no traffic."""
 
 import difflib
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
 from netledger.attribution.facts import RESERVED
+from netledger.ledger.assignments import read_subjects
 from netledger.ledger.reader import Reader
 
 _NEAREST: Final = 3
 # To compare one with all of a large provider's would take longer than the report.
 _COMPARED_MAX: Final = 20_000
-_ASKED: Final = "SELECT 1 FROM assignments WHERE subject = ?1 AND (?2 IS NULL OR learnt_at <= ?2) LIMIT 1"
-_KNOWN: Final = "SELECT DISTINCT subject FROM assignments WHERE subject IS NOT NULL AND (?1 IS NULL OR learnt_at <= ?1)"
 
 
 @final
@@ -46,17 +44,11 @@ def strangers(reader: Reader, names: Sequence[str], *, as_known_at_ns: int | Non
     Raises:
         LedgerError: the ledger cannot be read.
     """
-
-    def ask(connection: sqlite3.Connection) -> list[Stranger]:
-        unknown = [
-            name
-            for name in names
-            if name not in RESERVED and connection.execute(_ASKED, (name, as_known_at_ns)).fetchone() is None
-        ]
-        known = [str(name) for (name,) in connection.execute(_KNOWN, (as_known_at_ns,))] if unknown else []
-        return [Stranger(name, nearest(name, known)) for name in unknown]
-
-    return reader.read(ask) if names else []
+    asked = [name for name in names if name not in RESERVED]
+    if not asked:
+        return []
+    known = reader.read(lambda connection: read_subjects(connection, as_known_at_ns=as_known_at_ns))
+    return [Stranger(name, nearest(name, known)) for name in asked if name not in known]
 
 
 def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
