@@ -179,3 +179,6 @@ int count_egress(struct __sk_buff *skb)
 
 /* The kernel gives some of its functions to programs with a license that the GPL is compatible with only. */
 char _license[] SEC("license") = "Dual MIT/GPL";
+
+/* libbpf keeps what is in this section; the loader asks for it. */
+const __u32 layout SEC("version") = LAYOUT;

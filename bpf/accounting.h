@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the program and its loader have in common. crates/core/src/sources/bpf has the same in Rust, and a test there compares
- * every member with the BTF of the object. Whoever changes anything here changes LAYOUT: pins of another layout are drained to
- * the ledger by the program that made them, and replaced.
+ * every member with the BTF of the object. Whoever changes anything here changes LAYOUT: then what older programs have pinned is
+ * drained to the ledger, by what it says of itself, and replaced.
  *
  * Numbers are in the order of bytes of the machine if nothing else is said. There is no padding that is not named.
  */
 #ifndef NETLEDGER_ACCOUNTING_H
 #define NETLEDGER_ACCOUNTING_H
 
+#ifndef LAYOUT
 #define LAYOUT 1
+#endif
 
 /* Generation n is counted in slot n & 1. */
 #define SLOTS 2

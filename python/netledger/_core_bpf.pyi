@@ -94,16 +94,20 @@ class BpfMeter:
     def open(self) -> None:
         """Takes over what is pinned in the directory, whatever it was made for: see :meth:`pinned_fingerprint`.
 
+        A program of another layout, older or newer, is opened to be drained: it says of itself what must be known for
+        that. It cannot be prepared, attached or switched to a generation but 0.
+
         Raises:
+            NotSupportedError: it is of a version that says otherwise what it is. Nothing is touched.
             PermissionDeniedError: a capability is missing.
-            SourceError: nothing is pinned there, something of it is missing (which), or it is of another layout.
+            SourceError: nothing is pinned there, or something of it is missing (which).
         """
 
     def pinned_fingerprint(self) -> str | None:
         """The fingerprint of what is pinned; None: nothing, or a load that did not come to its end."""
 
     def pinned_layout(self) -> int | None:
-        """The version of the layout of what is pinned; None: nothing. :meth:`open` takes only the one that it knows."""
+        """The version of the layout of what is pinned; None: nothing."""
 
     def generation(self) -> int:
         """The generation that is open here; 0: none. Who has the number together with this one may have one open."""

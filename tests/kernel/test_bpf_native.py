@@ -272,20 +272,73 @@ def test_what_is_missing_is_named(name: str) -> None:
             meter().open()
 
 
-def test_another_layout_is_left_alone() -> None:
+def section(image: bytes, wanted: str) -> int:
+    """Where a section of an object begins, found by `readelf`'s own means: the ELF header's tables."""
+    table = int.from_bytes(image[40:48], "little")
+    size, count, names = (int.from_bytes(image[at : at + 2], "little") for at in (58, 60, 62))
+    headers = [image[table + number * size : table + (number + 1) * size] for number in range(count)]
+    names_at = int.from_bytes(headers[names][24:32], "little")
+    for header in headers:
+        start = names_at + int.from_bytes(header[:4], "little")
+        if image[start : image.index(0, start)].decode() == wanted:
+            return int.from_bytes(header[24:32], "little")
+    raise LookupError(wanted)
+
+
+def of_layout(number: int, path: Path) -> str:
+    """The built-in object as one of another layout."""
+    image = bytearray(OBJECT.read_bytes())
+    at = section(bytes(image), "version")
+    image[at : at + 4] = number.to_bytes(4, "little")
+    path.write_bytes(image)
+    return str(path)
+
+
+@pytest.mark.parametrize(("old", "new"), [(2, 1), (1, 2)])
+def test_a_program_of_another_layout_is_drained_and_replaced(tmp_path: Path, old: int, new: int) -> None:
+    objects = {1: None, 2: of_layout(2, tmp_path / "2.o")}
+    with machine():
+        counting("host", "peer_port", object_path=objects[old]).close()
+        size = send(2, ports=(9000, 9001))
+        there = meter(object_path=objects[new])
+        assert (there.pinned_layout(), there.pinned_fingerprint() == there.fingerprint) == (old, False)
+        with pytest.raises(SourceError, match="there is a program already"):
+            there.load()
+        there.open()
+        assert (there.generation(), there.generations(), there.mend()) == (1, [1], [])
+        assert all(link.is_attached for link in there.links())
+        refused: list[Callable[[], object]] = [there.attach, lambda: there.prepare(2), lambda: there.switch(1)]
+        for call in refused:
+            with pytest.raises(SourceError, match=f"it is of layout {old}: it can be drained, and no more"):
+                call()
+        successor = meter(directory=str(BPFFS / "netledger" / "new"), side=2, object_path=objects[new])
+        successor.load(control=str(DIRECTORY))
+        successor.prepare(2)
+        successor.attach()
+        successor.switch(2)
+        send(3)
+        assert (there.generation(), there.receipt(1).received_packets) == (0, 4)
+        there.settle()
+        generation = there.read(1, str(tmp_path / "1"))
+        assert {row["peer_port"] for row in rows(generation) if row["sent_bytes"] == 2 * size} == {9000, 9001}
+        there.discard(1)
+        there.remove()
+        assert not DIRECTORY.exists()
+        assert cut(successor, tmp_path / "2").totals.received_packets == 3
+
+
+def test_what_is_not_understood_is_left_alone() -> None:
     with machine():
         counting().close()
-        PINS.rename(DIRECTORY / "v2")
+        key, value = ["0"] * 4, [str(number % 256) for number in range(512)]
+        command = ["bpftool", "map", "update", "pinned", str(PINS / "about"), "key", *key, "value", *value]
+        subprocess.run(command, check=True)
         counter = meter()
-        assert (counter.pinned_layout(), counter.pinned_fingerprint()) == (2, None)
-        with pytest.raises(NotSupportedError, match="it is of layout 2, and this program knows 1"):
-            counter.open()
-        counter.remove()
-        assert "netledger/test/v2/control" in pins()
-        shutil.rmtree(DIRECTORY / "v2")
-        assert counter.pinned_layout() is None
-        with pytest.raises(SourceError, match="nothing is pinned there"):
-            counter.open()
+        before = pins()
+        for call in (counter.open, counter.remove):
+            with pytest.raises(NotSupportedError, match="what it says of itself is not understood"):
+                call()
+        assert pins() == before
 
 
 def test_a_program_takes_over_from_another_by_one_write(tmp_path: Path) -> None:
@@ -539,19 +592,6 @@ def test_a_check_leaves_nothing(attach: str) -> None:
         assert pins() == []
     with pytest.raises(ValueError, match="attach is netfilter or tcx"):
         bpf_check("xdp")
-
-
-def section(image: bytes, wanted: str) -> int:
-    """Where a section of an object begins, found by `readelf`'s own means: the ELF header's tables."""
-    table = int.from_bytes(image[40:48], "little")
-    size, count, names = (int.from_bytes(image[at : at + 2], "little") for at in (58, 60, 62))
-    headers = [image[table + number * size : table + (number + 1) * size] for number in range(count)]
-    names_at = int.from_bytes(headers[names][24:32], "little")
-    for header in headers:
-        start = names_at + int.from_bytes(header[:4], "little")
-        if image[start : image.index(0, start)].decode() == wanted:
-            return int.from_bytes(header[24:32], "little")
-    raise LookupError(wanted)
 
 
 def test_a_program_that_the_verifier_refuses_says_why(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@
 //! each packet reads it once. So a cut is: write the number, wait for the packets that had read the one before ([`opened`]),
 //! and read what nobody writes any more ([`reading`]).
 
+mod about;
 mod layout;
 mod links;
 mod names;
@@ -12,6 +13,7 @@ mod object;
 mod opened;
 mod pins;
 mod reading;
+mod receipt;
 mod rows;
 mod settings;
 mod tables;
@@ -33,7 +35,8 @@ use crate::table::header::GroupState;
 pub use links::LinkState;
 pub use trouble::log;
 
-use opened::{About, Opened};
+use about::About;
+use opened::Opened;
 use pins::Pins;
 use settings::Wanted;
 
@@ -121,13 +124,19 @@ pub struct BpfMeter {
 }
 
 impl BpfMeter {
-    /// Touches nothing yet.
+    /// Touches nothing yet; reads the object, if another one is asked for.
     ///
     /// # Errors
     /// What is asked for cannot be told to the program.
     pub fn new(config: Config) -> Result<Self, Error> {
         let refuse = |cause| Error::new(Kind::Source, trouble::SUBJECT, "ask for", cause);
-        let (wanted, pins) = (Wanted::of(&config).map_err(refuse)?, Pins::new(&config.directory));
+        let wanted = Wanted::of(&config).map_err(refuse)?;
+        // Of an object that cannot be read the layout is of no consequence: whoever loads it is told.
+        let layout = match &config.object_path {
+            Some(_) => config.object().and_then(|bytes| object::layout(&bytes)).unwrap_or(layout::LAYOUT),
+            None => layout::LAYOUT,
+        };
+        let pins = Pins::new(&config.directory, layout);
         Ok(Self { config, wanted, pins, opened: Mutex::default() })
     }
 
@@ -153,29 +162,31 @@ impl BpfMeter {
     /// # Errors
     /// There is a program already; the kernel cannot, may not or will not.
     pub fn load(&self, control: Option<&Path>) -> Result<(), Error> {
-        if self.pins.fingerprint()?.is_some() {
+        if self.pins.found()?.fingerprint()?.is_some() {
             return Err(self.pins.fail("load", "there is a program already"));
         }
         trouble::check_kernel(self.config.attach)?;
         let bytes = self.config.object()?;
-        let control = control.map(|directory| opened::control_of(&Pins::new(directory))).transpose()?;
+        let control =
+            control.map(|directory| opened::control_of(&Pins::new(directory, self.pins.own_layout))).transpose()?;
         let loaded = object::make(&bytes, self.config.attach, &self.wanted, control.as_ref())?;
         // What is half there was made by a process that died.
         self.pins.remove()?;
         self.pins.make()?;
         let fingerprint = self.wanted.fingerprint(&self.config, &bytes);
-        let about = About::of(&self.config, &self.wanted);
+        let layout = object::layout(&bytes)?;
+        let about = About::of(&self.config, &self.wanted, layout, loaded.receipt);
         let opened = Opened::pin(self.pins.clone(), loaded, about, fingerprint)?;
         *self.lock() = Some(Arc::new(opened));
         Ok(())
     }
 
-    /// Takes over what is pinned.
+    /// Takes over what is pinned; of another layout, to drain it.
     ///
     /// # Errors
-    /// Nothing is, or not all of it; it is of another layout; a capability is missing.
+    /// Nothing is, or not all of it; it is of a version that is not understood; a capability is missing.
     pub fn open(&self) -> Result<(), Error> {
-        let opened = Opened::open(self.pins.clone())?;
+        let opened = Opened::open(self.pins.found()?)?;
         *self.lock() = Some(Arc::new(opened));
         Ok(())
     }
@@ -185,7 +196,7 @@ impl BpfMeter {
     /// # Errors
     /// The file system's.
     pub fn pinned_fingerprint(&self) -> Result<Option<String>, Error> {
-        self.pins.fingerprint()
+        self.pins.found()?.fingerprint()
     }
 
     /// None: nothing is pinned.
@@ -196,18 +207,23 @@ impl BpfMeter {
         self.pins.layout()
     }
 
-    /// Takes everything away, open or not.
+    /// Takes everything away, open or not, but for what is not understood.
     ///
     /// # Errors
-    /// The file system's.
+    /// The file system's; what is there is not understood.
     pub fn remove(&self) -> Result<(), Error> {
         let opened = self.lock().take();
-        match opened {
-            Some(opened) => opened.detach()?,
-            // Links that are not whole are gone with their pins.
-            None => links::detach_pinned(&self.pins)?,
+        if let Some(opened) = opened {
+            opened.detach()?;
+            opened.pins.remove()?;
         }
-        self.pins.remove()
+        let found = self.pins.found()?;
+        if found.fingerprint()?.is_some() {
+            About::read(&found)?;
+        }
+        // Links that are not whole are gone with their pins.
+        links::detach_pinned(&found)?;
+        found.remove()
     }
 
     /// Closes the descriptors; it goes on counting.

@@ -35,6 +35,13 @@ pub fn load(object: OpenObject) -> io::Result<Object> {
     }
 }
 
+/// What an object has in its section `version`; 0: it has none.
+#[must_use]
+pub fn version(object: &OpenObject) -> u32 {
+    // SAFETY: the object lives as long as it is lent; nothing is written.
+    unsafe { raw::bpf_object__kversion(object.as_libbpf_object().as_ptr()) }
+}
+
 /// A copy of the descriptor of a loaded program.
 ///
 /// # Errors

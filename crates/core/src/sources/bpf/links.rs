@@ -165,6 +165,7 @@ impl Opened {
         if self.about.attach == AttachPoint::Tcx {
             return Err(self.pins.fail("attach", "it is for interfaces, and not for netfilter hooks"));
         }
+        self.refuse_another_layout("attach")?;
         let mut links = self.links();
         self.come_here(&mut links)?;
         let mut patience = Patience::default();
@@ -179,6 +180,7 @@ impl Opened {
         if self.about.attach == AttachPoint::Netfilter {
             return Err(self.pins.fail("attach", "it is for netfilter hooks, and not for interfaces"));
         }
+        self.refuse_another_layout("attach")?;
         let mut links = self.links();
         self.come_here(&mut links)?;
         let mut patience = Patience::default();

@@ -6,17 +6,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use libbpf_rs::{MapCore, ObjectBuilder, OpenObject};
 
 use crate::error::{Error, Kind};
-use crate::sys::bpf::{Map, MapForm, load, program_descriptor};
+use crate::sys::bpf::{Map, MapForm, load, program_descriptor, version};
 
 use super::AttachPoint;
-use super::layout::{ROW_WORDS, SETTINGS_BYTES, SLOTS};
+use super::layout::{ROW_BYTES, SETTINGS_BYTES, SLOTS};
+use super::receipt::ReceiptForm;
 use super::settings::Wanted;
 use super::trouble::{self, SUBJECT};
 
 /// Committed beside its source, so that building needs no clang; `make bpf` makes it anew.
 pub(super) const BUILT_IN: &[u8] = include_bytes!("../../../../../bpf/accounting.bpf.o");
-
-const ROW_BYTES: usize = ROW_WORDS * size_of::<u64>();
 
 /// What a loaded program consists of. It is gone when nobody has it open and nothing of it is pinned.
 #[derive(Debug)]
@@ -24,6 +23,7 @@ pub(super) struct Loaded {
     pub(super) control: Map,
     pub(super) slots: Map,
     pub(super) receipts: Map,
+    pub(super) receipt: ReceiptForm,
     /// By the names that they are pinned by.
     pub(super) programs: Vec<(&'static str, OwnedFd)>,
 }
@@ -47,15 +47,24 @@ fn wrong(cause: impl Into<String>) -> Error {
     Error::new(Kind::Source, SUBJECT, "read the object", cause)
 }
 
+fn open(bytes: &[u8]) -> Result<OpenObject, Error> {
+    trouble::listen();
+    let object = ObjectBuilder::default().name("netledger").and_then(|builder| builder.open_memory(bytes));
+    object.map_err(|error| wrong(error.to_string()))
+}
+
+/// The version of an object's layout.
+pub(super) fn layout(bytes: &[u8]) -> Result<u32, Error> {
+    let layout = version(&open(bytes)?);
+    if layout == 0 { Err(wrong("it does not say of which layout it is")) } else { Ok(layout) }
+}
+
 /// Loads what is wanted of an object; nothing is attached or pinned. `control` is the generation number of another program,
 /// which is then this one's as well.
 pub(super) fn make(bytes: &[u8], attach: AttachPoint, wanted: &Wanted, control: Option<&Map>) -> Result<Loaded, Error> {
-    trouble::listen();
+    let mut object = open(bytes)?;
+    let receipt = ReceiptForm::of_object(bytes).ok_or_else(|| wrong("it does not describe its receipts"))?;
     let failed = |operation| move |error: std::io::Error| trouble::explain(operation, &error, attach, &trouble::log());
-    let mut object = ObjectBuilder::default()
-        .name("netledger")
-        .and_then(|builder| builder.open_memory(bytes))
-        .map_err(|error| wrong(error.to_string()))?;
     // Which keys rows have is known by now only, and the verifier wants to know it.
     let template = Map::hash(rows_form(wanted.settings.key_bytes, 1)).map_err(failed("make a map"))?;
     prepare(&mut object, attach, wanted, &template, control)?;
@@ -68,6 +77,7 @@ pub(super) fn make(bytes: &[u8], attach: AttachPoint, wanted: &Wanted, control: 
         control: map(".data.control")?,
         slots: map("slots")?,
         receipts: map("receipts")?,
+        receipt,
         programs: Vec::new(),
     };
     if let Some(tables) = &wanted.tables {

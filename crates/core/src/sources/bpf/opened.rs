@@ -7,96 +7,22 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Kind};
-use crate::posting::KeySpec;
 use crate::sys::bpf::{Map, MapForm, cpus, program_id};
 use crate::sys::mapping::Mapping;
 
-use super::layout::{LAYOUT, RECEIPT_BYTES, Receipt, SIDE_SHIFT, SLOTS};
+use super::about::{ABOUT_BYTES, About};
+use super::layout::{SIDE_SHIFT, SLOTS};
 use super::links::Links;
 use super::object::{Loaded, rows_form};
 use super::pins::{Pins, generation_of, rows_name};
 use super::reading::Books;
-use super::settings::Wanted;
+use super::receipt::Receipt;
 use super::trouble::explain;
-use super::{AttachPoint, Config, Hook};
 
 const CONTROL: &str = "control";
 const SLOTS_PIN: &str = "slots";
 const RECEIPTS: &str = "receipts";
 const ABOUT: &str = "about";
-
-/// What a process that takes the program over must know of it, whatever its own configuration says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct About {
-    /// Without networks: they are no part of how rows are read.
-    pub(super) spec: KeySpec,
-    pub(super) key_bytes: u32,
-    pub(super) rows_max: u32,
-    pub(super) side: u8,
-    pub(super) attach: AttachPoint,
-    pub(super) hooks: Vec<Hook>,
-    pub(super) priority: i32,
-}
-
-const ABOUT_WORDS: usize = 16;
-const HOOKS: [Hook; 3] = [Hook::Input, Hook::Forward, Hook::Output];
-
-impl About {
-    pub(super) fn of(config: &Config, wanted: &Wanted) -> Self {
-        Self {
-            spec: KeySpec { local: Vec::new(), ..config.spec.clone() },
-            key_bytes: wanted.settings.key_bytes,
-            rows_max: config.rows_max,
-            side: config.side,
-            attach: config.attach,
-            hooks: config.active_hooks(),
-            priority: config.priority,
-        }
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let hooks = HOOKS.iter().enumerate().map(|(bit, hook)| u64::from(self.hooks.contains(hook)) << bit);
-        let words = [
-            u64::from(self.spec.columns),
-            u64::from(self.spec.ipv4_prefix_length),
-            u64::from(self.spec.ipv6_prefix_length),
-            u64::from(self.key_bytes),
-            u64::from(self.rows_max),
-            u64::from(self.side),
-            u64::from(self.attach == AttachPoint::Tcx),
-            hooks.sum(),
-            i64::from(self.priority).cast_unsigned(),
-        ];
-        let padded = words.into_iter().chain(std::iter::repeat(0)).take(ABOUT_WORDS);
-        padded.flat_map(u64::to_ne_bytes).collect()
-    }
-
-    /// None if the bytes are not what [`Self::bytes`] gives.
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (words, _) = bytes.as_chunks::<8>();
-        let word = |at: usize| words.get(at).map(|word| u64::from_ne_bytes(*word));
-        let hooks = word(7)?;
-        Some(Self {
-            spec: KeySpec {
-                columns: word(0)?.try_into().ok()?,
-                ipv4_prefix_length: word(1)?.try_into().ok()?,
-                ipv6_prefix_length: word(2)?.try_into().ok()?,
-                local: Vec::new(),
-            },
-            key_bytes: word(3)?.try_into().ok().filter(|bytes| [16, 32, 48].contains(bytes))?,
-            rows_max: word(4)?.try_into().ok()?,
-            side: word(5)?.try_into().ok()?,
-            attach: if word(6)? == 0 { AttachPoint::Netfilter } else { AttachPoint::Tcx },
-            hooks: HOOKS
-                .into_iter()
-                .enumerate()
-                .filter(|(bit, _)| hooks >> bit & 1 == 1)
-                .map(|(_, hook)| hook)
-                .collect(),
-            priority: word(8)?.cast_signed().try_into().ok()?,
-        })
-    }
-}
 
 /// What is open of a program. Everything that is pinned is held as well, so that it is there when a pin is not.
 #[derive(Debug)]
@@ -112,15 +38,30 @@ pub(super) struct Opened {
     pub(super) books: Mutex<Books>,
 }
 
+impl About {
+    /// Of what is pinned.
+    pub(super) fn read(pins: &Pins) -> Result<Self, Error> {
+        let map = map_of(pins, ABOUT)?;
+        let mut bytes = vec![0; map.form.value_bytes];
+        map.look_up(0, &mut bytes).map_err(|error| pins.failed("read", &error))?;
+        Self::from_bytes(&bytes).ok_or_else(|| {
+            let made = pins
+                .fail("open", "what it says of itself is not understood: it is of a version that does it otherwise");
+            let hint = "let the version that made it end it, or remove the directory: what it counted is lost";
+            made.with_kind(Kind::NotSupported).with_hint(hint)
+        })
+    }
+}
+
 /// The generation number of the program in a directory.
 pub(super) fn control_of(pins: &Pins) -> Result<Map, Error> {
-    pins.open(CONTROL).and_then(|descriptor| Map::of(descriptor).map_err(|error| pins.failed("open", &error)))
+    map_of(&pins.found()?, CONTROL)
 }
 
 impl Opened {
     /// Pins what was loaded, the fingerprint last.
     pub(super) fn pin(pins: Pins, loaded: Loaded, about: About, fingerprint: String) -> Result<Self, Error> {
-        let form = MapForm { key_bytes: 4, value_bytes: ABOUT_WORDS * size_of::<u64>(), entries_max: 1 };
+        let form = MapForm { key_bytes: 4, value_bytes: ABOUT_BYTES, entries_max: 1 };
         let made = Map::array(form).and_then(|map| map.update(0, &about.bytes()).map(|()| map));
         let map = made.map_err(|error| explain("make a map", &error, about.attach, ""))?;
         let maps = [(CONTROL, loaded.control), (SLOTS_PIN, loaded.slots), (RECEIPTS, loaded.receipts), (ABOUT, map)];
@@ -132,27 +73,13 @@ impl Opened {
 
     pub(super) fn open(pins: Pins) -> Result<Self, Error> {
         let Some(fingerprint) = pins.fingerprint()? else {
-            return Err(match pins.layout()? {
-                Some(layout) if layout != LAYOUT => pins
-                    .fail("open", format!("it is of layout {layout}, and this program knows {LAYOUT}"))
-                    .with_kind(Kind::NotSupported)
-                    .with_hint("let the version that made it end it, or remove the directory: what it counted is lost"),
-                Some(_) => {
-                    pins.fail("open", "fingerprint is missing: it was never loaded to the end, or is being removed")
-                }
-                None => pins.fail("open", "nothing is pinned there"),
-            });
+            let is_there = pins.layout()?.is_some();
+            let half = "fingerprint is missing: it was never loaded to the end, or is being removed";
+            return Err(pins.fail("open", if is_there { half } else { "nothing is pinned there" }));
         };
-        let map = |name| {
-            let opened = pins.open(name).and_then(|fd| Map::of(fd).map_err(|error| pins.failed("open", &error)));
-            opened.map(|map| (name, map))
-        };
+        let about = About::read(&pins)?;
+        let map = |name| map_of(&pins, name).map(|map| (name, map));
         let maps = [map(CONTROL)?, map(SLOTS_PIN)?, map(RECEIPTS)?, map(ABOUT)?];
-        let [_, _, (_, receipts), (_, about)] = &maps;
-        let mut bytes = vec![0; about.form.value_bytes];
-        about.look_up(0, &mut bytes).map_err(|error| pins.failed("read", &error))?;
-        let about = About::from_bytes(&bytes).filter(|_| receipts.form.value_bytes == RECEIPT_BYTES);
-        let about = about.ok_or_else(|| pins.fail("open", "what it says of itself is not of this layout"))?;
         let programs = about.attach.programs().iter().map(|&(name, _)| Ok((name, pins.open(name)?)));
         let programs = programs.collect::<Result<_, Error>>()?;
         let mut rows = BTreeMap::new();
@@ -241,7 +168,19 @@ impl Opened {
         Ok(wrong)
     }
 
+    /// A program of another layout is there to be drained.
+    pub(super) fn refuse_another_layout(&self, operation: &'static str) -> Result<(), Error> {
+        if self.about.layout == self.pins.own_layout {
+            return Ok(());
+        }
+        let cause = format!("it is of layout {}: it can be drained, and no more", self.about.layout);
+        Err(self.pins.fail(operation, cause))
+    }
+
     pub(super) fn mend(&self) -> Result<Vec<(String, bool)>, Error> {
+        if self.about.layout != self.pins.own_layout {
+            return Ok(Vec::new());
+        }
         let mut wrong = self.mend_pins()?;
         wrong.extend(self.mend_links()?);
         Ok(wrong)
@@ -273,6 +212,7 @@ impl Opened {
 
     pub(super) fn prepare(&self, generation: u64) -> Result<(), Error> {
         let fail = |error: std::io::Error| explain("prepare", &error, self.about.attach, "");
+        self.refuse_another_layout("prepare")?;
         if generation == 0 || generation >> SIDE_SHIFT != 0 {
             return Err(self.pins.fail("prepare", format!("{generation} can be no generation")));
         }
@@ -288,7 +228,7 @@ impl Opened {
         let map = Map::hash(rows_form(self.about.key_bytes, self.about.rows_max)).map_err(fail)?;
         // Nobody who adds up receipts may find the old one gone and the rest not yet changed.
         let books = self.books();
-        let zeros = vec![0; RECEIPT_BYTES * cpus().map_err(fail)?];
+        let zeros = vec![0; self.about.receipt.bytes_of(cpus().map_err(fail)?)];
         self.receipts().update(slot(generation), &zeros).map_err(fail)?;
         drop(books);
         self.slots().install(slot(generation), &map).map_err(fail)?;
@@ -304,6 +244,7 @@ impl Opened {
             let _not_ours = word.fetch_update(SeqCst, SeqCst, |now| (self.own(now) != 0).then_some(0));
             return Ok(());
         }
+        self.refuse_another_layout("switch")?;
         self.rows_of(generation, "switch")?;
         word.store(u64::from(self.about.side) << SIDE_SHIFT | generation, SeqCst);
         Ok(())
@@ -331,9 +272,9 @@ impl Opened {
     /// What a slot has counted beside its rows.
     pub(super) fn slot_receipt(&self, generation: u64) -> Result<Receipt, Error> {
         let fail = |error: std::io::Error| explain("read the receipt", &error, self.about.attach, "");
-        let mut bytes = vec![0; RECEIPT_BYTES * cpus().map_err(fail)?];
+        let mut bytes = vec![0; self.about.receipt.bytes_of(cpus().map_err(fail)?)];
         self.receipts().look_up(slot(generation), &mut bytes).map_err(fail)?;
-        Ok(Receipt::sum(&bytes))
+        Ok(Receipt::sum(&self.about.receipt, &bytes))
     }
 }
 
@@ -348,17 +289,6 @@ fn slot(generation: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_a_program_says_of_itself_is_read_again() {
-        let config = Config { side: 2, priority: -7, rows_max: 9, ..Config::everything(AttachPoint::Tcx) };
-        let about = About::of(&config, &Wanted::of(&config).unwrap());
-        assert_eq!(About::from_bytes(&about.bytes()), Some(about.clone()));
-        assert_eq!(About::from_bytes(&about.bytes()[..64]), None);
-        assert_eq!(About::from_bytes(&[0; 128]), None, "no key has no bytes");
-        let output = About { hooks: vec![Hook::Output], attach: AttachPoint::Netfilter, ..about };
-        assert_eq!(About::from_bytes(&output.bytes()), Some(output));
-    }
 
     #[test]
     fn a_generation_has_the_slot_of_its_last_bit() {

@@ -13,8 +13,6 @@ use crate::error::{Error, Kind, reason};
 use crate::sys::bpf::{open_pinned, pin};
 use crate::sys::bpf_file_system::{is_bpf, mount};
 
-use super::layout::LAYOUT;
-
 /// Where BPF file systems are looked for everywhere.
 const MOUNT_POINT: &str = "/sys/fs/bpf";
 const FINGERPRINT: &str = "fingerprint";
@@ -23,13 +21,30 @@ const ROWS: &str = "rows-";
 #[derive(Clone, Debug)]
 pub(super) struct Pins {
     directory: PathBuf,
-    /// Of our layout.
+    /// That of programs that we load.
+    pub(super) own_layout: u32,
+    /// Of the layout that is meant: ours, if nothing else was found.
     at: PathBuf,
 }
 
 impl Pins {
-    pub(super) fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), at: directory.join(format!("v{LAYOUT}")) }
+    pub(super) fn new(directory: &Path, own_layout: u32) -> Self {
+        Self { directory: directory.to_owned(), own_layout, at: directory.join(format!("v{own_layout}")) }
+    }
+
+    /// Those of the program that is there: of our layout, or else of the newest that was loaded to its end.
+    pub(super) fn found(&self) -> Result<Self, Error> {
+        let own = Self::new(&self.directory, self.own_layout);
+        if own.fingerprint()?.is_some() {
+            return Ok(own);
+        }
+        for layout in self.layouts()?.into_iter().rev() {
+            let other = Self { at: self.directory.join(format!("v{layout}")), ..own.clone() };
+            if other.fingerprint()?.is_some() {
+                return Ok(other);
+            }
+        }
+        Ok(own)
     }
 
     pub(super) fn fail(&self, operation: &'static str, cause: impl Into<String>) -> Error {
@@ -141,21 +156,33 @@ impl Pins {
         let Some(parent) = self.directory.parent() else { return Ok(Vec::new()) };
         let entries = fs::read_dir(parent).map_err(|error| self.failed("list", &error))?;
         let others = entries.flatten().map(|entry| entry.path()).filter(|path| *path != self.directory);
-        Ok(others.filter_map(|path| open_pinned(&Self::new(&path).path(name)).ok()).collect())
+        Ok(others
+            .filter_map(|path| open_pinned(&Self::new(&path, self.own_layout).found().ok()?.path(name)).ok())
+            .collect())
     }
 
-    /// The newest layout of which there is a directory.
-    pub(super) fn layout(&self) -> Result<Option<u32>, Error> {
+    /// The layouts of which there are directories.
+    fn layouts(&self) -> Result<Vec<u32>, Error> {
         let entries = match fs::read_dir(&self.directory) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(|error| self.failed("list", &error))?,
         };
         let number =
             |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.strip_prefix('v')?.parse().ok();
-        Ok(entries.filter_map(number).max())
+        let mut layouts: Vec<_> = entries.filter_map(number).collect();
+        layouts.sort_unstable();
+        Ok(layouts)
     }
 
-    /// Takes everything of our layout away, what says that it is whole first; and the directory, if nothing else is in it.
+    /// That of the program that is there, whole or not.
+    pub(super) fn layout(&self) -> Result<Option<u32>, Error> {
+        let at = self.found()?.at;
+        let found = self.layouts()?;
+        let whole = found.iter().copied().find(|layout| at.ends_with(format!("v{layout}")));
+        Ok(whole.or(found.last().copied()))
+    }
+
+    /// Takes everything of the layout away, what says that it is whole first; and the directory, if nothing else is in it.
     pub(super) fn remove(&self) -> Result<(), Error> {
         self.unpin(FINGERPRINT)?;
         for name in self.names()? {

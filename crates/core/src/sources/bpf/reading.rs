@@ -12,8 +12,8 @@ use crate::table::bulk::BulkFile;
 use crate::table::closed::Closed;
 use crate::table::header::GroupState;
 
-use super::layout::Receipt;
 use super::opened::Opened;
+use super::receipt::Receipt;
 use super::rows::{Parts, Rows};
 use super::trouble::explain;
 
@@ -37,8 +37,8 @@ impl Opened {
         let receipt = self.slot_receipt(generation)?;
         let expected = usize::try_from(receipt.rows).unwrap_or(usize::MAX).min(self.about.rows_max as usize);
         let mut file = BulkFile::create(path, &self.about.spec, self.about.rows_max as usize, expected + SPECIALS)?;
-        file.add_special(Account::Other, &receipt.other.sums());
-        file.add_special(Account::External, &receipt.external.sums());
+        file.add_special(Account::Other, &receipt.other);
+        file.add_special(Account::External, &receipt.external);
         let mut parts = Parts::new(&map);
         let key_words = parts.key_words();
         let mut rows = 0;
@@ -51,7 +51,7 @@ impl Opened {
             file.abandon();
             return Err(self.pins.fail("read", format!("generation {generation}: {cause}")));
         }
-        let closed = file.finish(&receipt.state(sums))?;
+        let closed = file.finish(&receipt.state())?;
         let mut books = self.books();
         if !books.read.contains(&generation) {
             books.read.push(generation);
@@ -63,7 +63,7 @@ impl Opened {
     pub(super) fn receipt(&self, generation: u64) -> Result<(GroupState, Sums), Error> {
         self.rows_of(generation, "read the receipt")?;
         let receipt = self.slot_receipt(generation)?;
-        Ok((receipt.state(receipt.readable()), receipt.other.sums()))
+        Ok((receipt.state(), receipt.other))
     }
 
     pub(super) fn glance(&self) -> Result<(Glance, GroupState), Error> {
@@ -79,12 +79,12 @@ impl Opened {
                 continue;
             }
             let receipt = self.slot_receipt(generation)?;
-            let state = receipt.state(receipt.readable());
+            let state = receipt.state();
             since_start.merge(&state);
             if generation == open {
                 glance.rows = usize::try_from(receipt.rows).unwrap_or(usize::MAX);
                 glance.totals = state;
-                glance.other = receipt.other.sums();
+                glance.other = receipt.other;
             }
         }
         Ok((glance, since_start))
@@ -108,10 +108,10 @@ impl Opened {
         let mut others: HashMap<Key, Sums> = HashMap::new();
         for generation in generations {
             let receipt = self.slot_receipt(generation)?;
-            totals.merge(&receipt.state(receipt.readable()));
+            totals.merge(&receipt.state());
             expected += usize::try_from(receipt.rows).unwrap_or_default();
             for (account, sums) in [(Account::Other, receipt.other), (Account::External, receipt.external)] {
-                others.entry(Key::special(account, 0)).or_default().merge(&sums.sums());
+                others.entry(Key::special(account, 0)).or_default().merge(&sums);
             }
         }
         // The last one is read in place; one that a cut has just left is kept by key.
