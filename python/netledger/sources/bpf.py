@@ -18,7 +18,6 @@ from netledger.sources.base import NO_PAST, Closed, Glance, LiveRows, Past, Step
 from netledger.sources.bpf_config import BpfConfig
 from netledger.sources.bpf_counting import Counting, Left
 from netledger.sources.bpf_disturbed import interrupt
-from netledger.sources.bpf_pins import network_namespace
 from netledger.sources.bpf_said import told
 from netledger.sources.bpf_takeover import Inheritance, side_of, sort_out, stray
 from netledger.sources.bpf_watch import Watch
@@ -204,11 +203,13 @@ class BpfSource:
     def _relieve(self, current: Facts, now: Moment) -> Closed:
         """Lets the next generation count, by the same program or another, and closes the one that was found."""
         side = side_of(current)
-        if current.fingerprint.endswith(network_namespace()):
+        is_same = current.fingerprint == self._counting.wishes(side) and self._counting.is_next_slot_free()
+        if is_same:
             self._counting.inspect(now)
             self._counting.hang()
-        is_wished = current.fingerprint == self._counting.wishes(side)
-        self._counting.roll(now, side if is_wished and self._counting.is_next_slot_free() else other_side(side))
+        else:
+            self._counting.look_at_another()
+        self._counting.roll(now, side if is_same else other_side(side))
         return self._counting.finish()
 
     # --- what others do ---

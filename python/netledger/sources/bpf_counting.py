@@ -118,7 +118,9 @@ class Counting:
 
     def roll(self, end: Moment, side: Side) -> None:
         """Lets the next generation count, by the program that counts or by another one that takes its place."""
-        live = self.checked()
+        if side == side_of(self.required()):
+            self.inspect(self._clock.now())
+        live = self.watched()
         following = self._next = replace(self._noted(end, side), rules=live.rules)
         native = self.pins.native(side)
         if side != side_of(live):
@@ -197,6 +199,10 @@ class Counting:
     def checked(self) -> Facts:
         """The open generation, with what somebody else did to what counts for it put in order."""
         self.inspect(self._clock.now())
+        return self.watched()
+
+    def watched(self) -> Facts:
+        """The same for the counters that prove, and for them alone."""
         live = self._prover.watched(self.required())
         self.note(live)
         return live
@@ -241,18 +247,29 @@ class Counting:
             self.books.state.save(self.left.facts)
 
     def looked_at(self, facts: Facts) -> Facts:
-        """The same for a program that may hang in another network namespace, so that nothing is mended."""
-        gone = [link.name for link in self.native().links() if not link.is_attached and link.interface_index is None]
-        if not gone:
+        """A generation that was found, with what is wrong with its program, which is left as it is.
+
+        From another network namespace nobody can see where it hangs: what it counted is believed then.
+        """
+        if not facts.fingerprint.endswith(network_namespace()):
             return facts
+        gone = [link.name for link in self.native().links() if not link.is_attached and link.interface_index is None]
         mended = [(f"{name} was detached", True) for name in gone]
         return mark(facts, mended, since_ns=self.looked_ns, until_ns=self._clock.now().wall_ns)
 
     def hang(self) -> None:
         """Hangs the program at interfaces that came, and takes it off those that went (tcx)."""
-        if self._config.attach != "tcx":
-            return
-        for what in self.interfaces.hang(self.native()):
+        if self._config.attach == "tcx":
+            self._tell_late(self.interfaces.hang(self.native()))
+
+    def look_at_another(self) -> None:
+        """Notes what is wrong with a program that was found and will be replaced; it is left as it is."""
+        self.note(self.looked_at(self.required()))
+        if self._config.attach == "tcx":
+            self._tell_late(self.interfaces.late(self.native()))
+
+    def _tell_late(self, late: list[str]) -> None:
+        for what in late:
             live = self.required()
             log.warning("counted_late", extra={"fields": {"meter": live.meter, "seq": live.seq, "what": what}})
             self.note(interrupt(live, what))

@@ -57,7 +57,7 @@ class Interfaces:
         Raises:
             SourceError, PermissionDeniedError: the kernel refuses.
         """
-        hung = {link.interface_index for link in program.links() if link.interface_index is not None}
+        hung = _hung(program)
         for index in hung - self._wanted.keys():
             program.detach_interface(index)
         fresh = []
@@ -68,6 +68,16 @@ class Interfaces:
                     program.attach_interface(index, name)
                     fresh.append(name)
         return list(missed(fresh)) if fresh else []
+
+    def late(self, program: Program) -> list[str]:
+        """The same words for those that a program does not hang at; it is left as it is."""
+        hung = _hung(program)
+        fresh = [name for index, name in self._wanted.items() if index not in hung]
+        return list(missed(fresh)) if fresh else []
+
+
+def _hung(program: Program) -> set[int]:
+    return {link.interface_index for link in program.links() if link.interface_index is not None}
 
 
 def missed(names: list[str], statistics: Path = _STATISTICS) -> Iterator[str]:

@@ -1,0 +1,148 @@
+"""A meter that counts at single interfaces (tcx): what passes each, and those that come, go and change their names."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from netledger.receipt import Count
+from netledger.sources.base import Key
+from tests.kernel import links, senders
+from tests.kernel.bpf_box import BpfLab, own_bpffs
+from tests.kernel.bpf_hands import detach
+from tests.kernel.bpf_metering import BpfBench
+from tests.kernel.lab import wait_for
+from tests.kernel.metering import leftovers
+from tests.kernel.senders import Udp
+from tests.unit import packets
+
+BURST = Udp(source="10.77.1.2", destination="10.77.2.2", count=500)
+BY_INTERFACE = Key(columns=("host", "interface"))
+PACKET = packets.ipv4("10.0.0.1", "10.0.0.2", bytes(80))
+
+
+@pytest.fixture
+def gateway() -> Iterator[BpfLab]:
+    with own_bpffs(), BpfLab() as lab, lab.inside(lab.gw):
+        yield lab
+
+
+def bench_of(gateway: BpfLab, *interfaces: str, **wishes: object) -> BpfBench:
+    return BpfBench.on(gateway, attach="tcx", interfaces=interfaces, key=BY_INTERFACE, **wishes)
+
+
+def hangs_at(bench: BpfBench, number: int) -> bool:
+    """Whether it hangs at so many interfaces, both ways."""
+    return sum(pin.rpartition("/")[2].startswith("link-") for pin in bench.pinned()) == 2 * number
+
+
+def wait_until_it_hangs_at(bench: BpfBench, number: int) -> None:
+    wait_for(lambda: hangs_at(bench, number), 5, f"{number} interfaces; {bench.pinned()}")
+
+
+def passed(bench: BpfBench, interface: str) -> int:
+    """Packets that hosts sent there."""
+    return sum(number for (name, _, side), number in bench.rows.items() if (name, side) == (interface, "sent"))
+
+
+def test_each_interface_counts_what_comes_in_and_goes_out(gateway: BpfLab) -> None:
+    bench = bench_of(gateway)
+    bench.open()
+    senders.udp(gateway, gateway.left, BURST)
+    bench.close()
+    assert (passed(bench, "left"), passed(bench, "right")) == (500, 500)
+    assert bench.statuses() == ["exact"]
+    assert bench.sum("accounted") == Count(1000, 100_000)
+    assert leftovers(bench.config.runtime) == bench.pinned() == []
+
+
+def test_the_wire_is_known_where_packets_are_merged(gateway: BpfLab) -> None:
+    bench = bench_of(gateway, "left")
+    bench.open()
+    assert senders.tcp(gateway, gateway.left, gateway.right, "10.77.2.2", 4_000_000) == 4_000_000
+    (interval,) = bench.close()
+    seen = interval.observed
+    assert seen.super_packets is not None
+    assert seen.wire_packets is not None
+    assert seen.wire_bytes is not None
+    assert 0 < seen.super_packets < seen.accounted.packets
+    assert seen.wire_packets >= 4_000_000 // 1448
+    # Each packet of the wire has a header of its own.
+    headers = (seen.wire_packets - seen.accounted.packets) * 40
+    assert seen.accounted.bytes + headers <= seen.wire_bytes <= seen.accounted.bytes + 2 * headers
+
+
+def test_interfaces_that_come_go_and_are_renamed_are_followed(gateway: BpfLab) -> None:
+    bench = bench_of(gateway, "ppp*")
+    bench.open()
+    assert hangs_at(bench, 0)
+    for number in range(3):
+        with links.tun(gateway, gateway.gw, f"ppp{number}") as line:
+            wait_until_it_hangs_at(bench, 1)
+            os.write(line, PACKET)
+            bench.wait_for_packets(number + 1)
+        wait_until_it_hangs_at(bench, 0)
+    with links.tun(gateway, gateway.gw, "other") as line:
+        gateway.run(gateway.gw, ["ip", "link", "set", "other", "down"])
+        gateway.run(gateway.gw, ["ip", "link", "set", "other", "name", "ppp7", "up"])
+        wait_until_it_hangs_at(bench, 1)
+        os.write(line, PACKET)
+        bench.wait_for_packets(4)
+        gateway.run(gateway.gw, ["ip", "link", "set", "ppp7", "down"])
+        gateway.run(gateway.gw, ["ip", "link", "set", "ppp7", "name", "away", "up"])
+        wait_until_it_hangs_at(bench, 0)
+        os.write(line, PACKET)
+    bench.close()
+    # Each has the name that it had last; the packet that passed when it was called away is not counted.
+    assert {name: passed(bench, name) for name in ("ppp0", "ppp1", "ppp2", "ppp7", "away")} == {
+        "ppp0": 1, "ppp1": 1, "ppp2": 1, "ppp7": 0, "away": 1,
+    }  # fmt: skip
+    assert bench.sum("accounted") == Count(4, 400)
+
+
+def test_an_interface_that_had_passed_packets_before_it_was_counted_is_told(gateway: BpfLab) -> None:
+    """It came while nobody lived: what passed it then is in no row, and the interval does not say exact."""
+    bench = bench_of(gateway, "left", "ppp*")
+    with bench.child() as child:
+        senders.udp(gateway, gateway.left, BURST)
+        child.signal(signal.SIGKILL)
+        child.wait()
+    with links.tun(gateway, gateway.gw, "ppp0") as line:
+        for _ in range(3):
+            os.write(line, PACKET)
+        senders.udp(gateway, gateway.left, BURST)
+        (taken_over,) = bench.open()
+        os.write(line, PACKET)
+        bench.wait_for_packets(1)
+        bench.close()
+    assert bench.statuses() == ["interrupted", "exact"]
+    assert "up to 3 packets had passed ppp0 before it was counted" in (taken_over.observed.interrupted or "")
+    assert passed(bench, "left") == 1000
+    assert passed(bench, "ppp0") == 1
+
+
+def test_another_selection_of_interfaces_gets_another_program(gateway: BpfLab) -> None:
+    bench = bench_of(gateway, "left")
+    bench.open()
+    senders.udp(gateway, gateway.left, BURST)
+    bench.close(keep_rules=True)
+    bench.wish(interfaces=("left", "right"))
+    bench.open()
+    senders.udp(gateway, gateway.left, BURST)
+    bench.close()
+    assert (passed(bench, "left"), passed(bench, "right")) == (1000, 500)
+    assert bench.pinned() == []
+
+
+def test_a_link_that_somebody_detached_there_is_attached_again(gateway: BpfLab) -> None:
+    bench = bench_of(gateway, "left")
+    bench.open()
+    one = next(path for path in bench.config.pins.rglob("link-*-ingress"))
+    detach(one)
+    wait_for(lambda: bench.opened().glance().disturbed, 3, "the watch")
+    senders.udp(gateway, gateway.left, BURST)
+    bench.cut()
+    bench.close()
+    assert bench.statuses() == ["interrupted", "exact"]
+    assert passed(bench, "left") == 500
