@@ -31,6 +31,7 @@ DAEMON_HEAD = ("daemon, no cuts", "packets/s", "CPU ms a minute")
 RATE_DURING = 200_000
 SETTLE_SECONDS = 1.0
 IDLE_SECONDS = 15
+IDLE_RATE = 300_000
 
 
 @dataclass(slots=True)
@@ -98,9 +99,9 @@ def _cuts(wanted: argparse.Namespace) -> list[list[str]]:
     return lines
 
 
-def _idle(bench: Bench, rate: int) -> float:
-    """CPU of the daemon in ms for a minute, while the kernel counts so many packets a second."""
-    ours = Netledger(name="netledger", floor="", rule=None, source="bpf")
+def _idle(bench: Bench, source: str, rate: int) -> float:
+    """CPU of the daemon in ms for a minute, while so many packets a second come."""
+    ours = Netledger(name="netledger", floor="", rule=None, source=source)
     with ExitStack() as stack:
         directory = stack.enter_context(scratch(MEMORY))
         argv = private_file_system(ours.command(directory))
@@ -135,6 +136,9 @@ def show(wanted: argparse.Namespace) -> None:
         Report(name="bpf-cut", head=CUT_HEAD, rows=_cuts(wanted), notes=notes).show(write_docs=wanted.write_docs)
     with Bench(cpus=Cpus()) as bench:
         bench.rules(None)
-        rows = [["netledger run, bpf", f"{rate:,}", f"{_idle(bench, rate):.1f}"] for rate in (0, 500_000)]
+        rows = [
+            [f"netledger run, {source}", f"{rate:,}", f"{_idle(bench, source, rate):,.0f}"]
+            for source, rate in (("bpf", 0), ("bpf", IDLE_RATE), ("nflog", 0), ("nflog", IDLE_RATE))
+        ]
     notes = [f"{IDLE_SECONDS} s of it, with an interval of a day."]
     Report(name="bpf-idle", head=DAEMON_HEAD, rows=rows, notes=notes).show(write_docs=wanted.write_docs)
