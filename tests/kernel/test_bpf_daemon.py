@@ -59,7 +59,7 @@ def warnings(gateway: Gateway) -> list[str]:
 
 
 @pytest.mark.peers("bpftool")
-@pytest.mark.parametrize(("meter", "link"), [(TCX, r"link-\d+-ingress")])
+@pytest.mark.parametrize(("meter", "link"), [(METER, "link-forward-ipv4"), (TCX, r"link-\d+-ingress")])
 def test_a_link_that_somebody_detaches_interrupts_the_interval_and_is_made_again(
     lab: BpfLab, meter: str, link: str
 ) -> None:

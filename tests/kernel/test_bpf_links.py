@@ -77,7 +77,7 @@ def test_at_netfilter_hooks_an_interface_may_go_and_come_back(pair: BpfPair) -> 
 
 
 @pytest.mark.peers("bpftool")
-@pytest.mark.parametrize("kind", ["tcx"])
+@pytest.mark.parametrize("kind", ["netfilter", "tcx"])
 def test_a_link_that_somebody_detaches_is_seen_and_made_again(pair: BpfPair, kind: str) -> None:
     one = counting(pair, kind).begin()
     index = index_of(pair)
