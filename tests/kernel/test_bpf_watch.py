@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -178,18 +179,20 @@ def test_after_a_restart_of_the_machine_the_interval_says_so(gateway: BpfLab) ->
     assert bench.statuses() == ["interrupted", "exact"]
 
 
-def test_a_program_of_another_layout_is_left_alone_and_goes_on(gateway: BpfLab) -> None:
+def test_a_program_that_nobody_understands_is_left_alone_and_goes_on(gateway: BpfLab) -> None:
+    """Of a version to come, say: it may hold the only copy of somebody's bytes."""
     bench = BpfBench.on(gateway)
     kill_after_a_burst(bench, gateway)
-    place(bench).rename(place(bench).with_name("v2"))
-    with pytest.raises(NotSupportedError, match="2"):
+    key, value = ["0"] * 4, [str(number % 256) for number in range(512)]
+    about = str(place(bench) / "about")
+    subprocess.run(["bpftool", "map", "update", "pinned", about, "key", *key, "value", *value], check=True)
+    before = bench.pinned()
+    with pytest.raises(NotSupportedError, match="not understood"):
         bench.open()
-    place(bench).with_name("v2").rename(place(bench))
-    burst(gateway)
-    bench.open()
-    bench.close()
-    assert bench.statuses() == ["exact", "exact"]
-    assert bench.sum("accounted") == bench.witnessed() == Count(1000, 100_000)
+    with pytest.raises(NotSupportedError, match="not understood"):
+        bench.finish()
+    assert bench.pinned() == before
+    assert leftovers(bench.config.runtime) == ["gen-00000001.json"]
 
 
 def test_where_no_bpf_file_system_is_to_be_seen_nothing_is_given_up(gateway: BpfLab) -> None:

@@ -9,6 +9,7 @@ not meet. What is in ``a`` and ``b`` is the native core's.
 
 import contextlib
 import hashlib
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, final
@@ -78,7 +79,13 @@ class Pins:
             SourceError, PermissionDeniedError: the kernel refuses.
         """
         native = self.native(side)
-        native.remove()
+        try:
+            native.remove()
+        except SourceError as error:
+            # One of which a part is missing, so that the core does not know what the rest is: all of it is a pin.
+            if type(error) is not SourceError:
+                raise
+            _unpin(self.base / side)
         native.close()
         del self._natives[side]
         # Not where the other program is; and the directory above may be somebody else's.
@@ -116,6 +123,14 @@ class Pins:
         except PermissionError as error:
             cause, hint = (error.strerror or str(error)).lower(), "run as root, or as the user that counted before"
             raise PermissionDeniedError(str(path), "open", cause, hint) from error
+
+
+def _unpin(directory: Path) -> None:
+    """Removes all names in a directory of a BPF file system, and so what nobody else has open."""
+    try:
+        shutil.rmtree(directory)
+    except OSError as error:
+        raise SourceError(str(directory), "remove", (error.strerror or str(error)).lower()) from error
 
 
 def _type_of(path: Path) -> str:
