@@ -179,6 +179,7 @@ def test_after_a_restart_of_the_machine_the_interval_says_so(gateway: BpfLab) ->
     assert bench.statuses() == ["interrupted", "exact"]
 
 
+@pytest.mark.peers("bpftool")
 def test_a_program_that_nobody_understands_is_left_alone_and_goes_on(gateway: BpfLab) -> None:
     """Of a version to come, say: it may hold the only copy of somebody's bytes."""
     bench = BpfBench.on(gateway)

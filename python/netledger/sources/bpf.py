@@ -217,7 +217,7 @@ class BpfSource:
     def _look(self) -> None:
         """Called once a second, in the watch's thread."""
         with self._lock:
-            if self._counting.live is not None and self._counting.left is None:
+            if self._counting.live is not None:
                 self._counting.inspect(self._clock.now())
 
     def _told(self, links: Links, names: Mapping[int, str]) -> None:
