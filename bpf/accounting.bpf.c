@@ -88,81 +88,102 @@ static __noinline int parse_netfilter(struct bpf_nf_ctx *ctx, __u64 number)
 	return NF_ACCEPT;
 }
 
-SEC("netfilter")
-int count_netfilter(struct bpf_nf_ctx *ctx)
+/* Behind each IP header booked apart: what the other does not need is not kept at hand. */
+static __always_inline int book_plain(struct packet *packet, const struct udphdr *upper, __u64 number)
 {
-	const __u64 number = generation;
+	if (settings.ports)
+		set_ports(packet, upper, packet->is_ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	book(number, packet);
+	return 1;
+}
+
+static __always_inline int count_buffer(struct bpf_nf_ctx *ctx, __u64 number, const int is_ipv4)
+{
 	const struct nf_hook_state *state = ctx->state;
 	struct sk_buff *skb = ctx->skb;
 	const unsigned char *data = skb->data;
 	const __u32 bytes = skb->len, linear = bytes - skb->data_len;
-	struct packet packet = {};
-	__u32 header;
+	const __u32 header = is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	struct packet packet;
+	__u32 total;
 
-	if (!is_counting(number) || !is_asked_for(state, skb))
-		return NF_ACCEPT;
 	/* IP headers are in the linear part here: they are read without a call. Whatever is not plain is parsed. */
-	if (state->pf == NFPROTO_IPV4) {
-		header = sizeof(struct iphdr);
-		if (linear < header + (settings.ports ? 4 : 0) || !quick_ipv4(&packet, AS(struct iphdr, data)))
-			return parse_netfilter(ctx, number);
-	} else {
-		header = sizeof(struct ipv6hdr);
-		if (linear < header + (settings.ports ? 4 : 0) || !quick_ipv6(&packet, AS(struct ipv6hdr, data)))
-			return parse_netfilter(ctx, number);
-	}
-	if (settings.ports)
-		set_ports(&packet, AS(struct udphdr, data + header), packet.is_ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	if (linear < header + (settings.ports ? 4 : 0))
+		return 0;
+	total = is_ipv4 ? quick_ipv4(&packet, AS(struct iphdr, data)) : quick_ipv6(&packet, AS(struct ipv6hdr, data));
+	if (!total)
+		return 0;
 	packet.bytes = bytes;
+	packet.source_port = packet.destination_port = 0;
 	if (settings.place_mask) {
 		packet.source_place = state->in->ifindex;
 		packet.destination_place = state->out->ifindex;
 	}
-	book(number, &packet);
-	return NF_ACCEPT;
+	return book_plain(&packet, AS(struct udphdr, data + header), number);
 }
 
-/* `network`: where the kernel says that the network layer's header is. */
+SEC("netfilter")
+int count_netfilter(struct bpf_nf_ctx *ctx)
+{
+	const __u64 number = generation;
+	int is_counted;
+
+	if (!is_counting(number) || !is_asked_for(ctx->state, ctx->skb))
+		return NF_ACCEPT;
+	if (ctx->state->pf == NFPROTO_IPV4)
+		is_counted = count_buffer(ctx, number, 1);
+	else
+		is_counted = count_buffer(ctx, number, 0);
+	return is_counted ? NF_ACCEPT : parse_netfilter(ctx, number);
+}
+
+/* `at`: where the IP header starts. */
+static __always_inline int count_plain(struct __sk_buff *skb, __u64 number, __u32 at, const int is_ipv4)
+{
+	void *ip = (void *)(long)skb->data + at, *end = (void *)(long)skb->data_end;
+	void *upper = ip + (is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	struct packet packet;
+	__u32 total;
+
+	if (skb->gso_size || upper + (settings.ports ? 4 : 0) > end)
+		return 0;
+	total = is_ipv4 ? quick_ipv4(&packet, ip) : quick_ipv6(&packet, ip);
+	if (!total || total > skb->len - at)
+		return 0;
+	packet.bytes = total;
+	packet.source_port = packet.destination_port = 0;
+	if (settings.place_mask)
+		packet.source_place = packet.destination_place = skb->ifindex;
+	return book_plain(&packet, upper, number);
+}
+
+/*
+ * Of what is received. Packets to many receivers were met when they were sent: the kernel hands them back to those on this
+ * machine.
+ */
+static __always_inline int is_for_us(__u32 kind)
+{
+	return kind != PACKET_LOOPBACK && (settings.others || kind != PACKET_OTHERHOST);
+}
+
 static __always_inline int count_frame(struct __sk_buff *skb, int is_received)
 {
 	const __u64 number = generation;
-	const struct sk_buff *kernel = bpf_cast_to_kern_ctx(skb);
-	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	__u32 at, there, total;
-	struct packet packet = {};
-	void *upper;
+	int is_counted = 0;
+	__u32 at;
 
-	if (!is_counting(number) || (is_received && !settings.others && skb->pkt_type == PACKET_OTHERHOST))
+	if (!is_counting(number) || (is_received && !is_for_us(skb->pkt_type)))
 		return TCX_NEXT;
-	at = network_at(kernel);
+	at = network_at(bpf_cast_to_kern_ctx(skb));
 	if (at > LINK_BYTES_MAX)
 		return parse_frame(skb, number, at);
-	there = skb->len - at;
-	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		struct iphdr *ip = data + at;
-
-		upper = ip + 1;
-		if (skb->gso_size || upper + (settings.ports ? 4 : 0) > end)
-			return parse_frame(skb, number, at);
-		total = quick_ipv4(&packet, ip);
-	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
-		struct ipv6hdr *ip = data + at;
-
-		upper = ip + 1;
-		if (skb->gso_size || upper + (settings.ports ? 4 : 0) > end)
-			return parse_frame(skb, number, at);
-		total = quick_ipv6(&packet, ip);
-	} else {
-		return is_tagged(skb->protocol) ? parse_frame(skb, number, at) : TCX_NEXT;
-	}
-	if (!total || total > there)
-		return parse_frame(skb, number, at);
-	if (settings.ports)
-		set_ports(&packet, upper, packet.is_ipv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
-	packet.bytes = total;
-	packet.source_place = packet.destination_place = skb->ifindex;
-	book(number, &packet);
-	return TCX_NEXT;
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		is_counted = count_plain(skb, number, at, 1);
+	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		is_counted = count_plain(skb, number, at, 0);
+	else
+		is_counted = !is_tagged(skb->protocol);
+	return is_counted ? TCX_NEXT : parse_frame(skb, number, at);
 }
 
 SEC("tcx/ingress")

@@ -48,8 +48,9 @@ struct packet {
 };
 
 /*
- * Adds are locked, in the rows because CPUs share them, and in the receipt that each CPU has for itself because a softirq may
- * interrupt the same program on the same CPU. The mutations are what the tests of exactness must notice.
+ * Adds are locked: in the rows because CPUs share them; in the receipt, of which each CPU has its own, because a softirq may
+ * interrupt the same program on the same CPU, and a task that runs it may be moved to another one meanwhile. The mutations are
+ * what the tests of exactness must notice.
  */
 #define ADD_LOCKED(place, number) ((void)__sync_fetch_and_add(&(place), (number)))
 #define ADD_PLAIN(place, number) ((void)(*(volatile __u64 *)&(place) += (number)))
@@ -64,6 +65,12 @@ struct packet {
 #else
 #define ADD_RECEIPT ADD_LOCKED
 #endif
+
+static __always_inline void add_receipt(__u64 *packets, __u64 *bytes, __u64 more)
+{
+	ADD_RECEIPT(*packets, 1);
+	ADD_RECEIPT(*bytes, more);
+}
 
 static __always_inline int is_counting(__u64 number)
 {
@@ -138,14 +145,25 @@ static __noinline struct row *insert(void *rows, const struct key *key, __u64 by
 	return bpf_map_lookup_elem(rows, key) ?: &receipt->other;
 }
 
+static __always_inline void mask(__u64 *to, const __u64 *address, const volatile __u64 *bits)
+{
+	/* The verifier knows which, and takes the other out. */
+	if (bits[0] == ~0ull && bits[1] == ~0ull) {
+		to[0] = address[0];
+		to[1] = address[1];
+	} else {
+		to[0] = address[0] & bits[0];
+		to[1] = address[1] & bits[1];
+	}
+}
+
 static __always_inline void fill(struct key *key, const struct packet *packet, int is_sent)
 {
 	const int family = !packet->is_ipv4;
 	const __u64 *host = is_sent ? packet->source : packet->destination;
 	const __u64 *peer = is_sent ? packet->destination : packet->source;
 
-	key->host[0] = host[0] & settings.host_mask[family][0];
-	key->host[1] = host[1] & settings.host_mask[family][1];
+	mask(key->host, host, settings.host_mask[family]);
 	if (settings.key_bytes > 16) {
 		/* ICMP: type and code on both sides. */
 		int swaps = !is_sent && packet->protocol != IPPROTO_ICMP && packet->protocol != IPPROTO_ICMPV6;
@@ -156,24 +174,21 @@ static __always_inline void fill(struct key *key, const struct packet *packet, i
 		key->place = (is_sent ? packet->source_place : packet->destination_place) & settings.place_mask;
 	}
 	if (settings.key_bytes > 32) {
-		key->peer[0] = peer[0] & settings.peer_mask[family][0];
-		key->peer[1] = peer[1] & settings.peer_mask[family][1];
+		mask(key->peer, peer, settings.peer_mask[family]);
 	}
 }
 
-/* `key`: room for one. */
-static __always_inline void post(void *rows, struct key *key, struct receipt *receipt, const struct packet *packet, int is_sent, int is_local)
+static __always_inline void post(void *rows, struct receipt *receipt, const struct packet *packet, int is_sent)
 {
-	struct row *row = &receipt->external;
+	struct key key;
+	struct row *row;
 
-	if (is_local) {
-		fill(key, packet, is_sent);
-		row = bpf_map_lookup_elem(rows, key);
-		if (!row) {
-			row = insert(rows, key, packet->bytes, is_sent, receipt);
-			if (!row)
-				return;
-		}
+	fill(&key, packet, is_sent);
+	row = bpf_map_lookup_elem(rows, &key);
+	if (!row) {
+		row = insert(rows, &key, packet->bytes, is_sent, receipt);
+		if (!row)
+			return;
 	}
 	if (is_sent) {
 		ADD(row->sent_packets, 1);
@@ -188,9 +203,8 @@ static __always_inline void post(void *rows, struct key *key, struct receipt *re
 static __always_inline struct receipt *book(__u64 number, const struct packet *packet)
 {
 	const __u32 zero = 0;
-	__u32 slot = number & (SLOTS - 1), from = 0, to = 0;
+	__u32 slot = number & (SLOTS - 1), from = NETWORK_LOCAL, to = NETWORK_LOCAL;
 	struct receipt *receipt;
-	struct key key;
 	void *rows;
 
 	if (settings.networks) {
@@ -204,6 +218,8 @@ static __always_inline struct receipt *book(__u64 number, const struct packet *p
 			return 0;
 		if (settings.networks & NETWORK_WANTED && !((from | to) & NETWORK_WANTED))
 			return 0;
+		if (!(settings.networks & NETWORK_LOCAL))
+			from = to = NETWORK_LOCAL;
 	}
 	receipt = bpf_map_lookup_elem(&receipts, &slot);
 #ifdef MUTATE_TWO_READS
@@ -212,14 +228,19 @@ static __always_inline struct receipt *book(__u64 number, const struct packet *p
 	rows = bpf_map_lookup_elem(&slots, &slot);
 	if (!receipt || !rows)
 		return 0; /* cannot be: a slot is filled before its number is written */
-	ADD_RECEIPT(receipt->total.packets, 1);
-	ADD_RECEIPT(receipt->total.bytes, packet->bytes);
+	add_receipt(&receipt->total.packets, &receipt->total.bytes, packet->bytes);
 #ifdef MUTATE_SLOW
 	for (int i = 0; i < MUTATE_SLOW; i++)
 		bpf_ktime_get_ns();
 #endif
-	post(rows, &key, receipt, packet, 1, !(settings.networks & NETWORK_LOCAL) || from & NETWORK_LOCAL);
-	post(rows, &key, receipt, packet, 0, !(settings.networks & NETWORK_LOCAL) || to & NETWORK_LOCAL);
+	if (from & NETWORK_LOCAL)
+		post(rows, receipt, packet, 1);
+	else
+		add_receipt(&receipt->external.sent_packets, &receipt->external.sent_bytes, packet->bytes);
+	if (to & NETWORK_LOCAL)
+		post(rows, receipt, packet, 0);
+	else
+		add_receipt(&receipt->external.received_packets, &receipt->external.received_bytes, packet->bytes);
 	return receipt;
 }
 
@@ -237,10 +258,8 @@ static __noinline int book_unreadable(__u64 number, enum unreadable why, __u64 b
 
 	if (!receipt || why >= UNREADABLE_COUNT)
 		return 0;
-	ADD_RECEIPT(receipt->total.packets, 1);
-	ADD_RECEIPT(receipt->total.bytes, bytes);
-	ADD_RECEIPT(receipt->unreadable[why].packets, 1);
-	ADD_RECEIPT(receipt->unreadable[why].bytes, bytes);
+	add_receipt(&receipt->total.packets, &receipt->total.bytes, bytes);
+	add_receipt(&receipt->unreadable[why].packets, &receipt->unreadable[why].bytes, bytes);
 	return 0;
 }
 
