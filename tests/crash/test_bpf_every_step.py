@@ -4,6 +4,7 @@ Nothing of it may be lost: the kernel goes on counting while nobody lives. First
 named steps under load; then the daemon, killed before each system call that leaves a trace.
 """
 
+import os
 import re
 import signal
 from collections.abc import Iterator
@@ -43,8 +44,13 @@ def gateway() -> Iterator[BpfLab]:
 
 
 def check_books(bench: BpfBench, *, stops: bool = False, replaced: bool = False) -> None:
-    """Nothing twice, nothing missing: by an independent counter, by receipts, by the numbers of the intervals."""
-    assert bench.sum("accounted") == bench.sum("kernel") == bench.witnessed()
+    """Nothing twice, nothing missing: by an independent counter, by receipts, by the numbers of the intervals.
+
+    Where another program took over, one packet of each processor may have fallen between, and that must be said.
+    """
+    assert bench.sum("accounted") == bench.sum("kernel")
+    between = bench.statuses().count("interrupted") * (os.cpu_count() or 1)
+    assert abs(bench.sum("accounted").packets - bench.witnessed().packets) <= between
     assert bench.sum("lost") == ZERO
     assert set(bench.statuses()) <= ({"exact", "interrupted"} if replaced else {"exact"}), bench.intervals
     bench.check_chain(stops=stops)

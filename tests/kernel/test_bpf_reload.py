@@ -1,5 +1,6 @@
 """The daemon of meters that count in the kernel: HUP under traffic, a restart that keeps them attached, and status."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -40,6 +41,11 @@ def wait_for_packets(lab: BpfLab, number: int) -> None:
     wait_for(lambda: lab.counter(lab.gw, "witness", "total").packets > goal, 20, "traffic")
 
 
+def wait_until_counting(gateway: Gateway, number: int) -> None:
+    """Until meters have begun to count so often, in all."""
+    wait_for(lambda: gateway.log().count("event=counting") == number, 20, f"{number} times counting")
+
+
 def programs() -> dict[str, int]:
     """A number of its own for each program that is pinned, by its meter."""
     found = {}
@@ -59,7 +65,7 @@ def test_hup_under_load_keeps_the_program_where_it_counts_the_same_and_loses_no_
         said = gateway.log().count("event=counting")
         gateway.write(configuration(store=gateway.store, runtime=gateway.runtime, interval="1s", meters=meters))
         gateway.child.signal(signal.SIGHUP)
-        wait_for(lambda said=said: gateway.log().count("event=counting") == said + 3, 20, "the changed ones")
+        wait_until_counting(gateway, said + 3)
         wait_for_packets(lab, 30_000)
     after = programs()
     senders.stop_udp(sender)
@@ -70,13 +76,16 @@ def test_hup_under_load_keeps_the_program_where_it_counts_the_same_and_loses_no_
     for name in BEFORE:
         books = gateway.books(name)
         assert books.problems() == []
-        assert books.sent == books.received == witness
+        assert books.sent == books.received
         # Where another program took over, one packet of each processor may have fallen between, and that is said.
+        between = 0 if name in IN_PLACE else 2 * (os.cpu_count() or 1)
+        assert abs(books.sent.packets - witness.packets) <= between, name
         assert books.statuses.get("interrupted", 0) == (0 if name in IN_PLACE else 2)
         assert set(books.statuses) <= {"exact", "interrupted"}
-    proofs = {str(one.receipt.get("proof")) for one in gateway.books("proven").intervals}
-    assert "missed" not in proofs
-    assert proofs & {"equal", "bounded"}
+    proofs = [str(one.receipt["proof"]) for one in gateway.books("proven").intervals if "proof" in one.receipt]
+    # Of the interval in which it was asked for nobody knows what the counters would have said at its start.
+    assert proofs[0] == "missed"
+    assert set(proofs[1:]) <= {"equal", "bounded"}, proofs
     assert pins() == []
 
 
