@@ -164,6 +164,7 @@ def test_the_page_tells_traffic_by_dhcp_client(net: Wire) -> None:
     dhcp.Client(net, 4).ask()
     wait_for(lambda: books.client.status().attribution != (), SECONDS, "source")
     books.wait_for_facts(1)
+    wait_for(lambda: books.source().state == "following", SECONDS, "what it says behind the fact")
     (status,) = [words for words in commands if words == ["status"]]
     assert re.search(r"^dhcp +dnsmasq +following", books.netledger(*status), re.MULTILINE)
     (listing,) = [words for words in commands if words[0] == "assignments"]

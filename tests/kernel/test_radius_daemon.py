@@ -180,5 +180,6 @@ def test_a_secret_that_everybody_may_read_is_told_and_mended_without_a_restart(o
     wait_for(lambda: office.status()["refused"] == 1, SECONDS, "count")
     daemon = office.daemon
     assert daemon is not None
-    assert "bad authenticator" in daemon.errors()
+    # It is counted first, and logged then.
+    wait_for(lambda: "bad authenticator" in daemon.errors(), SECONDS, "line in the log")
     assert SECRET.decode() not in daemon.errors()

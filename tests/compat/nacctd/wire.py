@@ -23,6 +23,7 @@ mount --rbind "$0/dev" /dev; mount --bind "$0/run" /run
 cd "$0" && exec "$@"
 """
 DATAGRAM = re.compile(r"<(\d+)>([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) (nacctd(?: \([a-z]+\))?): (.*)", re.DOTALL)
+CATCH_UP = b"this is the end of what was said until now"
 STOCK = "debugfile debug\nheaders lo 14 12\nheaders eth 14 12\n"
 
 
@@ -41,6 +42,7 @@ class Wire(Pair):
         for name in ("dev", "run"):
             (self.directory / name).mkdir()
         self._received: list[str] = []
+        self._asked = self._caught_up = 0
         log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._exits.callback(log.close)
         log.bind(str(self.directory / "dev" / "log"))
@@ -117,6 +119,12 @@ class Wire(Pair):
 
     def said(self) -> list[tuple[int, str]]:
         """What the log daemon got: priority and text, messages about the configuration left out."""
+        # Who has ended may have said something that nobody has read yet. What is said is read in its order.
+        self._asked += 1
+        asked = self._asked
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(CATCH_UP, str(self.directory / "dev" / "log"))
+        wait_for(lambda: self._caught_up >= asked, SECONDS, "what was said is read")
         received = [*self._received]
         parts = [DATAGRAM.fullmatch(datagram) for datagram in received]
         assert None not in parts, received
@@ -129,6 +137,9 @@ class Wire(Pair):
 
     def _listen(self, log: socket.socket) -> None:
         while datagram := log.recv(65536):
+            if datagram == CATCH_UP:
+                self._caught_up += 1
+                continue
             self._received.append(datagram.decode("utf-8", "surrogateescape"))
 
     def stop(self, child: Child, number: signal.Signals = signal.SIGTERM) -> int:
