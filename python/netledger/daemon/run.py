@@ -25,7 +25,6 @@ from netledger.daemon.quotas import Quotas
 from netledger.daemon.recorder import StoreRecorder
 from netledger.daemon.runtime import RuntimeLock, is_in_memory
 from netledger.daemon.status_server import StatusServer
-from netledger.daemon.wakeup import Wakeup
 from netledger.errors import NamespaceAbsentError, NetledgerError
 from netledger.intervals import SECOND_NS, Clock
 from netledger.ledger import Ledger
@@ -33,6 +32,7 @@ from netledger.ledger.prefixes import Lengths
 from netledger.pipeline import CommitQueue, Exports, Pipeline
 from netledger.pipeline.problems import Problems, Trouble
 from netledger.receipt import Receipt
+from netledger.signals import SignalPipe
 from netledger.sources.file_systems import file_system
 from netledger.sources.namespaces import inode_of
 
@@ -43,6 +43,7 @@ _LOOK_AT_NAMESPACES_NS: Final = 1_000_000_000
 # A meter that a new configuration asks for and that cannot start, for a group is in use, say.
 _OPEN_AGAIN_NS: Final = 30_000_000_000
 
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 _EXIT_DONE: Final = 0
 _EXIT_FAILED: Final = 1
 
@@ -76,7 +77,7 @@ class Daemon:
         self._clock = clock
         self._reload = reload
         self._keep_rules = keep_rules
-        self._wakeup = Wakeup()
+        self._wakeup = SignalPipe(_SIGNALS)
         self._manager = ServiceManager()
         ledger = Ledger(Path(config.store), clock=clock)
         self._problems = Problems(clock)
@@ -160,8 +161,8 @@ class Daemon:
         if (cut_ns := self._cuts.wait_ns()) is not None:
             waits.append(cut_ns)
         timeout_ns = min([_LOOK_AT_CLOCK_NS, longest_ns, *waits])
-        for number in self._wakeup.wait(timeout_ns):
-            self._obey(number)
+        for number in self._wakeup.wait(timeout_ns / SECOND_NS):
+            self._obey(signal.Signals(number))
         for meter in self._meters.values():
             meter.cut_if_due()
             self._live()

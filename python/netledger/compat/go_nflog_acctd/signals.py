@@ -1,10 +1,11 @@
 """Waiting for the signal that ends the program."""
 
-import os
-import select
 import signal
-from types import FrameType, TracebackType
+from contextlib import ExitStack
+from types import TracebackType
 from typing import Self, final
+
+from netledger.signals import SignalPipe
 
 __all__ = ["SIGNAL_WORDS", "EndSignals"]
 
@@ -19,45 +20,27 @@ SIGNAL_WORDS = {
 
 @final
 class EndSignals:
-    """Catches the signals of :data:`SIGNAL_WORDS` while it is entered, which must be in the main thread.
+    """Catches the signals of :data:`SIGNAL_WORDS` while it is entered, see :class:`SignalPipe`.
 
-    A signal that came before :meth:`wait` is not missed: its number waits in a pipe. SIGHUP is left alone where it is
-    ignored, as under ``nohup``. (``signal.sigtimedwait`` would be shorter, but gives garbage when the process was
-    stopped and goes on after the time is over.)
+    SIGHUP is left alone where it is ignored, as under ``nohup``.
     """
 
     def __init__(self) -> None:
-        self._reader = self._writer = -1
-        self._fd_before = -1
-        self._before: dict[signal.Signals, object] = {}
+        self._exits = ExitStack()
+        self._pipe = SignalPipe(())
 
     def __enter__(self) -> Self:
-        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._fd_before = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        for number in SIGNAL_WORDS:
-            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                self._before[number] = signal.signal(number, _noted_in_the_pipe)
+        is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        taken = [number for number in SIGNAL_WORDS if number != signal.SIGHUP or not is_nohup]
+        self._pipe = self._exits.enter_context(SignalPipe(taken))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal itself has given
-        signal.set_wakeup_fd(self._fd_before)
-        os.close(self._reader)
-        os.close(self._writer)
+        self._exits.close()
 
     def wait(self, seconds: float) -> str | None:
         """Blocks for so long, or until a signal comes; gives its word, or None."""
-        poll = select.poll()
-        poll.register(self._reader, select.POLLIN)
-        # Rounded up: waking a little early would mean turning round until the time has come.
-        if not poll.poll(-(-seconds * 1000 // 1)):
-            return None
-        words = (SIGNAL_WORDS.get(signal.Signals(number)) for number in os.read(self._reader, 4096))
+        words = (SIGNAL_WORDS.get(signal.Signals(number)) for number in self._pipe.wait(seconds))
         return next((word for word in words if word is not None), None)
-
-
-def _noted_in_the_pipe(_number: int, _frame: FrameType | None) -> None:
-    """Keeps the signal from doing what it does by itself."""

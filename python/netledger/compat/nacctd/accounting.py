@@ -11,12 +11,13 @@ from netledger.compat.nacctd.filters import filter_of
 from netledger.compat.nacctd.holders import Holders, rows_with_users
 from netledger.compat.nacctd.naccttab import Table
 from netledger.compat.nacctd.records import Counts, Flow, narrowed
-from netledger.compat.nacctd.signals import IGNORED, Signals
+from netledger.compat.nacctd.signals import IGNORED
 from netledger.compat.nacctd.syslog import Syslog
 from netledger.compat.nacctd.timetable import Timetable
 from netledger.compat.nacctd.users import Users
 from netledger.errors import SourceError
 from netledger.intervals import SECOND_NS, Clock, Moment
+from netledger.signals import SignalPipe
 
 __all__ = ["Accounting", "records_of"]
 
@@ -86,7 +87,7 @@ class Accounting:
                 self._held.append(cut)
         self._note(now)
 
-    def run(self, signals: Signals) -> int:
+    def run(self, signals: SignalPipe) -> int:
         """Accounts until a signal ends it, and gives that signal. What could not be written waits for the next start.
 
         Raises:

@@ -19,11 +19,12 @@ from netledger.compat.nacctd.options import RefusedError, parse_options
 from netledger.compat.nacctd.pidfile import PIDFILE, PidFile
 from netledger.compat.nacctd.process import fork_away, let_go
 from netledger.compat.nacctd.said import Level, Said
-from netledger.compat.nacctd.signals import Signals
+from netledger.compat.nacctd.signals import signals
 from netledger.compat.nacctd.syslog import NAME, Syslog, SyslogHandler
 from netledger.compat.nacctd.users import Users
 from netledger.errors import SourceError
 from netledger.intervals import Clock, SystemClock
+from netledger.signals import SignalPipe
 
 __all__ = ["main"]
 
@@ -123,14 +124,14 @@ def _account(table: Table, reload: Callable[[], Table | None], clock: Clock, sys
         syslog.error(f"error opening debug file: {_text(error)}")
         syslog.info("net accounting daemon aborting")
         return _ENDED
-    signals = stack.enter_context(Signals())
+    came = stack.enter_context(signals())
     handler = SyslogHandler(syslog)
     logging.getLogger("netledger").addHandler(handler)
     stack.callback(logging.getLogger("netledger").removeHandler, handler)
     if not _has_devices(table, syslog):
         syslog.info("net accounting daemon terminating (0)")
         return _ENDED
-    number = _run_to_the_end(table, reload, clock, syslog, debug, signals)
+    number = _run_to_the_end(table, reload, clock, syslog, debug, came)
     if number is None:
         syslog.info("net accounting daemon aborting")
     else:
@@ -145,11 +146,11 @@ def _run_to_the_end(
     clock: Clock,
     syslog: Syslog,
     debug: DebugFile,
-    signals: Signals,
+    came: SignalPipe,
 ) -> int | None:
     """The signal that has ended it; None when something else has, and what has been told."""
     try:
-        return _run(table, reload, clock, syslog, debug, signals)
+        return _run(table, reload, clock, syslog, debug, came)
     except (SourceError, OSError) as error:
         syslog.error(f"{error}: what has been counted is kept, and written after the next start")
     except Exception as error:  # noqa: BLE001  the top of the program: standard error leads nowhere
@@ -164,7 +165,7 @@ def _run(
     clock: Clock,
     syslog: Syslog,
     debug: DebugFile,
-    signals: Signals,
+    came: SignalPipe,
 ) -> int:
     started = clock.now()
     book = Book(table, syslog)
@@ -178,7 +179,7 @@ def _run(
     )
     accounting.take(left)
     users.begin(started)
-    return accounting.run(signals)
+    return accounting.run(came)
 
 
 def _has_devices(table: Table, syslog: Syslog) -> bool:
