@@ -5,72 +5,32 @@ A store is made by `bench/month.py`, or one that is there is taken by `--store`.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import BENCH, BenchError, scratch
 from month import Month, add_options, fill, month_of, receipt_of
 from rivals import RIVALS
 from table import Report, spread
+from work import OURS, Work, by_turns
 
 from netledger.intervals import DAY_NS, SECOND_NS
 from netledger.ledger import Ledger
 from netledger.ledger.maintain import compact, roll_up
 
 HEAD = ("what", "rows", "wall s", "CPU s")
-OURS = Path(sys.executable).with_name("netledger")
-# As an installed package has it: modules are compiled once, and not at each start.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
-@dataclass
-class Question:
-    """A command, and how it did."""
-
-    what: str
-    rows: int
-    argv: Sequence[str | Path]
-    wall: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-
-    def once(self) -> None:
-        """Asks it.
-
-        Raises:
-            BenchError: there was no answer.
-        """
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [str(part) for part in self.argv], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT
-        )
-        assert process.stderr is not None
-        said = process.stderr.read().decode()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        process.stderr.close()
-        self.wall.append(time.perf_counter() - started)
-        self.cpu.append(used.ru_utime + used.ru_stime)
-        # 3: a period that goes on behind the last interval is not covered whole.
-        if process.returncode not in {0, 3}:
-            raise BenchError(f"{self.what}: exit {process.returncode}: {said[-300:]}")
-
-    def row(self) -> list[str]:
-        """A line of the table."""
-        return [self.what, f"{self.rows:,}", spread(self.wall, 2), spread(self.cpu, 2)]
-
-
-def ours(what: str, rows: int, store: Path, *options: str) -> Question:
+def ours(what: str, rows: int, store: Path, *options: str) -> Work:
     """A report of the ten greatest."""
-    return Question(f"netledger: {what}", rows, [OURS, "report", "--store", store, "--top", "10", *options])
+    return Work(f"netledger: {what}", rows, [OURS, "report", "--store", store, "--top", "10", *options])
 
 
-def day_of_rivals(directory: Path, month: Month) -> Iterator[Question]:
+def day_of_rivals(directory: Path, month: Month) -> Iterator[Work]:
     """The first day in each of the others; they are closed before they are asked."""
     for name, place in RIVALS.items():
         folder = directory / name.replace(" ", "-")
@@ -82,37 +42,15 @@ def day_of_rivals(directory: Path, month: Month) -> Iterator[Question]:
         rival.close()
         span = (str(month.start_ns), str(month.start_ns + DAY_NS))
         argv: list[str | Path] = [sys.executable, BENCH / "rivals.py", name, folder, *span]
-        yield Question(f"{name}: hosts of a day", month.rows // month.days, argv)
+        yield Work(f"{name}: hosts of a day", month.rows // month.days, argv)
 
 
-def small_day(store: Path, hosts: int) -> Question:
+def small_day(store: Path, hosts: int) -> Work:
     """A day of 288 intervals and at most 2,000 rows each, none of them compacted: what is asked most often."""
     day = Month(days=1, hosts=min(hosts, 1_999))
     for _ in fill(store, day, jobs=1):
         pass
     return ours(f"hosts of a day of 288 x {day.hosts + 1:,} rows", day.rows, store, "--period", day.start)
-
-
-@dataclass
-class Work:
-    """A part of housekeeping, day by day."""
-
-    what: str
-    rows: int
-    wall: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-
-    @contextmanager
-    def timed(self) -> Iterator[None]:
-        """Measures what is done meanwhile."""
-        started, used = time.perf_counter(), time.process_time()
-        yield
-        self.wall.append(time.perf_counter() - started)
-        self.cpu.append(time.process_time() - used)
-
-    def row(self) -> list[str]:
-        """A line of the table."""
-        return [self.what, f"{self.rows:,}", spread(self.wall, 2), spread(self.cpu, 2)]
 
 
 def keep(store: Path, month: Month) -> list[Work]:
@@ -165,9 +103,9 @@ def write(store: Path) -> None:
         time.sleep(0.1)
 
 
-def beside_writer(question: Question, store: Path, rounds: int) -> list[str]:
+def beside_writer(question: Work, store: Path, rounds: int) -> list[str]:
     """How much longer a question takes while somebody writes; alone and not alone by turns."""
-    twin = Question(question.what, question.rows, question.argv)
+    twin = Work(question.what, question.rows, question.argv)
     for _ in range(rounds):
         twin.once()
         with writer(store):
@@ -188,23 +126,17 @@ def measure(directory: Path, wanted: argparse.Namespace) -> list[list[str]]:
     if not wanted.no_rivals:
         asked += day_of_rivals(directory, month)
     asked += [ours("hosts of a day, as they came", rows, store, "--period", day)] if wanted.store is None else []
-    _rounds(asked, wanted.rounds)
+    by_turns(asked, wanted.rounds)
     work = keep(store, month)
     kept = [
         ours("hosts of a day, from hourly sums", rows, store, "--period", day),
         ours("hosts of two hours and a quarter, from rows", rows, store, "--period", f"{day}T10:07..{day}T12:22"),
         ours("hosts of the month, from hourly sums", month.rows, store, "--period", whole),
     ]
-    _rounds(kept, wanted.rounds)
+    by_turns(kept, wanted.rounds)
     busy = beside_writer(asked[0], directory / "small", wanted.rounds)
     done = [part.row() for part in work if part.wall]
     return [question.row() for question in (*asked, *kept)] + done + [busy]
-
-
-def _rounds(questions: Sequence[Question], rounds: int) -> None:
-    for _ in range(rounds):
-        for question in questions:
-            question.once()
 
 
 def main() -> int:

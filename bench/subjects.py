@@ -8,23 +8,19 @@ customer at any second of the month, so that intervals are cut in two by it.
 # ruff: noqa: S311  # customers are made up, and the same each time
 
 import argparse
-import os
 import random
-import resource
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 from harness import BenchError, scratch
 from month import Month, add_options, fill, month_of
-from reports import ENVIRONMENT, OURS
-from table import Report, spread
+from table import Report
+from work import OURS, Work, by_turns
 
 from netledger.attribution.facts import Fact, Target
 from netledger.intervals import DAY_NS, SECOND_NS
@@ -36,47 +32,6 @@ from netledger.receipt import rfc3339
 
 HEAD = ("what", "rows", "wall s", "CPU s", "memory MB")
 SEED = 7
-
-
-@dataclass
-class Work:
-    """Something that is done some times, and how it did."""
-
-    what: str
-    rows: int
-    argv: Sequence[str | Path] = ()
-    wall: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-    memory: list[float] = field(default_factory=list)
-
-    def once(self) -> None:
-        """Asks the question, by a process of its own.
-
-        Raises:
-            BenchError: there was no answer.
-        """
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [str(part) for part in self.argv], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT
-        )
-        assert process.stderr is not None
-        said = process.stderr.read().decode()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        process.stderr.close()
-        self.add(time.perf_counter() - started, used.ru_utime + used.ru_stime, used.ru_maxrss)
-        # 3: a period that begins within an interval is not covered whole.
-        if process.returncode not in {0, 3}:
-            raise BenchError(f"{self.what}: exit {process.returncode}: {said[-300:]}")
-
-    def add(self, wall: float, cpu: float, kilobytes: int) -> None:
-        self.wall.append(wall)
-        self.cpu.append(cpu)
-        self.memory.append(kilobytes * 1024 / 1e6)
-
-    def row(self) -> list[str]:
-        """A line of the table."""
-        return [self.what, f"{self.rows:,}", spread(self.wall, 2), spread(self.cpu, 2), spread(self.memory)]
 
 
 def handed_over(month: Month, assignments: int, subjects: int) -> Iterator[Fact]:
@@ -103,23 +58,9 @@ def assign(store: Path, month: Month, wanted: argparse.Namespace) -> Work | None
         return None
     facts = list(handed_over(month, wanted.assignments, wanted.subjects))
     work = Work("assignments written down, all", len(facts))
-    with timed(work):
+    with work.timed():
         book.add(facts)
     return work
-
-
-class timed:  # noqa: N801  # reads like a function, as contextlib's own do
-    """Measures what is done meanwhile, in this process; its memory is the most that it ever had."""
-
-    def __init__(self, work: Work) -> None:
-        self.work = work
-
-    def __enter__(self) -> None:
-        self.started, self.used = time.perf_counter(), time.process_time()
-
-    def __exit__(self, *_: object) -> None:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        self.work.add(time.perf_counter() - self.started, time.process_time() - self.used, peak)
 
 
 def keep(store: Path, month: Month) -> Work:
@@ -135,7 +76,7 @@ def keep(store: Path, month: Month) -> Work:
             day = time.strftime("%Y-%m-%d", time.gmtime(month.start_ns // SECOND_NS + number * 86_400))
             roll_up(ledger, day)
             if day in waiting:
-                with timed(summed):
+                with summed.timed():
                     sums.add_up(day)
             compact(ledger, day)
     finally:
@@ -165,19 +106,19 @@ def measure(directory: Path, wanted: argparse.Namespace) -> list[list[str]]:
         asked(f"hosts of the month, from {state}", cut),
         asked(f"subjects of the month, from {state}", cut, "--by", "subject"),
     ]
-    rounds(from_rows, wanted.rounds)
+    by_turns(from_rows, wanted.rounds)
     if wanted.rows_only:
-        return [one.row() for one in (*done, *from_rows) if one is not None]
+        return [one.row(with_memory=True) for one in (*done, *from_rows) if one is not None]
     done.append(apart(keep, store, month))
     from_sums = [
         asked("subjects of the month, from sums by subject", whole, "--by", "subject"),
         asked("a subject of the month by day, from sums", whole, "--subject", "customer-00001", "--per", "day"),
     ]
-    rounds(from_sums, wanted.rounds)
+    by_turns(from_sums, wanted.rounds)
     late = asked("subjects of the month, one day of it corrected just now", whole, "--by", "subject")
     correct(store, month)
-    rounds([late], wanted.rounds)
-    return [one.row() for one in (*done, *from_rows, *from_sums, late) if one is not None and one.wall]
+    by_turns([late], wanted.rounds)
+    return [one.row(with_memory=True) for one in (*done, *from_rows, *from_sums, late) if one is not None and one.wall]
 
 
 def apart(act: Callable[..., Work | None], *given: object) -> Work | None:
@@ -195,13 +136,6 @@ def correct(store: Path, month: Month) -> None:
         target=target, valid_from_ns=at_ns, valid_to_ns=end_ns, subject=f"corrected-{time.time_ns()}", source="assign"
     )
     Assignments(store, month.clock).add([fact])
-
-
-def rounds(questions: Sequence[Work], count: int) -> None:
-    """Asks them by turns."""
-    for _ in range(count):
-        for question in questions:
-            question.once()
 
 
 def main() -> int:
