@@ -4,7 +4,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from netledger.ledger.imported import one_at_a_time
 from netledger.ledger.reader import Reader
 from netledger.ledger.verify import verify
 from netledger.reports.zones import find
+from tests.unit import imports
 from tests.unit.booked import Booked, book
 from tests.unit.old_files import ONE, SIX, content, write, write_spans
 from tests.unit.rows import batch, row
@@ -39,18 +39,11 @@ def store(tmp_path: Path) -> Path:
 
 
 def imported(store: Path, *words: object, status: int = 0) -> dict[str, object]:
-    done = netledger(
-        "import", *map(str, words), "--json", "--timezone", "UTC", "--store", store, "--node", "gw1", "--meter", "old"
-    )
-    assert done.returncode == status, done.stderr
-    told: dict[str, object] = json.loads(done.stdout)
-    return told
+    return imports.imported(store, *words, "--meter", "old", status=status)
 
 
-def numbers(told: Mapping[str, object]) -> tuple[object, object, int]:
-    refused = told["refused"]
-    assert isinstance(refused, list)
-    return told["booked"], told["known"], len(refused)
+def numbers(told: dict[str, object]) -> tuple[object, object, int]:
+    return imports.counted(told, "booked", "known")
 
 
 def receipts(store: Path) -> list[dict[str, object]]:

@@ -14,6 +14,7 @@ import pytest
 from netledger.ledger.assignments import Assignments
 from netledger.ledger.reader import Reader
 from netledger.ledger.verify import verify
+from tests.unit import imports
 from tests.unit.memory_source import TestClock
 from tests.unit.rows import START_NS
 from tests.unit.test_cli_main import netledger
@@ -53,18 +54,11 @@ def store(tmp_path: Path) -> Path:
 
 
 def imported(store: Path, *words: object, status: int = 0) -> dict[str, object]:
-    done = netledger(
-        "import", "nacctd", *map(str, words), "--json", "--timezone", "UTC", "--store", store, "--node", "gw1"
-    )
-    assert done.returncode == status, done.stderr
-    told: dict[str, object] = json.loads(done.stdout)
-    return told
+    return imports.imported(store, "nacctd", *words, status=status)
 
 
 def numbers(told: dict[str, object]) -> tuple[object, object, int]:
-    refused = told["refused"]
-    assert isinstance(refused, list)
-    return told["lines"], told["known_lines"], len(refused)
+    return imports.counted(told, "lines", "known_lines")
 
 
 def rows(store: Path, *words: str) -> list[tuple[object, ...]]:

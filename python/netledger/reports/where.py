@@ -72,11 +72,6 @@ class Filter:
         """The subjects that conditions name, to take or to leave out."""
         return tuple(sorted({value for names in self._of("subject") for value in names.values}))
 
-    @property
-    def names_meters(self) -> bool:
-        """Whether the meters were chosen by name."""
-        return bool(self._of("meter"))
-
     def _of(self, word: str) -> tuple["_Names", ...]:
         return self._names.get(word, ())
 

@@ -19,7 +19,6 @@ _NAMES: Final = ("libpcap.so.0.8", "libpcap.so.1")  # of Debian, and of others
 _DLT_RAW: Final = 12
 _SNAP_BYTES: Final = 0x40000
 _NETMASK_UNKNOWN: Final = 0xFFFF_FFFF
-_ERROR_BYTES: Final = 256
 
 BEFORE_THE_HEADER: Final = "as tcpdump has it, but for what is not in the IP packet (ether, vlan, pppoes, inbound)"
 
