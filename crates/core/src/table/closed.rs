@@ -30,6 +30,13 @@ impl Closed {
         Self { totals: file.totals(), other: file.table.other(), file, recovered, last_received_ns }
     }
 
+    /// One whose sums are known: its rows are not read.
+    #[cfg(feature = "bpf")]
+    pub(crate) fn known(mut file: TableFile, totals: GroupState, other: Sums) -> Self {
+        file.table.freeze();
+        Self { file, totals, recovered: false, other, last_received_ns: 0 }
+    }
+
     /// Opens the table of a dead process that was complete: nothing was being received into it.
     ///
     /// # Errors

@@ -31,10 +31,25 @@ pub(crate) struct Backing {
 }
 
 impl Backing {
+    /// Writes a part of the rows, `start` bytes from their beginning. Whoever has them mapped sees it.
+    #[cfg(feature = "bpf")]
+    pub(super) fn write(&self, start: usize, bytes: &[u8]) -> std::io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(&self.file, bytes, self.rows_at + start as u64)
+    }
+
     /// Takes disk space for the first `bytes` of the rows.
     pub(crate) fn reserve(&self, bytes: usize) -> std::io::Result<()> {
         reserve(&self.file, self.rows_at, bytes as u64)
     }
+}
+
+/// What a file is mapped for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Packets come at any time: pages are made before.
+    Receiving,
+    /// It is written once, as a whole: pages are made by writing.
+    Writing,
 }
 
 /// A table file that this process writes, with its receive buffer.
@@ -74,6 +89,17 @@ impl TableFile {
         groups: &[GroupSpec],
         rows: (usize, usize),
     ) -> Result<Self, Error> {
+        Self::create_with(Use::Receiving, content, path, spec, groups, rows)
+    }
+
+    pub(super) fn create_with(
+        use_of: Use,
+        content: Content,
+        path: &Path,
+        spec: &KeySpec,
+        groups: &[GroupSpec],
+        rows: (usize, usize),
+    ) -> Result<Self, Error> {
         if groups.len() > GROUPS_MAX {
             return Err(fail(path, "create", format!("more than {GROUPS_MAX} groups")));
         }
@@ -84,7 +110,7 @@ impl TableFile {
             .mode(0o640)
             .open(path)
             .map_err(|e| fail(path, "create", reason(&e)))?;
-        let made = Self::fill(content, file, path, spec, groups, rows);
+        let made = Self::fill(use_of, content, file, path, spec, groups, rows);
         if made.is_err() {
             // A file that could not be filled holds nothing; its own error matters more than this one's.
             let _ignored = fs::remove_file(path);
@@ -92,7 +118,9 @@ impl TableFile {
         made
     }
 
+    #[allow(clippy::too_many_arguments, reason = "each is handed on")]
     fn fill(
+        use_of: Use,
         content: Content,
         file: File,
         path: &Path,
@@ -112,8 +140,11 @@ impl TableFile {
         let room = (steps * step_rows).min(capacity.max(step_rows));
         let reserved = rows_at + shape.bytes(room);
         reserve(&file, 0, reserved as u64).map_err(|e| fail(path, "reserve space", reason(&e)))?;
-        let mut opened = Self::map(file, path, spec.clone(), groups.to_vec(), rows_max, header_bytes, rows_expected)?;
-        opened.table.rows.populate(shape.bytes(rows_expected));
+        let limits = (rows_max, rows_expected);
+        let mut opened = Self::map(use_of, file, path, spec.clone(), groups.to_vec(), limits, header_bytes)?;
+        if use_of == Use::Receiving {
+            opened.table.rows.populate(shape.bytes(rows_expected));
+        }
         opened.table.room = room.min(capacity);
         let header = opened.header();
         header.write_spec(spec);
@@ -158,7 +189,8 @@ impl TableFile {
         let count = usize::try_from(header.get(Word::Groups)).unwrap_or(usize::MAX).min(GROUPS_MAX);
         let groups: Vec<_> = (0..count).map(|index| header.read_group(index)).collect();
         let rows = usize::try_from(header.get_at(CONTROL_ROWS)).unwrap_or(usize::MAX);
-        let mut opened = Self::map(file, path, spec, groups, rows_max, header_bytes, rows.min(rows_max))?;
+        let limits = (rows_max, rows.min(rows_max));
+        let mut opened = Self::map(Use::Receiving, file, path, spec, groups, limits, header_bytes)?;
         if rows > opened.table.capacity {
             return Err(fail(path, "open", "damaged header"));
         }
@@ -169,13 +201,13 @@ impl TableFile {
     }
 
     fn map(
+        use_of: Use,
         file: File,
         path: &Path,
         spec: KeySpec,
         groups: Vec<GroupSpec>,
-        rows_max: usize,
+        (rows_max, rows_expected): (usize, usize),
         header_bytes: usize,
-        rows_expected: usize,
     ) -> Result<Self, Error> {
         let shape = Shape::of(&spec);
         let capacity = capacity(rows_max, 0);
@@ -183,8 +215,9 @@ impl TableFile {
         let map = |offset: u64, bytes, populate| {
             Mapping::shared(&file, offset, bytes, populate).map_err(|e| fail(path, "map", reason(&e)))
         };
-        let control = Arc::new(map(0, header_bytes, true)?);
-        let buffer = map(header_bytes as u64, BUFFER_BYTES, true)?;
+        let is_at_once = use_of == Use::Receiving;
+        let control = Arc::new(map(0, header_bytes, is_at_once)?);
+        let buffer = map(header_bytes as u64, BUFFER_BYTES, is_at_once)?;
         let rows = Arc::new(map(rows_at, shape.bytes(capacity), false)?);
         let room = STEP_BYTES / (shape.stride * size_of::<u64>());
         let table = Table {

@@ -8,6 +8,7 @@ use crate::batch::{InterfaceNames, Names};
 use crate::error::Error;
 use crate::flow::{Account, Key, Sums};
 use crate::live::{Glance, Order, Snapshot};
+use crate::sys::bpf::Map;
 use crate::table::bulk::BulkFile;
 use crate::table::closed::Closed;
 use crate::table::header::GroupState;
@@ -37,19 +38,10 @@ impl Opened {
         let receipt = self.slot_receipt(generation)?;
         let expected = usize::try_from(receipt.rows).unwrap_or(usize::MAX).min(self.about.rows_max as usize);
         let mut file = BulkFile::create(path, &self.about.spec, self.about.rows_max as usize, expected + SPECIALS)?;
-        file.add_special(Account::Other, &receipt.other);
-        file.add_special(Account::External, &receipt.external);
-        let mut parts = Parts::new(&map);
-        let key_words = parts.key_words();
-        let mut rows = 0;
-        while let Some((keys, values)) = parts.next().map_err(|error| explain("read", &error, self.about.attach, ""))? {
-            rows += keys.len() as u64 / key_words as u64;
-            file.append(key_words, keys, values)?;
-        }
-        let sums = file.sums();
-        if let Err(cause) = balance(&receipt, rows, &sums) {
+        let written = self.write(&map, &receipt, &mut file);
+        if let Err(error) = written.and_then(|rows| self.balance(generation, &receipt, rows, &file.sums())) {
             file.abandon();
-            return Err(self.pins.fail("read", format!("generation {generation}: {cause}")));
+            return Err(error);
         }
         let closed = file.finish(&receipt.state())?;
         let mut books = self.books();
@@ -58,6 +50,33 @@ impl Opened {
             books.closed.merge(&closed.totals);
         }
         Ok(closed)
+    }
+
+    /// Returns how many rows there were.
+    fn write(&self, map: &Map, receipt: &Receipt, file: &mut BulkFile) -> Result<u64, Error> {
+        file.add_special(Account::Other, &receipt.other);
+        file.add_special(Account::External, &receipt.external);
+        let mut parts = Parts::new(map);
+        let (key_words, mut rows) = (parts.key_words(), 0);
+        let failed = |error: std::io::Error| explain("read", &error, self.about.attach, "");
+        while let Some((keys, values)) = parts.next().map_err(failed)? {
+            rows += keys.len() as u64 / key_words as u64;
+            file.append(key_words, keys, values)?;
+        }
+        Ok(rows)
+    }
+
+    /// Whether each side of the books is what was counted, and no row is missing.
+    fn balance(&self, generation: u64, receipt: &Receipt, rows: u64, sums: &Sums) -> Result<(), Error> {
+        let expected = receipt.readable();
+        let cause = if *sums != expected {
+            format!("rows and receipt do not add up: posted {sums:?}, counted {expected:?}")
+        } else if rows != receipt.rows {
+            format!("{} rows were made, and {rows} are there", receipt.rows)
+        } else {
+            return Ok(());
+        };
+        Err(self.pins.fail("read", format!("generation {generation}: {cause}")))
     }
 
     pub(super) fn receipt(&self, generation: u64) -> Result<(GroupState, Sums), Error> {
@@ -139,16 +158,4 @@ impl Opened {
         let snapshot = Snapshot::of(merged, expected, &self.about.spec, &names, top, totals)?;
         rows.and_then(|rows| rows.failure).map_or(Ok(snapshot), |error| Err(failed(error)))
     }
-}
-
-/// Whether each side of the books is what was counted, and no row is missing.
-fn balance(receipt: &Receipt, rows: u64, sums: &Sums) -> Result<(), String> {
-    let expected = receipt.readable();
-    if *sums != expected {
-        return Err(format!("rows and receipt do not add up: posted {sums:?}, counted {expected:?}"));
-    }
-    if rows != receipt.rows {
-        return Err(format!("{} rows were made, and {rows} are there", receipt.rows));
-    }
-    Ok(())
 }
