@@ -15,6 +15,7 @@ from netledger.intervals import SECOND_NS
 from netledger.receipt import ZERO, Count, parse_rfc3339
 from netledger.sources.base import Past
 from netledger.sources.bpf import BpfSource
+from netledger.sources.ruleset import PRIORITY
 from tests.kernel import senders
 from tests.kernel.bpf_box import BpfLab, own_bpffs
 from tests.kernel.bpf_hands import detach
@@ -67,6 +68,21 @@ def test_a_link_that_somebody_detached_is_attached_again_within_about_a_second(g
     assert before_ns - 2 * SECOND_NS < parse_rfc3339(since) <= before_ns < parse_rfc3339(until) <= after_ns
     # What passed while nothing hung there is missing, and nothing else: the bursts came before and behind it.
     assert bench.sum("accounted") == bench.witnessed() == Count(1500, 150_000)
+
+
+def test_chains_of_nftables_hide_no_link_that_somebody_detached(gateway: BpfLab) -> None:
+    """Those of the proof, and of a managed NFLOG meter: the kernel refuses a hook where any other has its priority."""
+    bench = BpfBench.on(gateway, prove=True)
+    bench.open()
+    chain = f"chain beside {{ type filter hook forward priority {PRIORITY}; counter; }}"
+    gateway.nft(gateway.gw, f"table inet beside {{\n{chain}\n}}")
+    detach(place(bench) / "link-forward-ipv4")
+    assert "link forward-ipv4 was detached" in wait_until_disturbed(bench)
+    burst(gateway)
+    bench.cut()
+    bench.close()
+    assert bench.statuses() == ["interrupted", "exact"]
+    assert bench.sum("accounted") == bench.witnessed() == BURST_COUNT
 
 
 def test_what_was_detached_right_before_a_cut_is_on_the_receipt_of_that_interval(gateway: BpfLab) -> None:

@@ -2,16 +2,22 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from netledger._core import BpfMeter
 from netledger.errors import SourceError
 from netledger.sources.bookkeeping import MeterConfig
 from netledger.sources.bpf_pins import PLACE, directory
 from netledger.sources.packet_links import InterfaceChoice
-from netledger.sources.ruleset import HOOKS, LOOPBACK, PRIORITY, Hook, Ruleset
+from netledger.sources.ruleset import HOOKS, LOOPBACK, Hook, Ruleset
 
 Attach: TypeAlias = Literal["netfilter", "tcx"]
+
+PRIORITY: Final = 83
+"""Behind the filter rules (0) and before source NAT (100), as the rules of nflog are, but at a number of its own.
+
+Whether a link still hangs is asked by hanging another one at its priority, which the kernel refuses while any hook is
+there: a chain of nftables at the same number would hide that the link is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,7 +111,7 @@ pub(super) fn explain(operation: &'static str, error: &io::Error, attach: Attach
     let cause = format!("{}{}", reason(error), shown(said));
     let made = Error::new(Kind::Source, SUBJECT, operation, cause);
     match number {
-        Some(libc::ENOMEM) => made.with_hint("lower max_rows: the kernel has no memory for so many rows"),
+        Some(libc::ENOMEM) => made.with_hint("lower rows_max: the kernel has no memory for so many rows"),
         _ => made,
     }
 }
@@ -223,7 +223,7 @@ mod tests {
     fn a_failure_that_nobody_forbids_keeps_the_kernels_words() {
         let error = explain("load", &io::Error::from_raw_os_error(libc::ENOMEM), AttachPoint::Tcx, "");
         assert_eq!((error.kind, error.cause.as_str()), (Kind::Source, "cannot allocate memory"));
-        assert!(error.hint.is_some_and(|hint| hint.contains("max_rows")));
+        assert!(error.hint.is_some_and(|hint| hint.contains("rows_max")));
         let error = explain("load", &io::Error::from_raw_os_error(libc::ENOSYS), AttachPoint::Tcx, "");
         assert_eq!(error.kind, Kind::NotSupported);
     }
