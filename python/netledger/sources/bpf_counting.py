@@ -7,7 +7,7 @@ import contextlib
 import logging
 from dataclasses import dataclass, replace
 
-from netledger._core import BpfMeter, Generation
+from netledger._core import BpfMeter, Generation, Totals
 from netledger.errors import NetledgerError, SourceError
 from netledger.intervals import Clock, Moment
 from netledger.receipt import Count, Observed
@@ -29,6 +29,9 @@ from netledger.sources.state import Facts
 
 log = logging.getLogger(__name__)
 
+_UNBALANCED = "rows and receipt do not add up"
+"""Words of the native core."""
+
 
 @dataclass(slots=True)
 class Left:
@@ -40,13 +43,15 @@ class Left:
         before: what the counters that prove said before the kernel left it; None: not known.
         after: what they said when none of its packets was under way any more.
         generation: its rows; None until they are read.
+        totals: what the kernel counted, where that is all that is believed.
     """
 
     facts: Facts
     end: Moment
     before: Count | None = None
     after: Count | None = None
-    generation: Generation | None = None
+    generation: Generation | NoRows | None = None
+    totals: Totals | None = None
 
 
 class Counting:
@@ -156,11 +161,11 @@ class Counting:
             native.settle()
             self._at_step("settled")
             left.after = None if left.before is None else self._prover.read(left.facts)
-            left.generation = native.read(left.facts.seq, str(self.books.state.table(left.facts.seq)))
+            left.generation = self._read(native, left)
             self._at_step("read")
             if self.live is not None:
                 self.inspect(self._clock.now())
-        total = counted(left.generation.totals)
+        total = counted(left.totals or left.generation.totals)
         verdict = self._prover.verdict(left.facts, total, left.before, left.after)
         if self.live is not None:
             self.note(begun_at(self.live, None if verdict is None else verdict.base))
@@ -170,6 +175,22 @@ class Counting:
         if self.live is not None:
             self._tidy(self.live, left.facts)
         return closed
+
+    def _read(self, native: BpfMeter, left: Left) -> Generation | NoRows:
+        """The rows of what was left.
+
+        Rows that do not add up to the receipt are not booked under anybody's address. The kernel's count is kept, and
+        the interval is closed: to refuse it for ever would help nobody.
+        """
+        try:
+            return native.read(left.facts.seq, str(self.books.state.table(left.facts.seq)))
+        except SourceError as error:
+            if _UNBALANCED not in error.cause:
+                raise
+            left.totals = native.receipt(left.facts.seq)
+            fields = {"meter": left.facts.meter, "seq": left.facts.seq, "error": error}
+            log.error("rows_unbalanced", extra={"fields": fields})  # noqa: TRY400  (no traceback)
+            return NoRows(f"its rows are not booked: {error.cause}")
 
     def _tidy(self, live: Facts, before: Facts) -> None:
         """Frees what is closed and makes room for the next one; what fails here is tried again by the next cut."""
@@ -292,7 +313,8 @@ class Counting:
             raise SourceError(f"meter {self._config.meter}", "cut", "its rows are not read")
         is_replaced = live is not None and side_of(live) != side_of(left.facts)
         attach = self._config.attach
-        return observe(left.facts, generation, attach=attach, verdict=verdict, is_replaced=is_replaced)
+        observed = observe(left.facts, generation, attach=attach, verdict=verdict, is_replaced=is_replaced)
+        return observed if left.totals is None else replace(observed, kernel=counted(left.totals))
 
     def _without_count(self, facts: Facts, generation: Gathered | NoRows, _kernel: Count | None) -> Observed:
         """Of a generation whose maps are gone."""
