@@ -15,11 +15,13 @@ from tests.kernel.bpf_box import BPFFS, BpfPair, own_bpffs
 HERE, THERE = "10.77.1.1", "10.77.1.2"
 DIRECTORY = BPFFS / "netledger" / "test"
 PINS = DIRECTORY / "v1"
+OBJECT = Path(__file__).parent.parent.parent / "bpf" / "accounting.bpf.o"
 SWALLOW = """
 table inet swallow {
   chain everything { type filter hook prerouting priority -300; policy drop; }
 }"""
 HEADERS_BYTES = 28
+HOOKS = [f"link-{hook}-{family}" for hook in ("forward", "input", "output") for family in ("ipv4", "ipv6")]
 Row = tuple[int, int, int, int]
 
 
@@ -92,3 +94,16 @@ def by_host(generation: Generation) -> dict[str, Row]:
         name = str(getattr(host, "ipv4_mapped", None) or host)
         found[name] = (row["sent_packets"], row["sent_bytes"], row["received_packets"], row["received_bytes"])
     return found
+
+
+def section(image: bytes, wanted: str) -> int:
+    """Where a section of an object begins, found by `readelf`'s own means: the ELF header's tables."""
+    table = int.from_bytes(image[40:48], "little")
+    size, count, names = (int.from_bytes(image[at : at + 2], "little") for at in (58, 60, 62))
+    headers = [image[table + number * size : table + (number + 1) * size] for number in range(count)]
+    names_at = int.from_bytes(headers[names][24:32], "little")
+    for header in headers:
+        start = names_at + int.from_bytes(header[:4], "little")
+        if image[start : image.index(0, start)].decode() == wanted:
+            return int.from_bytes(header[24:32], "little")
+    raise LookupError(wanted)

@@ -12,6 +12,7 @@ mod names;
 mod object;
 mod opened;
 mod pins;
+mod places;
 mod reading;
 mod receipt;
 mod rows;

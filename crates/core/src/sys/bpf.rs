@@ -151,6 +151,20 @@ impl Map {
         done(unsafe { raw::bpf_map_update_elem(self.descriptor.as_raw_fd(), key, value, 0) }).map(drop)
     }
 
+    /// Adds a row, as a program would.
+    ///
+    /// # Errors
+    /// The kernel's; the sizes are not the map's.
+    #[cfg(test)]
+    pub(crate) fn insert(&self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        if key.len() != self.form.key_bytes || value.len() != self.form.value_bytes {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let (key, value) = (key.as_ptr().cast(), value.as_ptr().cast());
+        // SAFETY: key and value live across the call and are as long as the map says.
+        done(unsafe { raw::bpf_map_update_elem(self.descriptor.as_raw_fd(), key, value, 0) }).map(drop)
+    }
+
     /// Reads an element into `value`; of a map that has a value per CPU all of them, one behind the other.
     ///
     /// # Errors

@@ -24,7 +24,10 @@ pub(super) struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     pub(super) fn new(map: &'a Map) -> Self {
-        let rows = ROWS_AT_ONCE.min(map.form.entries_max as usize);
+        Self::with_room(map, ROWS_AT_ONCE.min(map.form.entries_max as usize))
+    }
+
+    fn with_room(map: &'a Map, rows: usize) -> Self {
         let key_words = map.form.key_bytes / size_of::<u64>();
         let (keys, values) = (vec![0; rows * key_words], vec![0; rows * ROW_WORDS]);
         Self { map, key_words, cursor: Cursor::default(), keys, values, is_done: false }
@@ -103,4 +106,54 @@ fn row(key: &[u64], value: &[u64]) -> (Key, Sums) {
     let at = |at: usize| value.get(at).copied().unwrap_or_default();
     let sums = Sums { sent_packets: at(0), sent_bytes: at(1), received_packets: at(2), received_bytes: at(3) };
     (Key { words }, sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::sources::bpf::object::rows_form;
+
+    /// A map with rows 0 to `count`: the row's number is in its key, and is what it has sent.
+    fn map(count: u64) -> Map {
+        let map = Map::hash(rows_form(32, 4096)).unwrap();
+        for row in 0..count {
+            let words = |words: [u64; 4]| words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<_>>();
+            map.insert(&words([row, 1, 2, 3]), &words([row, 0, 0, 9])).unwrap();
+        }
+        map
+    }
+
+    #[test]
+    #[ignore = "makes maps in the kernel"]
+    fn room_for_one_row_grows_until_a_bucket_fits() {
+        let map = map(4096);
+        let (mut parts, mut seen, mut largest) = (Parts::with_room(&map, 1), BTreeSet::new(), 0);
+        while let Some((keys, values)) = parts.next().unwrap() {
+            assert_eq!(keys.len(), values.len());
+            largest = largest.max(keys.len() / 4);
+            for (key, value) in keys.chunks(4).zip(values.chunks(4)) {
+                assert_eq!((&key[1..], &value[1..], key[0]), (&[1, 2, 3][..], &[0, 0, 9][..], value[0]));
+                assert!(seen.insert(key[0]), "{} came twice", key[0]);
+            }
+        }
+        assert_eq!(seen, (0..4096).collect());
+        // 4096 keys in 4096 buckets: without growing, the first that shares one would have been the last.
+        assert!(largest > 1, "{largest}");
+        assert!(parts.next().unwrap().is_none());
+    }
+
+    #[test]
+    #[ignore = "makes maps in the kernel"]
+    fn rows_come_one_after_the_other_and_once() {
+        for count in [0, 1, 3000] {
+            let map = map(count);
+            let mut rows = Rows { parts: Parts::with_room(&map, 100), part: Vec::new(), failure: None };
+            let mut sent: Vec<_> = rows.by_ref().map(|(key, sums)| (key.words[0], sums.sent_packets)).collect();
+            sent.sort_unstable();
+            assert_eq!(sent, (0..count).map(|row| (row, row)).collect::<Vec<_>>());
+            assert!(rows.failure.is_none());
+        }
+    }
 }
