@@ -109,6 +109,9 @@ class BpfMeter:
     def pinned_layout(self) -> int | None:
         """The version of the layout of what is pinned; None: nothing."""
 
+    def is_draining(self) -> bool:
+        """Whether what is open is of another layout: it can be read, stopped and removed, and no more."""
+
     def generation(self) -> int:
         """The generation that is open here; 0: none. Who has the number together with this one may have one open."""
 

@@ -106,6 +106,7 @@ def test_a_program_of_another_layout_is_drained_and_replaced(tmp_path: Path, old
             there.load()
         there.open()
         assert (there.generation(), there.generations(), there.mend()) == (1, [1], [])
+        assert there.is_draining()
         assert all(link.is_attached for link in there.links())
         refused: list[Callable[[], object]] = [there.attach, lambda: there.prepare(2), lambda: there.switch(1)]
         for call in refused:
@@ -113,6 +114,7 @@ def test_a_program_of_another_layout_is_drained_and_replaced(tmp_path: Path, old
                 call()
         successor = meter(directory=str(BPFFS / "netledger" / "new"), side=2, object_path=objects[new])
         successor.load(control=str(DIRECTORY))
+        assert not successor.is_draining()
         successor.prepare(2)
         successor.attach()
         successor.switch(2)

@@ -128,6 +128,10 @@ impl BpfMeter {
         self.0.pinned_layout().map_err(raise)
     }
 
+    fn is_draining(&self) -> PyResult<bool> {
+        self.0.is_draining().map_err(raise)
+    }
+
     fn generation(&self) -> PyResult<u64> {
         self.0.generation().map_err(raise)
     }

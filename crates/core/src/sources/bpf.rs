@@ -250,6 +250,8 @@ macro_rules! of_what_is_open {
 }
 
 of_what_is_open! {
+    /// Whether it is of another layout, and can be drained only.
+    is_draining() -> bool;
     /// The generation that is open; 0: none of this side.
     generation() -> u64;
     /// Those of which there are rows.

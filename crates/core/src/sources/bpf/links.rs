@@ -226,8 +226,9 @@ impl Opened {
         made
     }
 
-    /// A link of tcx has no interface any more when it is detached. One of netfilter says nothing: but no two BPF programs can
-    /// have one priority at a hook, so another link at its place is refused as long as it is there, and else takes its place.
+    /// A link of tcx has no interface any more when it is detached. One of netfilter says nothing: but the kernel refuses a BPF
+    /// program where its priority is taken, so another link is refused as long as this one is there, and else takes its place.
+    /// A chain of nft that was added at this very priority hides that it is not there any more.
     fn look(&self, place: Place, link: &OwnedFd) -> Result<Found, Error> {
         let info = link_info(link).map_err(|error| self.pins.failed("look at links", &error))?;
         match place {

@@ -168,9 +168,14 @@ impl Opened {
         Ok(wrong)
     }
 
-    /// A program of another layout is there to be drained.
+    /// Whether it is of another layout, and there to be drained.
+    #[allow(clippy::unnecessary_wraps, reason = "all calls of a meter are alike")]
+    pub(super) fn is_draining(&self) -> Result<bool, Error> {
+        Ok(self.about.layout != self.pins.own_layout)
+    }
+
     pub(super) fn refuse_another_layout(&self, operation: &'static str) -> Result<(), Error> {
-        if self.about.layout == self.pins.own_layout {
+        if !self.is_draining()? {
             return Ok(());
         }
         let cause = format!("it is of layout {}: it can be drained, and no more", self.about.layout);
@@ -178,7 +183,7 @@ impl Opened {
     }
 
     pub(super) fn mend(&self) -> Result<Vec<(String, bool)>, Error> {
-        if self.about.layout != self.pins.own_layout {
+        if self.is_draining()? {
             return Ok(Vec::new());
         }
         let mut wrong = self.mend_pins()?;
