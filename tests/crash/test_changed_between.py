@@ -10,7 +10,7 @@ SOME = Udp(source="10.77.1.2", destination="10.77.2.2", sources=10, count=1000)
 
 def test_another_key_interface_and_interval_after_a_kill_keep_the_books_whole(lab: Lab) -> None:
     lab.witness(lab.gw)
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     gateway.start_counting()
     senders.udp(lab, lab.left, SOME)
     gateway.child.kill()
@@ -29,7 +29,7 @@ def test_another_key_interface_and_interval_after_a_kill_keep_the_books_whole(la
 
 def test_a_meter_renamed_after_a_kill_leaves_what_it_counted_until_it_is_named_again(lab: Lab) -> None:
     lab.witness(lab.gw)
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     first = gateway.file.read_text()
     gateway.start_counting()
     senders.udp(lab, lab.left, SOME)
@@ -49,14 +49,14 @@ def test_a_meter_renamed_after_a_kill_leaves_what_it_counted_until_it_is_named_a
 
 def test_another_source_after_a_kill_begins_behind_what_the_one_before_left(lab: Lab) -> None:
     lab.witness(lab.gw)
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     gateway.start_counting()
     senders.udp(lab, lab.left, SOME)
     gateway.child.kill()
     senders.udp(lab, lab.left, SOME)
     by_rules = lab.counter(lab.gw, "witness", "total")
     changed = 'source = "packet"\ninterfaces = ["left"]\n'
-    gateway.write(configuration(store=gateway.store, runtime=gateway.runtime, interval="1h", meters={"lan": changed}))
+    gateway.write(configuration(store=gateway.store, runtime=gateway.runtime, interval="1d", meters={"lan": changed}))
     gateway.start_counting()
     assert "event=finished source=nflog intervals=2" in gateway.log()
     senders.udp(lab, lab.left, SOME)

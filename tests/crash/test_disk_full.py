@@ -84,7 +84,7 @@ def test_a_full_disk_stops_nothing_and_what_was_counted_is_committed_when_there_
 
 def test_a_stop_with_a_full_disk_fails_and_the_next_start_commits(small_disk: Path, lab: Lab) -> None:
     lab.witness(lab.gw)
-    gateway = Gateway(lab, lab.gw, interval="1h", store=small_disk / "store")
+    gateway = Gateway(lab, lab.gw, interval="1d", store=small_disk / "store")
     gateway.start_counting()
     senders.udp(lab, lab.left, Udp(source="10.77.1.2", destination="10.77.2.2", count=3000))
     ballast = fill(small_disk)
@@ -104,7 +104,7 @@ def test_a_stop_with_a_full_disk_fails_and_the_next_start_commits(small_disk: Pa
 
 def test_cuts_go_on_while_the_disk_is_full_and_a_start_does_not_wait_for_it(small_disk: Path, lab: Lab) -> None:
     lab.witness(lab.gw)
-    gateway = Gateway(lab, lab.gw, interval="1h", store=small_disk / "store")
+    gateway = Gateway(lab, lab.gw, interval="1d", store=small_disk / "store")
     gateway.start_counting()
     sender = senders.start_udp(lab, lab.left, LOAD)
     ballast = fill(small_disk)

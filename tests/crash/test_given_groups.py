@@ -40,7 +40,7 @@ def test_intervals_killed_with_given_groups_are_marked_and_nothing_is_counted_tw
 def test_a_stop_with_given_groups_drains_what_the_kernel_still_held(lab: Lab) -> None:
     lab.witness(lab.gw)
     lab.nft(lab.gw, f"table inet mine {{ chain forward {{ {RULES} }}\n}}")
-    gateway = Gateway(lab, lab.gw, interval="1h", meters={"lan": GROUPS.replace("262144", "16777216")})
+    gateway = Gateway(lab, lab.gw, interval="1d", meters={"lan": GROUPS.replace("262144", "16777216")})
     gateway.start_counting()
     sender = senders.start_udp(lab, lab.left, Udp(source="10.77.1.2", destination="10.77.2.2", count=0, rate=50_000))
     wait_for(lambda: lab.counter(lab.gw, "witness", "total").packets > 10_000, 10, "traffic")

@@ -35,7 +35,7 @@ def wait_for_events(gateway: Gateway, event: str, number: int) -> None:
 def test_a_day_of_flows_from_the_start_to_the_audit(lab: Lab) -> None:
     lab.witness(lab.gw)
     before = said(lab)
-    gateway = Gateway(lab, lab.gw, interval="1h", meters={"flows": PROVEN})
+    gateway = Gateway(lab, lab.gw, interval="1d", meters={"flows": PROVEN})
     gateway.start_counting("flows")
     assert said(lab) == ["1", "1", "1"]
     senders.udp(lab, lab.left, BURST)
@@ -89,7 +89,7 @@ def test_a_killed_daemon_goes_on_and_sets_the_switches_back_at_its_next_stop(lab
 
 def test_a_stop_that_keeps_the_rules_is_gone_on_with(lab: Lab) -> None:
     lab.witness(lab.gw)
-    gateway = Gateway(lab, lab.gw, interval="1h", meters={"flows": PROVEN}, options=["--keep-rules"])
+    gateway = Gateway(lab, lab.gw, interval="1d", meters={"flows": PROVEN}, options=["--keep-rules"])
     gateway.start_counting("flows")
     senders.udp(lab, lab.left, BURST)
     assert gateway.stop() == 0

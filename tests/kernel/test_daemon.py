@@ -60,7 +60,7 @@ def test_a_foreign_flush_interrupts_the_interval_and_the_rules_come_back(lab: La
 
 
 def test_counters_reset_by_someone_else_make_the_interval_interrupted_not_wrong(lab: Lab) -> None:
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     gateway.start_counting()
     senders.udp(lab, lab.left, replace(SOME, count=300))
     lab.run(lab.gw, ["nft", "reset", "counters", "table", "inet", "netledger"])
@@ -77,7 +77,7 @@ def test_counters_reset_by_someone_else_make_the_interval_interrupted_not_wrong(
 
 
 def test_rules_flushed_while_nobody_runs_are_noticed_at_the_next_start(lab: Lab) -> None:
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     gateway.start_counting()
     senders.udp(lab, lab.left, replace(SOME, count=300))
     # Committed before the kill: what is under way to the listener at a kill is lost, and would blur the numbers.
@@ -97,7 +97,7 @@ def test_rules_flushed_while_nobody_runs_are_noticed_at_the_next_start(lab: Lab)
 
 def test_rules_kept_over_a_stop_count_what_passes_until_the_next_start(lab: Lab) -> None:
     lab.witness(lab.gw)
-    gateway = Gateway(lab, lab.gw, interval="1h", options=["--keep-rules"])
+    gateway = Gateway(lab, lab.gw, interval="1d", options=["--keep-rules"])
     gateway.start_counting()
     senders.udp(lab, lab.left, replace(SOME, count=300))
     assert gateway.stop() == 0
@@ -119,7 +119,7 @@ def test_rules_kept_over_a_stop_count_what_passes_until_the_next_start(lab: Lab)
 def test_given_groups_admit_what_the_sequence_numbers_miss(lab: Lab) -> None:
     """The daemon is held up until its small buffer overflows: what it got and what it missed is what was sent."""
     lab.nft(lab.gw, f"table inet mine {{ chain forward {{ {RULES} }}\n}}")
-    gateway = Gateway(lab, lab.gw, interval="1h", meters={"lan": GROUPS})
+    gateway = Gateway(lab, lab.gw, interval="1d", meters={"lan": GROUPS})
     gateway.start_counting()
     plan = replace(SOME, sources=9, count=20_000, rate=50_000)
     gateway.child.signal(SIGSTOP)

@@ -15,7 +15,7 @@ LOAD = Udp(source="10.77.1.2", destination="10.77.2.2", sources=100, count=0, ra
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT])
 def test_a_stop_under_load_drains_and_commits_all_that_was_counted(lab: Lab, number: Signals) -> None:
     lab.witness(lab.gw)
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     gateway.start_counting()
     sender = senders.start_udp(lab, lab.left, LOAD)
     wait_for(lambda: lab.counter(lab.gw, "witness", "total").packets > 20_000, 10, "traffic")
@@ -32,7 +32,7 @@ def test_a_stop_under_load_drains_and_commits_all_that_was_counted(lab: Lab, num
 
 
 def test_a_clean_stop_leaves_no_rules_and_a_new_start_goes_on_counting_intervals(lab: Lab) -> None:
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     for _ in range(2):
         gateway.start_counting()
         senders.ping(lab, lab.left, "10.77.2.2", 4)
@@ -44,7 +44,7 @@ def test_a_clean_stop_leaves_no_rules_and_a_new_start_goes_on_counting_intervals
 
 
 def test_usr1_closes_the_interval_now_and_the_next_one_starts_there(lab: Lab) -> None:
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     gateway.start_counting()
     senders.ping(lab, lab.left, "fd77:2::2", 10)
     gateway.child.signal(SIGUSR1)
@@ -75,7 +75,7 @@ def test_hup_with_a_bad_configuration_changes_nothing_and_says_so(lab: Lab) -> N
 
 
 def test_hup_with_another_meter_starts_it_and_leaves_the_first_alone(lab: Lab) -> None:
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     gateway.start_counting()
     senders.ping(lab, lab.left, "10.77.2.2", 3)
     gateway.write(gateway.file.read_text() + '\n[meters.all]\nsource = "nflog"\n')
@@ -90,7 +90,7 @@ def test_hup_with_another_meter_starts_it_and_leaves_the_first_alone(lab: Lab) -
 
 
 def test_a_second_daemon_on_the_same_runtime_directory_is_refused(lab: Lab) -> None:
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     first = gateway.start_counting()
     second = gateway.start()
     assert second.wait() == 1

@@ -24,7 +24,7 @@ def witnessed(lab: Lab) -> Count:
 
 def test_a_runtime_directory_that_is_removed_under_load_costs_no_packet(lab: Lab) -> None:
     lab.witness(lab.gw)
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     gateway.start_counting()
     sender = senders.start_udp(lab, lab.left, LOAD)
     for number in (1, 2):
@@ -48,7 +48,7 @@ def test_a_runtime_directory_that_is_removed_under_load_costs_no_packet(lab: Lab
 
 @pytest.mark.parametrize("has_rules", [False, True])
 def test_what_a_power_cut_took_away_is_on_a_receipt(lab: Lab, has_rules: bool) -> None:
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     gateway.start_counting()
     senders.udp(lab, lab.left, BURST)
     gateway.child.signal(SIGUSR1)
@@ -107,7 +107,7 @@ def wrong(path: Path) -> None:
 def test_a_damaged_state_file_costs_its_interval_and_not_the_counting(
     lab: Lab, damage: Callable[[Path], None], ending: str
 ) -> None:
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     gateway.start_counting()
     gateway.child.signal(SIGUSR1)
     gateway.wait_for_intervals(1)

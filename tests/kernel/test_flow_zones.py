@@ -63,7 +63,7 @@ def traffic(lab: Lab) -> None:
 
 def test_rows_have_the_zones_and_marks_of_their_flows(lab: Lab) -> None:
     lab.nft(lab.gw, ZONES)
-    gateway = Gateway(lab, lab.gw, interval="1h", meters={"flows": METER})
+    gateway = Gateway(lab, lab.gw, interval="1d", meters={"flows": METER})
     gateway.start_counting("flows")
     traffic(lab)
     assert gateway.stop() == 0
@@ -79,7 +79,7 @@ def test_rows_have_the_zones_and_marks_of_their_flows(lab: Lab) -> None:
 
 def test_a_killed_meter_goes_on_with_its_zones(lab: Lab) -> None:
     lab.nft(lab.gw, ZONES)
-    gateway = Gateway(lab, lab.gw, interval="1h", meters={"flows": METER})
+    gateway = Gateway(lab, lab.gw, interval="1d", meters={"flows": METER})
     gateway.start_counting("flows")
     send(lab, 9100, 5)
     gateway.child.kill()

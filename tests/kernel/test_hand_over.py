@@ -40,8 +40,8 @@ WITNESS = """table inet users {
 @pytest.fixture
 def gateway(lab: Lab) -> Gateway:
     lab.nft(lab.gw, WITNESS)
-    made = Gateway(lab, lab.gw, interval="1h", meters={"lan": METER})
-    text = configuration(store=made.store, runtime=made.runtime, interval="1h", meters={"lan": METER})
+    made = Gateway(lab, lab.gw, interval="1d", meters={"lan": METER})
+    text = configuration(store=made.store, runtime=made.runtime, interval="1d", meters={"lan": METER})
     made.write(f"cut_on_assignment = true\n{text}")
     made.start_counting()
     return made
@@ -88,7 +88,7 @@ def test_a_stream_across_the_hand_over_is_split_and_none_of_it_is_unknown(lab: L
 
 
 def test_without_cuts_an_interval_of_two_is_a_conflict_and_said(lab: Lab) -> None:
-    gateway = Gateway(lab, lab.gw, interval="1h", meters={"lan": METER})
+    gateway = Gateway(lab, lab.gw, interval="1d", meters={"lan": METER})
     gateway.start_counting()
     call = hook(lab.directory, gateway.file)
     lab.run(lab.gw, [*call, "assign", ADDRESS, "alice", "--from", "2026-01-01"])

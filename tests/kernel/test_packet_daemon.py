@@ -40,7 +40,7 @@ def wait_for_events(gateway: Gateway, event: str, number: int) -> None:
 
 def test_a_day_of_packets_from_the_start_to_the_audit(lab: Lab) -> None:
     lab.witness(lab.gw)
-    gateway = Gateway(lab, lab.gw, interval="1h", meters={"line": LEFT})
+    gateway = Gateway(lab, lab.gw, interval="1d", meters={"line": LEFT})
     gateway.start_counting("line")
     senders.udp(lab, lab.left, BURST)
     client = Client(gateway.runtime)
@@ -75,7 +75,7 @@ def test_a_day_of_packets_from_the_start_to_the_audit(lab: Lab) -> None:
 
 def test_what_is_counted_twice_is_warned_of(lab: Lab) -> None:
     lab.run(lab.gw, ["ip", "link", "add", "br0", "type", "bridge"])
-    gateway = Gateway(lab, lab.gw, interval="1h", meters={"line": EVERYWHERE})
+    gateway = Gateway(lab, lab.gw, interval="1d", meters={"line": EVERYWHERE})
     gateway.start_counting("line")
     gateway.wait_for_log("event=forwarded_counts_twice")
     lab.run(lab.gw, ["ip", "link", "set", "right", "master", "br0"])
@@ -85,7 +85,7 @@ def test_what_is_counted_twice_is_warned_of(lab: Lab) -> None:
 
 def test_an_interface_that_is_not_there_is_told_and_counted_when_it_comes(lab: Lab) -> None:
     late = LEFT.replace('"left"', '"late"')
-    gateway = Gateway(lab, lab.gw, interval="1h", meters={"line": late})
+    gateway = Gateway(lab, lab.gw, interval="1d", meters={"line": late})
     gateway.start_counting("line")
     gateway.wait_for_log("event=interface_not_there interface=late")
     lab.run(lab.gw, ["ip", "link", "set", "left", "down"])
@@ -196,7 +196,7 @@ def test_a_storm_of_reloads_and_of_lines_ends_with_whole_books(lab: Lab) -> None
 
 
 def test_a_ring_that_was_too_small_is_a_problem_with_its_remedy(lab: Lab) -> None:
-    gateway = Gateway(lab, lab.gw, interval="1h", meters={"line": LEFT + "packet = {ring_bytes = 1048576}\n"})
+    gateway = Gateway(lab, lab.gw, interval="1d", meters={"line": LEFT + "packet = {ring_bytes = 1048576}\n"})
     gateway.start_counting("line")
     client = Client(gateway.runtime)
     gateway.child.signal(signal.SIGSTOP)
@@ -233,11 +233,11 @@ def capabilities(gateway: Gateway) -> set[int]:
 
 def test_the_right_to_read_packets_is_kept_where_it_is_used(lab: Lab) -> None:
     rules = 'source = "nflog"\n'
-    gateway = Gateway(lab, lab.gw, interval="1h", meters={"rules": rules})
+    gateway = Gateway(lab, lab.gw, interval="1d", meters={"rules": rules})
     gateway.start_counting("rules")
     assert capabilities(gateway) == {NET_ADMIN}
     both = configuration(
-        store=gateway.store, runtime=gateway.runtime, interval="1h", meters={"rules": rules, "line": LEFT}
+        store=gateway.store, runtime=gateway.runtime, interval="1d", meters={"rules": rules, "line": LEFT}
     )
     gateway.write(both)
     gateway.child.signal(signal.SIGHUP)

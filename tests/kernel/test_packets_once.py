@@ -42,7 +42,7 @@ class Counting:
 def counting() -> Iterator[Counting]:
     with Lab() as lab:
         lab.witness(lab.gw)
-        gateway = Gateway(lab, lab.gw, interval="1h")
+        gateway = Gateway(lab, lab.gw, interval="1d")
         gateway.start_counting()
         yield Counting(lab, gateway)
         assert gateway.stop() == 0

@@ -40,7 +40,7 @@ class Guests:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self.gateway = Gateway(lab, lab.gw, interval="1h")
+        self.gateway = Gateway(lab, lab.gw, interval="1d")
         lab.nft(lab.gw, BEHIND)
 
     def quota(self, *words: str) -> str:

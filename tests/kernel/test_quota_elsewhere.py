@@ -22,7 +22,7 @@ METERS = {
 @pytest.fixture
 def gateway(lab: Lab) -> Iterator[Gateway]:
     """It counts."""
-    made = Gateway(lab, lab.gw, interval="1h", meters=METERS)
+    made = Gateway(lab, lab.gw, interval="1d", meters=METERS)
     made.start_counting()
     yield made
     assert made.stop() == 0

@@ -36,7 +36,7 @@ def only(status: DaemonStatus) -> MeterStatus:
 
 def test_it_tells_what_passes_and_the_live_table_adds_up_to_the_kernels_count(lab: Lab) -> None:
     lab.witness(lab.gw)
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     child = gateway.start_counting()
     client = Client(gateway.runtime)
     first = client.status()
@@ -75,7 +75,7 @@ def test_it_tells_what_passes_and_the_live_table_adds_up_to_the_kernels_count(la
 
 
 def test_a_store_that_cannot_be_written_is_said_and_when_it_can_again_all_is_well(lab: Lab) -> None:
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     gateway.start_counting()
     senders.udp(lab, lab.left, BURST)
     gateway.child.signal(SIGUSR1)
@@ -110,7 +110,7 @@ def test_a_store_that_cannot_be_written_is_said_and_when_it_can_again_all_is_wel
 
 
 def test_where_none_runs_it_says_what_lies_there(lab: Lab) -> None:
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     code, output, errors = command(lab, gateway)
     assert (code, output) == (1, "")
     assert f"no netledger runs here ({gateway.runtime})" in errors
@@ -136,7 +136,7 @@ def test_where_none_runs_it_says_what_lies_there(lab: Lab) -> None:
 
 
 def test_who_may_not_ask_is_told_who_may(lab: Lab) -> None:
-    gateway = Gateway(lab, lab.gw, interval="1h")
+    gateway = Gateway(lab, lab.gw, interval="1d")
     gateway.start_counting()
     lab.directory.chmod(0o711)
     os.chown(gateway.runtime, -1, 4)  # adm, which every Debian has

@@ -23,7 +23,7 @@ START = "2026-11-20T00:00:00Z"
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run(tmp_path, text='interval = "1h"\n[meters.lan]\ncut_on_assignment = true\n[meters.others]\n')
+    return Run(tmp_path, text='interval = "1d"\n[meters.lan]\ncut_on_assignment = true\n[meters.others]\n')
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ class Run:
     """A daemon in the main thread, and what another thread does to it meanwhile."""
 
     tmp_path: Path
-    text: str = 'interval = "1h"\n'
+    text: str = 'interval = "1d"\n'
     keep_rules: bool = False
     made: dict[str, list[MemorySource]] = field(default_factory=dict)
     failures: list[BaseException] = field(default_factory=list)
@@ -183,7 +183,7 @@ def test_a_new_meter_that_cannot_start_leaves_the_others_alone(run: Run, caplog:
 
     def meanwhile() -> None:
         wait_until(lambda: "nflog" in run.made and run.made["nflog"][0].calls == ["open"], "open source")
-        run.text = 'interval = "1h"\n[meters.nflog]\n[meters.busy]\n'
+        run.text = 'interval = "1d"\n[meters.nflog]\n[meters.busy]\n'
         os.kill(os.getpid(), signal.SIGHUP)
         wait_until(lambda: "open_failed" in events(caplog), "failure")
 

@@ -73,7 +73,7 @@ def test_a_meter_that_cannot_start_is_a_problem_until_nobody_wants_it(run: Run, 
 
     def meanwhile() -> None:
         wait_until_counting(run, client)
-        right, run.text = run.text, 'interval = "1h"\n[meters.nflog]\n[meters.busy]\n'
+        right, run.text = run.text, 'interval = "1d"\n[meters.nflog]\n[meters.busy]\n'
         os.kill(os.getpid(), signal.SIGHUP)
         wait_until(lambda: whats(client) == ["not_counting"], "problem")
         (problem,) = client.status().problems

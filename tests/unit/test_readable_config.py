@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
 
 
 def test_a_hook_loses_nothing_while_somebody_edits_the_file(tmp_path: Path) -> None:
-    run = Run(tmp_path, text='interval = "1h"\n[meters.lan]\ncut_on_assignment = true\n')
+    run = Run(tmp_path, text='interval = "1d"\n[meters.lan]\ncut_on_assignment = true\n')
     config = tmp_path / "netledger.toml"
     config.write_text(
         f'node = "gw1"\nstore = "{tmp_path}/store"\nruntime = "{tmp_path}/run"\n[meters.lan]\nlokal = 5\n'

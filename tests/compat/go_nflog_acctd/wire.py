@@ -70,7 +70,8 @@ class Wire(Pair):
         runtime = ("-runtime-directory", str(self.directory / f"run-{directory}")) if own_runtime else ()
         argv = [
             *before, "setsid", "env", "-C", str(self.directory), f"TZ={zone}", str(PROGRAM), "-priority", "0",
-            *runtime, "-log-directory", directory, *words,
+            # A border of five minutes may come at any moment; who wants one says so behind it.
+            *runtime, "-interval", "24h", "-log-directory", directory, *words,
         ]  # fmt: skip
         return Daemon(self.spawn(self.a, argv), self.directory / directory)
 
