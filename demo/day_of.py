@@ -12,9 +12,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.kernel import senders
+from tests.kernel.bpf_box import BpfLab
 from tests.kernel.lab import Child, Count, Lab, remove_stale
 from tests.kernel.senders import Udp
 
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
             return subprocess.run(command, check=False).returncode
     _lay_over(Path(arguments[0]))
     remove_stale()
-    with Lab() as lab:
+    with BpfLab() as lab:
         return _day(lab)
 
 
@@ -58,6 +60,8 @@ def _lay_over(directory: Path) -> None:
         upper.mkdir(parents=True)
         work.mkdir()
         _mount("-t", "overlay", "overlay", "-o", f"lowerdir={place},upperdir={upper},workdir={work}", place)
+    with suppress(subprocess.CalledProcessError):  # a kernel that has none counts by NFLOG
+        _mount("-t", "bpf", "bpf", "/sys/fs/bpf")
     store = Path("/var/lib/netledger")
     store.mkdir(mode=0o750, exist_ok=True)
     _mount("-t", "tmpfs", "-o", f"size={STORE_MIB}m,mode=0750", "tmpfs", str(store))
@@ -160,7 +164,7 @@ class _Terminal:
 
     def _run(self, words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["ip", "netns", "exec", self._lab.gw, "sh", "-c", words],
+            [*self._lab.entering(self._lab.gw), "sh", "-c", words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -126,6 +126,54 @@ def test_the_service_lives_through_what_happens_and_its_books_balance(box: Box) 
     assert [line for line in log(box).splitlines() if "level=error" in line and "reload_refused" not in line] == []
 
 
+@pytest.mark.bpf
+def test_the_program_in_the_kernel_counts_within_the_sandbox_and_through_a_kill(box: Box) -> None:
+    put(box, "etc/netledger/netledger.toml", 'interval = "1h"\n[meters.all]\nsource = "bpf"\n')
+    box.run("systemctl", "start", UNIT)
+    assert box.shown(UNIT, "StatusText") == "Counting all.", log(box)
+    send(box, 40)
+    box.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", UNIT)
+    send(box, 30)
+    wait_for_restart(box, 1)
+    assert box.run("stat", "-c", "%U %a", "/sys/fs/bpf", "/sys/fs/bpf/netledger").splitlines() == [
+        "root 700",
+        "netledger 700",
+    ]
+    inside = box.run("nsenter", f"--mount=/proc/{box.shown(UNIT, 'MainPID')}/ns/mnt", "ls", "/sys/fs/bpf")
+    assert inside.split() == ["netledger"]
+    box.run("systemctl", "stop", UNIT)
+    assert box.shown(UNIT, "Result") == "success"
+    assert box.run("ls", "/sys/fs/bpf/netledger") == ""
+    balance = json.loads(box.attempt(PROGRAM, "audit", "--json").stdout)["balance"]
+    assert (balance["lossy"], balance["interrupted"], balance["accounted_packets"]) == (0, 0, 70), log(box)
+
+
+def test_with_the_drop_in_of_the_page_it_counts_in_another_namespace_and_lets_it_go(box: Box) -> None:
+    page = (ROOT / "docs" / "how-to" / "install-as-a-service.md").read_text(encoding="utf-8")
+    drop_in = next(block for block in page.split("```ini\n")[1:] if "CAP_SYS_ADMIN" in block).partition("```")[0]
+    put(box, "etc/systemd/system/netledger.service.d/namespaces.conf", drop_in)
+    meter = '[meters.guests]\nsource = "nflog"\nnetns = "/run/netns/guests"\n'
+    put(box, "etc/netledger/netledger.toml", f'interval = "1h"\n{meter}')
+    box.run("systemctl", "daemon-reload")
+    box.run("ip", "netns", "add", "guests")
+    box.run("ip", "link", "add", "g0", "type", "veth", "peer", "name", "g1", "netns", "guests")
+    box.run("ip", "-n", "guests", "address", "add", "10.8.8.2/24", "dev", "g1")
+    box.run("ip", "-n", "guests", "link", "set", "g1", "up")
+    box.run("ip", "address", "add", "10.8.8.1/24", "dev", "g0")
+    box.run("ip", "link", "set", "g0", "up")
+    box.run("systemctl", "start", UNIT)
+    assert box.shown(UNIT, "StatusText") == "Counting guests.", log(box)
+    status = box.run("cat", f"/proc/{box.shown(UNIT, 'MainPID')}/status")
+    assert re.search(rf"^CapEff:\t{NET_ADMIN | SYS_ADMIN:016x}$", status, re.MULTILINE)
+    box.run("ping", "-q", "-c", "10", "-i", "0.01", "10.8.8.2")
+    box.run("ip", "netns", "del", "guests")
+    wait_for(lambda: box.attempt("ip", "link", "show", "g0").returncode != 0, 20, f"the namespace is gone; {log(box)}")
+    wait_for(lambda: box.shown(UNIT, "StatusText") == "Counting nothing; not yet guests.", 10, "it waits")
+    box.run("systemctl", "stop", UNIT)
+    balance = json.loads(box.attempt(PROGRAM, "audit", "--json").stdout)["balance"]
+    assert (balance["interrupted"], balance["accounted_packets"]) == (1, 20), log(box)
+
+
 def test_flows_are_counted_within_the_sandbox(box: Box) -> None:
     put(box, "etc/netledger/netledger.toml", 'interval = "1h"\n[meters.all]\nsource = "conntrack"\n')
     switch = "/proc/sys/net/netfilter/nf_conntrack_acct"

@@ -30,7 +30,7 @@ STILL = Glance(
 )
 
 
-def no_bpf() -> None:
+def no_bpf(_meter: Meter) -> None:
     """A probe where bpf cannot be used."""
     raise PermissionDeniedError("bpf", "load the program", "operation not permitted", "give it CAP_BPF")
 

@@ -11,11 +11,11 @@ from netledger.daemon.logs import KeyValueFormatter
 from tests.unit.memory_source import no_bpf
 
 
-def allowed() -> None:
+def allowed(_meter: Meter) -> None:
     """A probe where all is well."""
 
 
-def never() -> None:
+def never(_meter: Meter) -> None:
     """A probe that must not be asked."""
     raise AssertionError
 

@@ -31,10 +31,9 @@ def run(
 
     from netledger.cli.options import load_config
     from netledger.daemon import Daemon, logs
-    from netledger.daemon.build import make_source
+    from netledger.daemon.build import make_source, probe_bpf
     from netledger.intervals import SystemClock
     from netledger.sources.bpf_place import mount_if_missing
-    from netledger.sources.bpf_probe import probe
     from netledger.sources.privileges import give_up_others, needed
 
     logs.set_up()
@@ -51,7 +50,7 @@ def run(
         wanted,
         SystemClock(),
         make_source=make_source,
-        probe=probe,
+        probe=probe_bpf,
         reload=lambda: load_config(config, store),
         keep_rules=keep_rules,
     )

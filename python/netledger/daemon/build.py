@@ -6,6 +6,7 @@ from netledger.config import Config, Meter
 from netledger.errors import SourceError
 from netledger.exports.formats import Export
 from netledger.reports import zones
+from netledger.sources import bpf_probe
 from netledger.sources.base import Key, Source
 from netledger.sources.bpf import BpfSource
 from netledger.sources.bpf_config import BpfConfig
@@ -45,6 +46,23 @@ def _unplaced(name: str, meter: Meter, config: Config) -> Source:
             return _bpf(name, meter, config)
         case "auto":
             raise SourceError(f"meter {name}", "open", f"nothing counts by {meter.source}")
+
+
+def probe_bpf(meter: Meter) -> None:
+    """Whether a meter can be counted by bpf at the hooks of netfilter; leaves nothing behind. Blocks for some 100 ms.
+
+    Raises:
+        SourceError: why not, and in the hint what it would take.
+    """
+    bpf_probe.probe(
+        key=_key(meter),
+        rows_max=meter.rows_max,
+        hooks=meter.bpf.hooks,
+        interfaces=meter.interfaces,
+        interfaces_excluded=meter.interfaces_excluded,
+        networks=meter.networks,
+        networks_excluded=meter.networks_excluded,
+    )
 
 
 def make_exports(config: Config) -> list[Export]:

@@ -14,8 +14,8 @@ from netledger.errors import NetledgerError
 
 _log = logging.getLogger(__name__)
 
-Probe: TypeAlias = Callable[[], None]
-"""Tries what a meter of the source bpf needs, and leaves nothing behind. Raises what opening such a meter would."""
+Probe: TypeAlias = Callable[[Meter], None]
+"""Tries what a meter would need of bpf, and leaves nothing behind. Raises what opening such a meter would."""
 
 BEST: Final = "each packet is added to its row in the kernel: nothing is queued, and nothing is lost while nobody looks"
 
@@ -46,14 +46,14 @@ class Chosen:
 
 
 def choose(meter: Meter, probe: Probe) -> Chosen:
-    """What counts for a meter. Where that is open it asks ``probe``, which blocks for some tens of ms."""
+    """What counts for a meter. Where that is open it asks ``probe``, which blocks for some 100 ms."""
     if meter.source != "auto":
         return Chosen(meter.source)
     if wish := _only_by_rules(meter):
         why, better = wish
         return Chosen("nflog", why, better)
     try:
-        probe()
+        probe(meter)
     except NetledgerError as error:
         return Chosen("nflog", f"bpf cannot be used: {error}", error.hint)
     return Chosen("bpf", BEST)

@@ -14,6 +14,7 @@ from netledger.errors import NamespaceAbsentError, NetledgerError, SourceError
 from netledger.intervals import Clock
 from netledger.pipeline import CommitQueue
 from netledger.pipeline.problems import Problems
+from netledger.schema import CONNECTION_COLUMNS
 from netledger.sources import leavings
 from netledger.sources.base import Closed, Past, Source
 from netledger.sources.leavings import Counted
@@ -28,6 +29,14 @@ _MECHANISMS: Final[dict[str, Mechanism]] = {
     "packet": "packet",
     "conntrack": "conntrack",
     "nfacct": "nfacct",
+}
+
+_UNKNOWN_COLUMNS: Final[dict[Mechanism, frozenset[str]]] = {
+    "bpf": frozenset({"label", *CONNECTION_COLUMNS}),
+    "nflog": frozenset(CONNECTION_COLUMNS),
+    "packet": frozenset({"label", *CONNECTION_COLUMNS}),
+    "conntrack": frozenset({"label", "interface"}),
+    "nfacct": frozenset(),
 }
 
 _log = logging.getLogger(__name__)
@@ -99,7 +108,7 @@ class Opener:
                 self._queue.put(one)
 
     def _finished(self, name: str, wanted: Meter, config: Config, left: Counted, past: Past) -> list[Closed]:
-        source = self._make_source(name, wanted.counted_by(_MECHANISMS[left.mechanism]), config)
+        source = self._make_source(name, _fit_for(_MECHANISMS[left.mechanism], wanted), config)
         try:
             return leavings.finish(source, self._clock.now(), past)
         except NamespaceAbsentError:
@@ -113,6 +122,15 @@ def _is_strange(left: Counted, chosen: Chosen, namespace: int | None) -> bool:
     """Whether what was left is nothing that the chosen mechanism finds and takes over by itself."""
     is_elsewhere = left.is_of_this_boot and left.namespace not in {leavings.UNKNOWN, namespace}
     return left.mechanism != chosen.mechanism or is_elsewhere
+
+
+def _fit_for(mechanism: Mechanism, wanted: Meter) -> Meter:
+    """The meter without what that mechanism cannot heed: what was counted is added up by now, and is only closed."""
+    key = tuple(column for column in wanted.key if column not in _UNKNOWN_COLUMNS[mechanism])
+    changed: dict[str, object] = {"key": key or ("host",)}
+    if mechanism == "bpf":
+        changed |= {"interfaces": (), "interfaces_excluded": (), "networks": (), "networks_excluded": ()}
+    return wanted.counted_by(mechanism).model_copy(update=changed)
 
 
 def _placed_as(left: Counted, wanted: Meter) -> Meter:
