@@ -32,7 +32,7 @@ Key = Annotated[
 
 @final
 class Meter(Part):
-    """One accounting, `[meters.NAME]`. Without any there is one, named after its source."""
+    """One accounting, `[meters.NAME]`. Without any there is one, named `nflog`."""
 
     source: Literal["auto", "bpf", "nflog", "packet", "conntrack", "nfacct"] = Field(
         default="auto",
