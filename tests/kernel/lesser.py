@@ -61,8 +61,8 @@ class LesserGateway(Gateway):
 def within_reach(argv: Sequence[str], scratch: Path) -> list[str]:
     """The command, in a view of the file system where everybody can reach the interpreter and this checkout.
 
-    They may lie below a directory that only root may enter. To be run in a mount namespace of its own; ``scratch`` is
-    an empty directory, or none yet.
+    They may lie below a directory that only root may enter. It gets a mount namespace of its own; ``scratch`` is an
+    empty directory, or none yet.
     """
     # Upper directories give the mounts their modes; what lies below stays what it is.
     script = """
@@ -80,4 +80,7 @@ exec "$@"
 """
     parents = {parent for path in (Path(sys.executable), ROOT / "tests") for parent in path.resolve().parents}
     closed = sorted(str(one) for one in parents if not one.stat().st_mode & stat.S_IXOTH)
-    return ["sh", "-c", script, "sh", str(scratch), *closed, "--", *argv] if closed else list(argv)
+    if not closed:
+        return list(argv)
+    alone = ["unshare", "--mount", "--propagation", "slave"]
+    return [*alone, "sh", "-c", script, "sh", str(scratch), *closed, "--", *argv]

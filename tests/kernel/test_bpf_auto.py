@@ -13,7 +13,7 @@ from demo.evidence import Chosen, chosen
 from tests.kernel import senders
 from tests.kernel.bpf_box import BPFFS, BpfLab, own_bpffs, pins
 from tests.kernel.gateway import Gateway
-from tests.kernel.lab import Lab
+from tests.kernel.lab import Lab, wait_for
 from tests.kernel.lesser import SOMEBODY, THEIR_GROUP, LesserGateway, bounded
 from tests.kernel.senders import Udp
 
@@ -56,7 +56,7 @@ def test_it_is_bpf_where_all_is_there_and_status_says_so(lab: BpfLab) -> None:
     (meter,) = json.loads(lab.run(lab.gw, asked))["meters"]
     assert (meter["source"], meter["source_better"]) == ("bpf", None)
     assert "netledger" not in lab.run(lab.gw, ["nft", "list", "tables"])
-    assert gateway.stop() == 0
+    gateway.child.kill()
     assert counted(lab, gateway).name == "bpf"
     assert pins() == []
 
@@ -113,8 +113,8 @@ def test_an_ordinary_user_with_three_capabilities_and_a_directory_is_enough(lab:
     gateway = LesserGateway(lab, *user, f"--inh-caps={rights}", f"--ambient-caps={rights}", interval="1h")
     gateway.write(gateway.file.read_text().replace('source = "nflog"\n', ""))
     gateway.belongs_to_somebody()
+    BPFFS.chmod(0o711)
     if is_made:
-        BPFFS.chmod(0o711)
         MINE.mkdir(mode=0o700)
         os.chown(MINE, SOMEBODY, THEIR_GROUP)
     found = counted(lab, gateway)
@@ -137,14 +137,32 @@ def test_after_a_kill_nflog_finishes_what_bpf_counted_and_the_other_way_round(la
     gateway.start_counting()
     assert gateway.stop() == 0
     books = gateway.books()
-    assert books.problems() == []
+    gaps = books.problems()  # some ms at each change, in which nobody counts
+    assert (len(gaps), {" starts " in gap for gap in gaps}) == (4, {True})
     assert books.kernel == lab.counter(lab.gw, "witness", "total")
     assert {one.status for one in books.intervals if one.receipt["source"] == "bpf"} == {"exact"}
     # By rules what passes while nobody listens is counted, and nobody knows whose it was.
-    assert books.lost.packets == 2 * THROUGH.count
+    assert books.lost.packets >= 2 * THROUGH.count
+    assert books.accounted + books.lost == books.kernel
     assert (pins(), "netledger" in lab.run(lab.gw, ["nft", "list", "tables"])) == ([], False)
     log = gateway.log()
     assert (log.count("event=finished source=bpf"), log.count("event=finished source=nflog")) == (2, 2)
+
+
+def test_what_bpf_counted_is_read_without_the_rights_to_count_by_it(lab: BpfLab) -> None:
+    gateway = Gateway(lab, lab.gw, interval="1h", meters=AUTO)
+    gateway.start_counting()
+    senders.udp(lab, lab.left, THROUGH)
+    gateway.child.kill()
+    senders.udp(lab, lab.left, THROUGH)
+    truth = lab.counter(lab.gw, "witness", "total")
+    gateway.start(*WITHOUT_RIGHTS)
+    gateway.wait_until_counting()
+    assert pins() == []
+    assert gateway.stop() == 0
+    first = gateway.books().intervals[0]
+    assert (first.receipt["source"], first.status, first.kernel, first.sent) == ("bpf", "exact", truth, truth)
+    assert truth.packets == 2 * THROUGH.count
 
 
 def test_what_bpf_counted_is_not_given_up_where_it_may_not_be_read(lab: BpfLab) -> None:
@@ -152,10 +170,14 @@ def test_what_bpf_counted_is_not_given_up_where_it_may_not_be_read(lab: BpfLab) 
     gateway.start_counting()
     senders.udp(lab, lab.left, THROUGH)
     gateway.child.kill()
+    (directory,) = MINE.iterdir()
+    os.chown(directory, SOMEBODY, THEIR_GROUP)
+    directory.chmod(0o700)
     assert gateway.start(*WITHOUT_RIGHTS).wait() == 1
     assert "meter lan: finish what the source bpf left: " in gateway.child.errors()
-    assert "CAP_BPF" in gateway.child.errors()
+    assert "permission denied" in gateway.child.errors()
     senders.udp(lab, lab.left, THROUGH)
+    os.chown(directory, 0, 0)
     gateway.start_counting()
     assert gateway.stop() == 0
     books = gateway.books()
