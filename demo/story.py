@@ -155,7 +155,7 @@ def _count(console: Console, lab: Lab, gateway: Gateway) -> int:
         first = gateway.start_counting()
         source = chosen(gateway.log())
         teller.say(f"netledger run is pid {first.pid}; the first interval is open")
-        teller.say(f"[bold]source = auto: {source.name}[/bold], for {source.why}")
+        teller.say(f"[bold]source = auto: {source.name}[/bold], {source.why}")
         if source.better:
             teller.say(f"for bpf: {source.better}")
         streams = [senders.start_udp(lab, lab.left, plan) for plan in STREAMS]
