@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 Probe: TypeAlias = Callable[[Meter], None]
 """Tries what a meter would need of bpf, and leaves nothing behind. Raises what opening such a meter would."""
 
-BEST: Final = "each packet is added to its row in the kernel: nothing is queued, and nothing is lost while nobody looks"
+BEST: Final = "the kernel itself adds each packet to its row, and none waits for this program"
 
 
 @final
