@@ -13,7 +13,7 @@ from demo.evidence import Chosen, chosen
 from tests.kernel import senders
 from tests.kernel.bpf_box import BPFFS, BpfLab, own_bpffs, pins
 from tests.kernel.gateway import Gateway
-from tests.kernel.lab import Lab, wait_for
+from tests.kernel.lab import Lab
 from tests.kernel.lesser import SOMEBODY, THEIR_GROUP, LesserGateway, bounded
 from tests.kernel.senders import Udp
 
