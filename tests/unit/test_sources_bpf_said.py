@@ -169,4 +169,4 @@ def test_the_counters_that_prove_hang_where_the_program_does() -> None:
     kinds = [kind for kind, _ in added(rules)]
     assert kinds == ["table", "table", "counter", "chain", "rule", "rule", "rule"]
     chains = [thing for kind, thing in added(replace(rules, hooks=("input", "output"))) if kind == "chain"]
-    assert [(one["hook"], one["prio"]) for one in chains] == [("input", 90), ("output", 90)]
+    assert [(one["hook"], one["prio"]) for one in chains] == [("input", 84), ("output", 84)]

@@ -8,17 +8,20 @@ from typing import Final, final
 from pydantic import JsonValue
 
 from netledger.receipt import Count
+from netledger.sources.bpf_config import PRIORITY
 from netledger.sources.bpf_disturbed import joined
 from netledger.sources.conntrack_base import base_of
 from netledger.sources.conntrack_proof import Bracket, Verdict, judge
 from netledger.sources.listing import FLAGGED, Listing, difference, read, snapshot
 from netledger.sources.nft import GarbledAnswerError, Json, Nft
-from netledger.sources.ruleset import FAMILY, PRIORITY, Ruleset, left_out
+from netledger.sources.ruleset import FAMILY, Ruleset, left_out
 from netledger.sources.state import Facts
 
 log = logging.getLogger(__name__)
 
 _COUNTER: Final = "passed"
+# Right behind the program, and not at its own number, see there: what is dropped between the two would not agree.
+_PRIORITY: Final = PRIORITY + 1
 
 
 class Proof:
@@ -69,7 +72,8 @@ def commands(table: str, rules: Ruleset) -> list[Json]:
     made.append({"add": {"counter": {"family": FAMILY, "table": table, "name": _COUNTER}}})
     for hook in rules.active_hooks():
         place: dict[str, Json] = {"family": FAMILY, "table": table, "name": hook}
-        made.append({"add": {"chain": {**place, "type": "filter", "hook": hook, "prio": PRIORITY, "policy": "accept"}}})
+        base: dict[str, Json] = {**place, "type": "filter", "hook": hook, "prio": _PRIORITY, "policy": "accept"}
+        made.append({"add": {"chain": base}})
         made += [_rule(table, hook, [*conditions, {"return": None}]) for conditions in left_out(rules, hook)]
         made.append(_rule(table, hook, [{"counter": _COUNTER}]))
     return made
