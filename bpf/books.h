@@ -171,7 +171,9 @@ static __always_inline void fill(struct key *key, const struct packet *packet, i
 		__u64 other = swaps ? packet->source_port : packet->destination_port;
 
 		key->meta = (own | other << 16 | (__u64)packet->protocol << 32) & settings.meta_mask;
-		key->place = (is_sent ? packet->source_place : packet->destination_place) & settings.place_mask;
+		key->place = 0;
+		if (settings.place_mask)
+			key->place = (is_sent ? packet->source_place : packet->destination_place) & settings.place_mask;
 	}
 	if (settings.key_bytes > 32) {
 		mask(key->peer, peer, settings.peer_mask[family]);
