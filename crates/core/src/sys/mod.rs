@@ -5,6 +5,8 @@ pub mod barrier;
 pub mod bpf;
 #[cfg(feature = "bpf")]
 pub mod bpf_file_system;
+#[cfg(feature = "bpf")]
+pub mod bpf_links;
 pub mod capabilities;
 pub mod clock;
 pub mod datagrams;

@@ -49,6 +49,7 @@ pub(super) enum Use {
     /// Packets come at any time: pages are made before.
     Receiving,
     /// It is written once, as a whole: pages are made by writing.
+    #[cfg(feature = "bpf")]
     Writing,
 }
 

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, reason};
-use crate::sys::bpf::{attach_netfilter, attach_tcx, detach, link_info, programs_at_tcx};
+use crate::sys::bpf_links::{attach_netfilter, attach_tcx, detach, link_info, programs_at_tcx};
 
 use super::opened::Opened;
 use super::pins::Pins;

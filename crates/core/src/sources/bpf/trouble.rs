@@ -72,7 +72,7 @@ pub(super) fn check_kernel(attach: AttachPoint) -> Result<(), Error> {
         return Err(unsupported(cause, "run a kernel with CONFIG_DEBUG_INFO_BTF"));
     }
     if attach == AttachPoint::Tcx
-        && let Err(error) = crate::sys::bpf::ask_for_tcx()
+        && let Err(error) = crate::sys::bpf_links::ask_for_tcx()
         && error.raw_os_error() == Some(libc::EINVAL)
     {
         return Err(too_old(attach));
