@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from demo.evidence import Chosen, chosen
 from tests.kernel import senders
 from tests.kernel.bpf_box import BPFFS, BpfLab, own_bpffs, pins
 from tests.kernel.gateway import Gateway
-from tests.kernel.lab import Lab
+from tests.kernel.lab import Lab, wait_for
 from tests.kernel.lesser import SOMEBODY, THEIR_GROUP, LesserGateway, bounded
 from tests.kernel.senders import Udp
 
@@ -147,6 +148,30 @@ def test_after_a_kill_nflog_finishes_what_bpf_counted_and_the_other_way_round(la
     assert (pins(), "netledger" in lab.run(lab.gw, ["nft", "list", "tables"])) == ([], False)
     log = gateway.log()
     assert (log.count("event=finished source=bpf"), log.count("event=finished source=nflog")) == (2, 2)
+
+
+def test_a_reload_that_only_rules_can_serve_changes_to_nflog_and_loses_nothing(lab: BpfLab) -> None:
+    gateway = Gateway(lab, lab.gw, interval="1h", meters=AUTO)
+    gateway.start_counting()
+    senders.udp(lab, lab.left, THROUGH)
+    gateway.write(gateway.file.read_text() + 'key = ["host", "label"]\n')
+    gateway.child.signal(signal.SIGHUP)
+    wait_for(lambda: gateway.log().count("event=counting") == 2, 20, gateway.log())
+    senders.udp(lab, lab.left, THROUGH)
+    assert gateway.stop() == 0
+    books = gateway.books()
+    assert [one.receipt["source"] for one in books.intervals if one.kernel.packets] == ["bpf", "nflog"]
+    assert set(books.statuses) == {"exact"}
+    assert books.sent == books.kernel == lab.counter(lab.gw, "witness", "total")
+    assert pins() == []
+
+
+def test_more_interfaces_than_the_program_has_room_for_are_counted_by_rules(lab: BpfLab) -> None:
+    names = json.dumps([f"ppp{number}" for number in range(40)])
+    meters = {"lan": f"{AUTO['lan']}interfaces_excluded = {names}\n"}
+    found = counted(lab, Gateway(lab, lab.gw, interval="1h", meters=meters))
+    assert found.name == "nflog"
+    assert "more than 32 interfaces" in found.why
 
 
 def test_what_bpf_counted_is_read_without_the_rights_to_count_by_it(lab: BpfLab) -> None:
