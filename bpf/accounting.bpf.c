@@ -115,6 +115,7 @@ static __always_inline int count_buffer(struct bpf_nf_ctx *ctx, __u64 number, co
 		return 0;
 	packet.bytes = bytes;
 	packet.source_port = packet.destination_port = 0;
+	packet.source_place = packet.destination_place = 0;
 	if (settings.place_mask) {
 		packet.source_place = state->in->ifindex;
 		packet.destination_place = state->out->ifindex;
@@ -152,6 +153,7 @@ static __always_inline int count_plain(struct __sk_buff *skb, __u64 number, __u3
 		return 0;
 	packet.bytes = total;
 	packet.source_port = packet.destination_port = 0;
+	packet.source_place = packet.destination_place = 0;
 	if (settings.place_mask)
 		packet.source_place = packet.destination_place = skb->ifindex;
 	return book_plain(&packet, upper, number);
