@@ -8,7 +8,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["bpf_cases", "bpf_choices"])
+@pytest.mark.parametrize("name", ["bpf_cases", "bpf_choices", "bpf_loads"])
 def test_the_kernel_counts_as_the_parser_reads(name: str) -> None:
     command = ["cargo", "test", "--quiet", "--locked", "-p", "netledger-core", "--test", name]
     ran = subprocess.run(
