@@ -75,6 +75,8 @@ def test_without_an_address_or_a_name_nothing_is_done(config: Path, script: Path
     ("name", "booked"),
     [
         ("Unknown", "user:Unknown"),
+        ("\uff2f\uff54\uff48\uff45\uff52", "user:\uff2f\uff54\uff48\uff45\uff52"),
+        ("J\u00f6rg", "J\u00f6rg"),
         ("--help", "--help"),
         ("$(touch x); `id` 'q' \"d\" *", "$(touch x); `id` 'q' \"d\" *"),
     ],
