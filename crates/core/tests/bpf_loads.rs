@@ -29,7 +29,7 @@ fn with_networks(settings: &Settings, chosen: u8) -> Settings {
     let mut settings = settings.clone();
     let pick = |bit: u8| if chosen >> bit & 1 != 0 { networks(bit) } else { Vec::new() };
     (settings.spec.local, settings.wanted, settings.excluded) = (pick(0), pick(1), pick(2));
-    if chosen % 2 != 0 {
+    if !chosen.is_multiple_of(2) {
         (settings.spec.ipv4_prefix_length, settings.spec.ipv6_prefix_length) = (24, 64);
     }
     settings
