@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from demo.evidence import Chosen, chosen
+from netledger.errors import SourceError
+from netledger.sources.bpf_probe import check_memory
 from tests.kernel import senders
 from tests.kernel.bpf_box import BPFFS, BpfLab, own_bpffs, pins
 from tests.kernel.gateway import Gateway
@@ -43,6 +46,22 @@ def counted(lab: Lab, gateway: Gateway, *settings: str) -> Chosen:
     assert set(books.statuses) == {"exact"}
     assert books.sent == books.received == lab.counter(lab.gw, "witness", "total")
     return chosen(gateway.log())
+
+
+def test_on_a_small_machine_it_is_nflog_and_says_how_many_rows_would_fit(lab: BpfLab) -> None:
+    """All rows are in the kernel's memory from the start, and cannot be swapped out."""
+    small = lab.directory / "meminfo"
+    small.write_text("MemTotal:         524288 kB\nMemAvailable:     400000 kB\n")
+    subprocess.run(["mount", "--bind", small, "/proc/meminfo"], check=True)
+    gateway = Gateway(lab, lab.gw, interval="1h", meters=AUTO)
+    found = counted(lab, gateway)
+    assert found.name == "nflog"
+    assert "rows_max = 1000000 would take" in found.why
+    fits = int(re.findall(r"rows_max = (\d+) or less", gateway.log())[-1])
+    assert 400_000 < fits < 600_000
+    check_memory(("host",), fits, small)
+    with pytest.raises(SourceError):
+        check_memory(("host",), fits * 2, small)
 
 
 def laid_over(directory: str) -> None:
