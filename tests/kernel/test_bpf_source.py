@@ -40,6 +40,11 @@ def burst(gateway: BpfLab, plan: Udp = BURST) -> None:
     senders.udp(gateway, gateway.left, plan)
 
 
+def table_of(bench: BpfBench) -> str:
+    """Of the counters that prove."""
+    return f"netledger_bpf_{bench.config.pins.name}"
+
+
 def test_rows_receipt_and_an_independent_counter_say_the_same(gateway: BpfLab) -> None:
     bench = BpfBench.on(gateway)
     bench.open()
@@ -246,7 +251,21 @@ def test_a_counter_of_nftables_proves_it(gateway: BpfLab) -> None:
     assert (proofs[0], proofs[1] in {"bounded", "equal"}, proofs[2:]) == ("equal", True, ["equal", "equal"])
     assert bench.statuses() == ["exact"] * 4
     assert bench.sum("accounted") == bench.witnessed()
-    assert Nft().table("inet", "netledger_bpf_lan") is None
+    assert Nft().table("inet", table_of(bench)) is None
+
+
+def test_two_daemons_prove_meters_of_one_name_beside_each_other(gateway: BpfLab) -> None:
+    one = BpfBench.on(gateway, prove=True)
+    elsewhere = gateway.directory / "elsewhere"
+    other = BpfBench.on(gateway, prove=True, runtime=elsewhere / "run" / "lan", store=elsewhere / "store" / "meters")
+    for bench in (one, other):
+        bench.open()
+    burst(gateway)
+    for bench in (one, other):
+        bench.cut()
+        bench.close()
+        assert [each.observed.proof for each in bench.intervals] == ["equal", "equal"]
+        assert bench.sum("accounted") == Count(500, 50_000)
 
 
 def test_a_proof_goes_on_over_a_kill(gateway: BpfLab) -> None:
@@ -263,13 +282,13 @@ def test_a_proof_that_somebody_disturbs_is_told_and_made_anew(gateway: BpfLab) -
     bench = BpfBench.on(gateway, prove=True)
     bench.open()
     burst(gateway)
-    gateway.nft(gateway.gw, "delete table inet netledger_bpf_lan")
+    gateway.nft(gateway.gw, f"delete table inet {table_of(bench)}")
     first = bench.cut()
     burst(gateway)
     bench.cut()
     bench.close()
     assert [one.observed.proof for one in bench.intervals] == ["missed", "equal", "equal"]
-    assert "netledger_bpf_lan is gone" in (first.observed.why_lost or "")
+    assert f"{table_of(bench)} is gone" in (first.observed.why_lost or "")
     assert bench.sum("accounted") == Count(1000, 100_000)
 
 

@@ -68,7 +68,7 @@ class Counting:
         self._config = config
         self._at_step = at_step
         self._clock = clock
-        self._prover = Prover(Proof(nft, config.selection()), is_wanted=config.prove)
+        self._prover = Prover(Proof(nft, config.selection(), config.pins.name), is_wanted=config.prove)
         self._next: Facts | None = None
         self.books = Bookkeeping(config, SOURCE, self._without_count)
         self.pins = Pins(config.pins, config.native)

@@ -32,12 +32,13 @@ class Proof:
     Args:
         nft: how to run nft.
         rules: which packets.
+        name: of the meter, and unlike that of a meter of another daemon in this network namespace.
     """
 
-    def __init__(self, nft: Nft, rules: Ruleset) -> None:
+    def __init__(self, nft: Nft, rules: Ruleset, name: str) -> None:
         self._nft = nft
         self._rules = rules
-        self._table = f"netledger_bpf_{rules.meter}"
+        self._table = f"netledger_bpf_{name}"
 
     def install(self) -> dict[str, JsonValue]:
         """Makes the table anew, its counter at zero; gives the snapshot of how it must stay."""
