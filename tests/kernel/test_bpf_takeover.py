@@ -96,27 +96,6 @@ def test_another_wish_takes_over_with_one_write_and_at_most_one_packet_of_each_c
     assert pins() == []
 
 
-def test_another_layout_is_named_and_left_as_it_is(duel: Duel) -> None:
-    one = counting(duel, "netfilter").begin()
-    one.meter.attach()
-    known = one.meter.pinned_layout()
-    assert known is not None
-    one.meter.close()
-    other = layout_directory().rename(PROOF / f"v{known + 41}")
-    found = pins()
-    again = meter("netfilter")
-    assert (again.pinned_layout(), again.pinned_fingerprint()) == (known + 41, None)
-    with pytest.raises(NetledgerError, match=str(known + 41)):
-        again.open()
-    assert pins() == found
-    other.rename(PROOF / f"v{known}")
-    again.open()
-    senders.udp(duel, duel.far, TO_A)
-    assert again.receipt(1).received_packets == TO_A.count
-    again.remove()
-    assert pins() == []
-
-
 @pytest.mark.parametrize("missing", ["receipts", "slots", "control"])
 def test_a_pin_that_is_missing_is_named(duel: Duel, missing: str) -> None:
     one = counting(duel, "netfilter").begin()
