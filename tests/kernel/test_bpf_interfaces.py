@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def gateway() -> Iterator[BpfLab]:
         yield lab
 
 
-def bench_of(gateway: BpfLab, *interfaces: str, **wishes: object) -> BpfBench:
+def bench_of(gateway: BpfLab, *interfaces: str, **wishes: Any) -> BpfBench:
     return BpfBench.on(gateway, attach="tcx", interfaces=interfaces, key=BY_INTERFACE, **wishes)
 
 

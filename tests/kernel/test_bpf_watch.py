@@ -46,7 +46,7 @@ def place(bench: BpfBench, side: str = "a") -> Path:
 
 def wait_until_disturbed(bench: BpfBench) -> str:
     source = bench.opened()
-    return wait_for(lambda: source.glance().disturbed, NOTICED_SECONDS, "the watch")
+    return wait_for(lambda: source.glance().disturbed, NOTICED_SECONDS, "the watch") or ""
 
 
 @pytest.mark.parametrize("link", ["link-forward-ipv4", "link-input-ipv6"])

@@ -1,5 +1,6 @@
 """Meters that count in another network namespace than the program's: one that is there, goes away, and comes back."""
 
+import signal
 import subprocess
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def test_a_meter_counts_in_the_namespace_that_it_names(lab: Lab, source: str) ->
     gateway = Gateway(lab, home, interval="1h", meters=named(lab.gw, SOURCES[source]))
     gateway.start_counting()
     senders.udp(lab, lab.left, THROUGH)
-    gateway.child.signal(subprocess.signal.SIGUSR1)
+    gateway.child.signal(signal.SIGUSR1)
     gateway.wait_for_intervals(1)
     senders.udp(lab, lab.left, THROUGH)
     assert gateway.stop() == 0

@@ -22,7 +22,8 @@ def never(_meter: Meter) -> None:
 
 @pytest.mark.parametrize("source", ["bpf", "nflog", "packet", "conntrack", "nfacct"])
 def test_a_source_that_is_named_is_taken_without_looking(source: str) -> None:
-    assert choose(Meter.model_validate({"source": source}), never) == Chosen(Meter(source=source).mechanisms[0])
+    meter = Meter.model_validate({"source": source})
+    assert choose(meter, never) == Chosen(meter.mechanisms[0])
 
 
 def test_auto_is_bpf_where_that_can_be() -> None:

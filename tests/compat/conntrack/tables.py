@@ -93,9 +93,9 @@ class Space(Network):
             settings(self, name)
         self._file = self.directory / "made"
         self._file.write_text(_MADE)
-        self.make()
+        self.fill()
 
-    def make(self) -> None:
+    def fill(self) -> None:
         """The flows of the file and no others, all new."""
         with self.inside(self.made):
             for words in (["-F"], ["-R", str(self._file)]):

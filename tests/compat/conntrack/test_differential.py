@@ -99,12 +99,12 @@ def _changing(case: Case, spaces: Spaces) -> list[Seen]:
         seen: Seen = {}
         for program in order:
             if case.space == "made":
-                spaces.space.make()
+                spaces.space.fill()
             printed = _run(program, case)
             seen[program] = printed.evened(), run(Program.REAL, ["-L"]).evened()
         both.append(seen)
     # For the next one, which may only look.
-    spaces.space.make()
+    spaces.space.fill()
     return both
 
 
