@@ -218,8 +218,16 @@ class Counting:
                 native.discard(number)
 
     def checked(self) -> Facts:
-        """The open generation, with what somebody else did to what counts for it put in order."""
-        self.inspect(self._clock.now())
+        """The open generation, with what somebody else did to what counts for it put in order, as far as that can be.
+
+        It is asked before an end: what cannot be pinned any more, or looked at, is held by this process, and is gone
+        with it unless it is read.
+        """
+        try:
+            self.inspect(self._clock.now())
+        except NetledgerError as error:
+            what = f"nobody could look whether the program was attached to the end: {error}"
+            self.note(interrupt(self.required(), what))
         return self.watched()
 
     def watched(self) -> Facts:
