@@ -15,7 +15,7 @@ from netledger.receipt import ZERO
 from tests.crash.trial import say, shim
 from tests.kernel import senders
 from tests.kernel.bpf_box import BpfLab, own_bpffs, pins
-from tests.kernel.bpf_metering import BpfBench
+from tests.kernel.bpf_metering import BpfBench, burst
 from tests.kernel.gateway import Gateway
 from tests.kernel.lab import Child, wait_for
 from tests.kernel.metering import leftovers
@@ -141,12 +141,12 @@ def test_a_crash_while_the_program_is_replaced_by_another(gateway: BpfLab, step:
 def test_a_crash_while_stopping_keeps_the_books_whole(gateway: BpfLab, step: str) -> None:
     bench = BpfBench.on(gateway)
     with bench.child(step) as child:
-        senders.udp(gateway, gateway.left, BURST)
+        burst(gateway, BURST)
         assert child.received_packets() == BURST.count
         assert child.tell("close") is None
         assert child.wait() == -signal.SIGKILL
     bench.open()
-    senders.udp(gateway, gateway.left, BURST)
+    burst(gateway, BURST)
     bench.close()
     check_books(bench, stops=True)
 
@@ -155,7 +155,7 @@ def test_a_crash_while_stopping_keeps_the_books_whole(gateway: BpfLab, step: str
 def test_a_crash_while_finishing_without_counting_on(gateway: BpfLab, step: str) -> None:
     bench = BpfBench.on(gateway)
     with bench.child("stopped") as child:
-        senders.udp(gateway, gateway.left, BURST)
+        burst(gateway, BURST)
         assert child.tell("close") is None
         child.wait()
     with bench.child(step) as child:

@@ -19,14 +19,23 @@ from netledger.reports.written import Prefixes
 from netledger.sources.base import Closed, Key, Step, no_step
 from netledger.sources.bpf import BpfSource
 from netledger.sources.bpf_config import BpfConfig
+from tests.kernel import senders
 from tests.kernel.bpf_box import BpfLab, Plainly, pins
 from tests.kernel.lab import wait_for
 from tests.kernel.metering import CLOCK, Committed, Interval
 from tests.kernel.metering_child import Child, answer, dying
+from tests.kernel.senders import Udp
 
 CONFIG = TypeAdapter(BpfConfig)
 PREFIXES = Prefixes(ipv4=32, ipv6=64)
 BY_HOST = Key(columns=("host",))
+
+
+def burst(lab: BpfLab, plan: Udp) -> None:
+    """Sends it from the left side, and waits until it has passed the gateway: on a busy machine it may lie around."""
+    goal = lab.counter(lab.gw, "witness", "total").packets + plan.count
+    senders.udp(lab, lab.left, plan)
+    wait_for(lambda: lab.counter(lab.gw, "witness", "total").packets >= goal, 20, "the burst")
 
 
 @dataclass

@@ -3,7 +3,6 @@
 import os
 import signal
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,7 @@ from netledger.sources.base import Key
 from tests.kernel import links, senders
 from tests.kernel.bpf_box import BpfLab, own_bpffs
 from tests.kernel.bpf_hands import detach
-from tests.kernel.bpf_metering import BpfBench
+from tests.kernel.bpf_metering import BpfBench, burst
 from tests.kernel.lab import wait_for
 from tests.kernel.metering import leftovers
 from tests.kernel.senders import Udp
@@ -29,8 +28,8 @@ def gateway() -> Iterator[BpfLab]:
         yield lab
 
 
-def bench_of(gateway: BpfLab, *interfaces: str, **wishes: Any) -> BpfBench:
-    return BpfBench.on(gateway, attach="tcx", interfaces=interfaces, key=BY_INTERFACE, **wishes)
+def bench_of(gateway: BpfLab, *interfaces: str) -> BpfBench:
+    return BpfBench.on(gateway, attach="tcx", interfaces=interfaces, key=BY_INTERFACE)
 
 
 def hangs_at(bench: BpfBench, number: int) -> bool:
@@ -50,7 +49,7 @@ def passed(bench: BpfBench, interface: str) -> int:
 def test_each_interface_counts_what_comes_in_and_goes_out(gateway: BpfLab) -> None:
     bench = bench_of(gateway)
     bench.open()
-    senders.udp(gateway, gateway.left, BURST)
+    burst(gateway, BURST)
     bench.close()
     assert (passed(bench, "left"), passed(bench, "right")) == (500, 500)
     assert bench.statuses() == ["exact"]
@@ -106,13 +105,13 @@ def test_an_interface_that_had_passed_packets_before_it_was_counted_is_told(gate
     """It came while nobody lived: what passed it then is in no row, and the interval does not say exact."""
     bench = bench_of(gateway, "left", "ppp*")
     with bench.child() as child:
-        senders.udp(gateway, gateway.left, BURST)
+        burst(gateway, BURST)
         child.signal(signal.SIGKILL)
         child.wait()
     with links.tun(gateway, gateway.gw, "ppp0") as line:
         for _ in range(3):
             os.write(line, PACKET)
-        senders.udp(gateway, gateway.left, BURST)
+        burst(gateway, BURST)
         (taken_over,) = bench.open()
         os.write(line, PACKET)
         bench.wait_for_packets(1)
@@ -126,11 +125,11 @@ def test_an_interface_that_had_passed_packets_before_it_was_counted_is_told(gate
 def test_another_selection_of_interfaces_gets_another_program(gateway: BpfLab) -> None:
     bench = bench_of(gateway, "left")
     bench.open()
-    senders.udp(gateway, gateway.left, BURST)
+    burst(gateway, BURST)
     bench.close(keep_rules=True)
     bench.wish(interfaces=("left", "right"))
     bench.open()
-    senders.udp(gateway, gateway.left, BURST)
+    burst(gateway, BURST)
     bench.close()
     assert (passed(bench, "left"), passed(bench, "right")) == (1000, 500)
     assert bench.pinned() == []
@@ -142,7 +141,7 @@ def test_a_link_that_somebody_detached_there_is_attached_again(gateway: BpfLab) 
     one = next(path for path in bench.config.pins.rglob("link-*-ingress"))
     detach(one)
     wait_for(lambda: bench.opened().glance().disturbed, 3, "the watch")
-    senders.udp(gateway, gateway.left, BURST)
+    burst(gateway, BURST)
     bench.cut()
     bench.close()
     assert bench.statuses() == ["interrupted", "exact"]

@@ -10,6 +10,7 @@ from netledger.live import Client
 from tests.kernel import senders
 from tests.kernel.bpf_box import BPFFS, BpfLab, own_bpffs, pins
 from tests.kernel.bpf_hands import detach
+from tests.kernel.bpf_metering import burst
 from tests.kernel.gateway import Gateway, configuration
 from tests.kernel.lab import Count, wait_for
 from tests.kernel.senders import Udp
@@ -94,7 +95,7 @@ def test_a_restart_that_keeps_it_attached_books_what_passed_meanwhile_under_its_
     gateway.start_counting()
     assert gateway.stop() == 0
     assert "event=left_counting" in gateway.log()
-    senders.udp(lab, lab.left, BURST)
+    burst(lab, BURST)
     gateway.options = ()
     gateway.start_counting()
     assert gateway.stop() == 0

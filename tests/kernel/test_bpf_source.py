@@ -16,7 +16,7 @@ from netledger.sources.bpf import BpfSource
 from netledger.sources.nft import Nft
 from tests.kernel import senders
 from tests.kernel.bpf_box import BpfLab, own_bpffs
-from tests.kernel.bpf_metering import CONFIG, BpfBench
+from tests.kernel.bpf_metering import CONFIG, BpfBench, burst
 from tests.kernel.lab import wait_for
 from tests.kernel.metering import CLOCK, leftovers
 from tests.kernel.metering_child import Child
@@ -36,10 +36,6 @@ def gateway() -> Iterator[BpfLab]:
         yield lab
 
 
-def burst(gateway: BpfLab, plan: Udp = BURST) -> None:
-    senders.udp(gateway, gateway.left, plan)
-
-
 def table_of(bench: BpfBench) -> str:
     """Of the counters that prove."""
     return f"netledger_bpf_{bench.config.pins.name}"
@@ -48,7 +44,7 @@ def table_of(bench: BpfBench) -> str:
 def test_rows_receipt_and_an_independent_counter_say_the_same(gateway: BpfLab) -> None:
     bench = BpfBench.on(gateway)
     bench.open()
-    burst(gateway)
+    burst(gateway, BURST)
     burst(gateway, BURST_V6)
     bench.cut()
     senders.ping(gateway, gateway.left, "10.77.1.1", 50)  # to this machine, and from it
@@ -76,13 +72,13 @@ def test_what_has_no_room_is_added_up_without_detail(gateway: BpfLab) -> None:
 def test_glance_and_live_show_the_open_interval_and_what_came_never_goes_back(gateway: BpfLab) -> None:
     bench = BpfBench.on(gateway)
     bench.open()
-    burst(gateway)
+    burst(gateway, BURST)
     before = bench.opened().glance()
     live = bench.opened().live(top=1)
     assert (before.received, before.rows, live.rows, len(live.batch)) == (Count(500, 50_000), 2, 2, 1)
     assert (live.sent, live.received) == (Count(500, 50_000), Count(500, 50_000))
     bench.cut()
-    burst(gateway)
+    burst(gateway, BURST)
     after = bench.opened().glance()
     assert (after.received, after.rows) == (Count(1000, 100_000), 2)
     assert bench.opened().stats().received_packets == 1000
@@ -92,10 +88,10 @@ def test_glance_and_live_show_the_open_interval_and_what_came_never_goes_back(ga
 def test_a_restart_that_keeps_it_attached_misses_nothing(gateway: BpfLab) -> None:
     bench = BpfBench.on(gateway)
     bench.open()
-    burst(gateway)
+    burst(gateway, BURST)
     bench.close(keep_rules=True)
     assert bench.pinned()
-    burst(gateway)
+    burst(gateway, BURST)
     bench.open()
     bench.close()
     assert bench.statuses() == ["exact"] * 3
@@ -142,9 +138,9 @@ def test_two_meters_count_side_by_side_at_the_same_hooks(gateway: BpfLab) -> Non
     other.wish(runtime=gateway.directory / "run" / "other")
     one.open()
     other.open()
-    burst(gateway)
+    burst(gateway, BURST)
     one.close()
-    burst(gateway)
+    burst(gateway, BURST)
     other.close()
     assert one.sum("accounted") == Count(500, 50_000)
     assert other.sum("accounted") == Count(1000, 100_000)
@@ -153,7 +149,7 @@ def test_two_meters_count_side_by_side_at_the_same_hooks(gateway: BpfLab) -> Non
 def test_a_cut_that_fails_goes_on_where_it_stood(gateway: BpfLab) -> None:
     bench = BpfBench.on(gateway)
     bench.open()
-    burst(gateway)
+    burst(gateway, BURST)
     in_the_way = bench.config.runtime / "gen-00000001.table"
     in_the_way.mkdir()
     (in_the_way / "full").touch()
@@ -162,7 +158,7 @@ def test_a_cut_that_fails_goes_on_where_it_stood(gateway: BpfLab) -> None:
             bench.cut()
     (in_the_way / "full").unlink()
     in_the_way.rmdir()
-    burst(gateway)
+    burst(gateway, BURST)
     bench.cut()
     bench.close()
     assert bench.statuses() == ["exact", "exact"]
@@ -175,7 +171,7 @@ def test_what_a_dead_process_left_is_finished_from_anywhere_without_counting_on(
     kill_after_a_burst(bench, gateway)
     with gateway.inside(gateway.right):
         bench.finish()
-    burst(gateway)
+    burst(gateway, BURST)
     assert bench.pinned() == []
     assert bench.statuses() == ["exact"]
     assert bench.sum("accounted") == Count(500, 50_000)
@@ -186,7 +182,8 @@ def test_in_another_network_namespace_another_program_counts(gateway: BpfLab) ->
     kill_after_a_burst(bench, gateway)
     with gateway.inside(gateway.right):
         bench.open()
-        burst(gateway)
+        burst(gateway, BURST)
+        bench.wait_for_packets(BURST.count)
         bench.close()
     assert [one.observed.accounted.packets for one in bench.intervals] == [500, 500]
     assert bench.rows["", "10.77.2.2", "received"] == 1000
@@ -198,7 +195,7 @@ def test_two_processes_do_not_count_for_the_same_meter(gateway: BpfLab) -> None:
     bench.open()
     with pytest.raises(InUseError, match="already counted by pid"):
         BpfSource(bench.config).open(CLOCK.now())
-    burst(gateway)
+    burst(gateway, BURST)
     bench.close()
     assert bench.sum("accounted") == bench.witnessed()
 
@@ -238,7 +235,7 @@ def test_while_nothing_is_cut_it_uses_no_processor(gateway: BpfLab) -> None:
 def test_a_counter_of_nftables_proves_it(gateway: BpfLab) -> None:
     bench = BpfBench.on(gateway, prove=True)
     bench.open()
-    burst(gateway)
+    burst(gateway, BURST)
     bench.cut()
     load = senders.start_udp(gateway, gateway.left, FLOOD)
     bench.wait_for_packets(2000)
@@ -260,7 +257,7 @@ def test_two_daemons_prove_meters_of_one_name_beside_each_other(gateway: BpfLab)
     other = BpfBench.on(gateway, prove=True, runtime=elsewhere / "run" / "lan", store=elsewhere / "store" / "meters")
     for bench in (one, other):
         bench.open()
-    burst(gateway)
+    burst(gateway, BURST)
     for bench in (one, other):
         bench.cut()
         bench.close()
@@ -271,7 +268,7 @@ def test_two_daemons_prove_meters_of_one_name_beside_each_other(gateway: BpfLab)
 def test_a_proof_goes_on_over_a_kill(gateway: BpfLab) -> None:
     bench = BpfBench.on(gateway, prove=True)
     kill_after_a_burst(bench, gateway)
-    burst(gateway)
+    burst(gateway, BURST)
     bench.open()
     bench.close()
     assert [one.observed.proof for one in bench.intervals] == ["equal", "equal"]
@@ -281,10 +278,10 @@ def test_a_proof_goes_on_over_a_kill(gateway: BpfLab) -> None:
 def test_a_proof_that_somebody_disturbs_is_told_and_made_anew(gateway: BpfLab) -> None:
     bench = BpfBench.on(gateway, prove=True)
     bench.open()
-    burst(gateway)
+    burst(gateway, BURST)
     gateway.nft(gateway.gw, f"delete table inet {table_of(bench)}")
     first = bench.cut()
-    burst(gateway)
+    burst(gateway, BURST)
     bench.cut()
     bench.close()
     assert [one.observed.proof for one in bench.intervals] == ["missed", "equal", "equal"]
@@ -306,7 +303,7 @@ def ticks(child: Child) -> int:
 def kill_after_a_burst(bench: BpfBench, gateway: BpfLab) -> None:
     """A life that counts a burst and is killed."""
     with bench.child() as child:
-        burst(gateway)
+        burst(gateway, BURST)
         wait_for(lambda: child.received_packets() == BURST.count, 10, "the burst")
         child.signal(signal.SIGKILL)
         child.wait()
