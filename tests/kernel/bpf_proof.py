@@ -123,9 +123,18 @@ def attach(counting: BpfMeter, kind: str, duel: Duel) -> None:
     counting.attach_interface(index, INTERFACE)
 
 
-def prove(duel: Duel, counting: BpfMeter, kind: str, *, cuts: int = CUTS, settles: bool = True) -> Proof:
+def prove(
+    duel: Duel,
+    counting: BpfMeter,
+    kind: str,
+    *,
+    cuts: int = CUTS,
+    settles: bool = True,
+    packets_min: int = PACKETS_MIN,
+) -> Proof:
     """Loads, attaches, and cuts while the duel goes on. Use it with the thread inside ``near``."""
     proof = Proof()
+    before = duel.settled()
     counting.load()
     for generation in (1, 2):
         counting.prepare(generation)
@@ -133,28 +142,28 @@ def prove(duel: Duel, counting: BpfMeter, kind: str, *, cuts: int = CUTS, settle
     counting.switch(1)
     with Flood(duel) as flood:
         for generation in range(1, cuts + 1):
-            wait_for_packets(counting, generation)
+            wait_for_packets(counting, generation, packets_min)
             counting.switch(generation + 1)
-            close(duel, counting, proof, generation, settles=settles)
+            close(duel, counting, proof, generation, settles=settles, packets_min=packets_min)
             counting.prepare(generation + 2)
         flood.stop()
         witness = duel.settled()
     counting.switch(0)
-    close(duel, counting, proof, cuts + 1, settles=True)
-    proof.compare(witness)
+    close(duel, counting, proof, cuts + 1, settles=True, packets_min=packets_min)
+    proof.compare(witness - before)
     counting.remove()
     counting.close()
     return proof
 
 
-def close(duel: Duel, counting: BpfMeter, proof: Proof, generation: int, *, settles: bool) -> None:
+def close(duel: Duel, counting: BpfMeter, proof: Proof, generation: int, *, settles: bool, packets_min: int) -> None:
     """Reads a generation that was left; once more when the next one has been counting for a while."""
     if settles:
         counting.settle()
     try:
         first = seen(counting.read(generation, str(duel.directory / "first")))
         if counting.generation():
-            wait_for_packets(counting, counting.generation())
+            wait_for_packets(counting, counting.generation(), packets_min)
         again = seen(counting.read(generation, str(duel.directory / "again")))
         proof.add(f"generation {generation}", first, again)
     except NetledgerError as error:
@@ -163,10 +172,10 @@ def close(duel: Duel, counting: BpfMeter, proof: Proof, generation: int, *, sett
     counting.discard(generation)
 
 
-def wait_for_packets(counting: BpfMeter, generation: int) -> None:
+def wait_for_packets(counting: BpfMeter, generation: int, packets_min: int) -> None:
     """Until an open generation has what makes it worth to be cut."""
     wait_for(
-        lambda: counting.receipt(generation).received_packets >= PACKETS_MIN, 20, f"packets in generation {generation}"
+        lambda: counting.receipt(generation).received_packets >= packets_min, 20, f"packets in generation {generation}"
     )
 
 

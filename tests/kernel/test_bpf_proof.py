@@ -12,6 +12,7 @@ from tests.kernel.bpf_proof import FULL, HOST, PACKETS_MIN, ROWS_MAX, meter, pro
 
 TURNS_MAX = 4
 MUTANT_CUTS = 25
+SLOW_PACKETS_MIN = 300
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_a_program_that_adds_without_a_lock_is_caught(duel: Duel, kind: str, def
     wrong = mutant(define)
     for turn in range(1, TURNS_MAX + 1):
         proof = prove(duel, meter(kind, object_path=wrong), kind, cuts=MUTANT_CUTS)
-        if proof.problems:
+        if proof.broken:
             say(f"{kind}, {define}, turn {turn}: wrong in {proof.broken} of {proof.cuts}; {proof.problems[-1]}")
             return
     pytest.fail(f"not caught in {TURNS_MAX} turns: {proof.figures()}")
@@ -60,12 +61,13 @@ def test_a_program_that_adds_without_a_lock_is_caught(duel: Duel, kind: str, def
 @pytest.mark.parametrize("kind", ["netfilter", "tcx"])
 def test_a_slow_program_is_caught_when_nobody_waits_for_it_and_whole_when_somebody_does(duel: Duel, kind: str) -> None:
     """At its usual speed the program is done before anyone can look: only a slowed one shows what the wait is for."""
-    slow = mutant("MUTATE_SLOW=400")
-    control = prove(duel, meter(kind, object_path=slow), kind, cuts=MUTANT_CUTS)
+    slow = mutant("MUTATE_SLOW=4000")
+    control = prove(duel, meter(kind, object_path=slow), kind, cuts=MUTANT_CUTS, packets_min=SLOW_PACKETS_MIN)
     assert control.problems == []
     for turn in range(1, TURNS_MAX + 1):
-        proof = prove(duel, meter(kind, object_path=slow), kind, cuts=MUTANT_CUTS, settles=False)
-        if proof.problems:
+        one = meter(kind, object_path=slow)
+        proof = prove(duel, one, kind, cuts=MUTANT_CUTS, settles=False, packets_min=SLOW_PACKETS_MIN)
+        if proof.broken or proof.moved:
             say(
                 f"{kind}, slow and without the wait, turn {turn}: wrong in {proof.broken}, moved {proof.moved} "
                 f"of {proof.cuts}; slow with the wait: none of {control.cuts}"
