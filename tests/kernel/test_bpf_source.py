@@ -69,6 +69,15 @@ def test_what_has_no_room_is_added_up_without_detail(gateway: BpfLab) -> None:
     assert bench.sum("accounted") == bench.witnessed() == Count(4000, 400_000)
 
 
+def test_room_for_two_generations_is_there_before_the_first_packet_counts(gateway: BpfLab) -> None:
+    """Who has no memory for the second one is told while nothing counts, and `auto` can still take another source."""
+    bench = BpfBench.on(gateway)
+    rooms: list[list[str]] = []
+    bench.open(lambda step: rooms.append(bench.pinned()) if step == "prepared" else None)
+    bench.close()
+    assert [[name.rpartition("/")[2] for name in room if "rows-" in name] for room in rooms] == [["rows-1", "rows-2"]]
+
+
 def test_glance_and_live_show_the_open_interval_and_what_came_never_goes_back(gateway: BpfLab) -> None:
     bench = BpfBench.on(gateway)
     bench.open()

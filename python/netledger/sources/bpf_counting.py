@@ -91,7 +91,9 @@ class Counting:
             self._load(SIDES[0], None)
             facts = self._prover.watched(facts)
             native = self.pins.native(SIDES[0])
+            # Room for two from the start: who has no memory for the second is told before anything counts.
             native.prepare(facts.seq)
+            native.prepare(facts.seq + 1)
             self._at_step("prepared")
             before = self._prover.read(facts)
             native.switch(facts.seq)
