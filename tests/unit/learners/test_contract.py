@@ -25,7 +25,10 @@ Table = dict[str, str]
 
 
 def static(path: Path, table: Table, _now: int) -> None:
-    path.write_text("target,subject\n" + "".join(f"{address},{who}\n" for address, who in table.items()))
+    # Whole at once: a test that is held up in the middle would have said that nobody has anything.
+    new = path.with_name("new")
+    new.write_text("target,subject\n" + "".join(f"{address},{who}\n" for address, who in table.items()))
+    new.replace(path)
 
 
 def directory(path: Path, table: Table, _now: int) -> None:
