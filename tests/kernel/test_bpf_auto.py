@@ -99,7 +99,7 @@ def test_where_ip_netns_exec_hides_the_file_system_the_line_says_how_to_see_it()
         lab.witness(lab.gw)
         found = counted(lab, Gateway(lab, lab.gw, interval="1h", meters=AUTO))
     assert found.name == "nflog"
-    assert "/sys/fs/bpf is none in this mount namespace" in found.why
+    assert "none at /sys/fs/bpf in this mount namespace" in found.why
     assert "nsenter --net=/run/netns/NAME" in found.better
 
 

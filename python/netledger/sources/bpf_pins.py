@@ -21,7 +21,10 @@ from netledger.sources.ruleset import SIDES, Side
 
 PLACE: Final = Path("/sys/fs/bpf/netledger")
 _FILE_SYSTEM: Final = "bpf"
-_HINT: Final = "mount -t bpf bpf /sys/fs/bpf; `ip netns exec` hides it: use `nsenter --net=`, or `netns =` of the meter"
+_HINT: Final = (
+    "use nsenter --net=/run/netns/NAME in place of `ip netns exec`, which hides it, or netns in the meter; "
+    "what was counted lies in the /sys/fs/bpf that the last start saw"
+)
 
 
 def directory(place: Path, runtime: Path, meter: str) -> Path:

@@ -18,9 +18,11 @@ _MS_NOSUID: Final = 2
 _MS_NODEV: Final = 4
 _MS_NOEXEC: Final = 8
 
-_HINT_ABSENT: Final = (
-    "mount -t bpf bpf /sys/fs/bpf; where `ip netns exec` hides it: nsenter --net=/run/netns/NAME in place of it, or "
-    "netns in the meter"
+_HINT_ABSENT: Final = "mount -t bpf bpf /sys/fs/bpf"
+# One that is mounted in such a namespace would go with its last process, and with it what lies there.
+_HINT_HIDDEN: Final = (
+    "nsenter --net=/run/netns/NAME in place of `ip netns exec`, which hides it, or netns in the meter; "
+    "where the machine has none: mount -t bpf bpf /sys/fs/bpf, there and not in this namespace"
 )
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -48,8 +50,9 @@ def check(base: Path = BASE) -> None:
     """
     there = next(path for path in (base, *base.parents) if _exists(path))
     if file_system(there) != "bpf":
-        cause = f"{ROOT} is none" if _is_everybodys() else f"{ROOT} is none in this mount namespace"
-        raise SourceError("BPF file system", "look for it", cause, _HINT_ABSENT)
+        if _is_everybodys():
+            raise SourceError("BPF file system", "look for it", f"none at {ROOT}", _HINT_ABSENT)
+        raise SourceError("BPF file system", "look for it", f"none at {ROOT} in this mount namespace", _HINT_HIDDEN)
     if not os.access(there, os.W_OK | os.X_OK):
         hint = f"as root: chmod 0711 {ROOT}; install -d -m 0700 -o {os.geteuid()} {base}"
         raise PermissionDeniedError(f"BPF file system {there}", "write", "permission denied", hint)
