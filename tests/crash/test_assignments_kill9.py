@@ -16,6 +16,10 @@ from tests.unit.store import filled
 LINES = 20_000
 
 
+def _bytes_of(log: Path) -> int:
+    return log.stat().st_size if log.exists() else -1
+
+
 @pytest.mark.parametrize("octets", [0, 100_000, 1_000_000, 2_500_000])
 def test_all_or_nothing_of_an_import_that_is_killed(tmp_path: Path, octets: int) -> None:
     store = tmp_path / "store"
@@ -27,7 +31,7 @@ def test_all_or_nothing_of_an_import_that_is_killed(tmp_path: Path, octets: int)
     log = store / "ledger.sqlite-wal"
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
     # The log grows while facts are added, and the commit is its last piece.
-    wait_until(lambda: process.poll() is not None or (log.exists() and log.stat().st_size >= octets), "written facts")
+    wait_until(lambda: process.poll() is not None or _bytes_of(log) >= octets, "written facts", seconds=60)
     process.kill()  # where it has ended by now, all was done
     process.wait()
     assert len(book.facts()) in {0, LINES}
