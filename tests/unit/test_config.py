@@ -116,6 +116,11 @@ def test_what_is_shown_can_be_read_again(text: str) -> None:
         ("[[meters]]", ["f:1: meters: [{}] is no table", "hint: as in [meters.NAME]"]),
         ("[[meters.lan]]", ["f:1: meters.lan: [{}] is no table", "hint: as in [meters.lan]"]),
         ("meters.lan = 3", ["f:1: meters.lan: 3 is no table", "hint: as in [meters.lan]"]),
+        (
+            "[meters.a]\nprove = true",
+            ["f:2: meters.a.prove: unknown key", "hint: it stands in [meters.a.bpf] or [meters.a.conntrack]"],
+        ),
+        ('[meters.a]\nattach = "tcx"', ["f:2: meters.a.attach: unknown key", "hint: it stands in [meters.a.bpf]"]),
         ("[meters.a.bpf]\nhook = 1", ["f:2: meters.a.bpf.hook: unknown key", "hint: did you mean hooks?"]),
         ("[meters.a.nflog]\ngroups = [{account = \"both\"}]", ["f:2: meters.a.nflog.groups[0].group: is missing"]),
         ("[meters.a.nflog]\nhooks = []", ["f:2: meters.a.nflog.hooks: is empty", EMPTY_HINT]),

@@ -26,6 +26,7 @@ _BARE: Final = re.compile(r"[A-Za-z_/][\w./:-]*")
 _QUOTED: Final = re.compile("'([^']*)'")
 _SHOWN_MAX: Final = 60
 _KIND_AT: Final = 2
+_OF_METER: Final = 3
 
 # What pydantic finds, as cause and hint.
 _WORDS: Final[dict[str, tuple[str, str | None]]] = {
@@ -197,8 +198,19 @@ def _unknown(path: problems.Path) -> tuple[str, str | None]:
     name = str(path[-1])
     if name in _NOT_YET:
         return "not in this version", None
+    if inner := _inner_tables(path):
+        return "unknown key", f"it stands in {' or '.join(inner)}"
     near = difflib.get_close_matches(name, _keys_at(path[:-1]), n=1)
     return "unknown key", f"did you mean {near[0]}?" if near else f"possible are {', '.join(_keys_at(path[:-1]))}"
+
+
+def _inner_tables(path: problems.Path) -> list[str]:
+    """Which tables of a meter have a key that was given to the meter itself."""
+    if path[0] != "meters" or len(path) != _OF_METER:
+        return []
+    *meter, name = path
+    tables = [(*meter, key) for key in _keys_at(tuple(meter))]
+    return [f"[{problems.dotted(table)}]" for table in tables if name in _keys_at(table)]
 
 
 def _keys_at(path: problems.Path) -> list[str]:

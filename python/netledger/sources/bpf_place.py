@@ -54,7 +54,9 @@ def check(base: Path = BASE) -> None:
             raise SourceError("BPF file system", "look for it", f"none at {ROOT}", _HINT_ABSENT)
         raise SourceError("BPF file system", "look for it", f"none at {ROOT} in this mount namespace", _HINT_HIDDEN)
     if not os.access(there, os.W_OK | os.X_OK):
-        hint = f"as root: chmod 0711 {ROOT}; install -d -m 0700 -o {os.geteuid()} {base}"
+        # What another user left there has to be read by this one, too.
+        theirs = f"; chown -R {os.geteuid()} {base}" if there == base else ""
+        hint = f"as root: chmod 0711 {ROOT}; install -d -m 0700 -o {os.geteuid()} {base}{theirs}"
         raise PermissionDeniedError(f"BPF file system {there}", "write", "permission denied", hint)
 
 
