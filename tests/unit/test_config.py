@@ -112,6 +112,8 @@ def test_what_is_shown_can_be_read_again(text: str) -> None:
         ('store = "/a/../b"', ['f:1: store: "/a/../b" is no absolute directory', 'hint: as in "/var/lib/netledger"']),
         ("stor = 1", ["f:1: stor: unknown key", "hint: did you mean store?"]),
         ("zzz = 1", ["f:1: zzz: unknown key", f"hint: possible are {TOP_KEYS}"]),
+        ('source = "bpf"', ["f:1: source: unknown key", "hint: it stands in [meters.NAME]"]),
+        ("[bpf]\nprove = true", ["f:1: bpf: unknown key", "hint: it stands in [meters.NAME]"]),
         ("meters = 3", ["f:1: meters: 3 is no table", "hint: as in [meters.NAME]"]),
         ("[[meters]]", ["f:1: meters: [{}] is no table", "hint: as in [meters.NAME]"]),
         ("[[meters.lan]]", ["f:1: meters.lan: [{}] is no table", "hint: as in [meters.lan]"]),

@@ -20,7 +20,6 @@ from netledger.config.toml import value_to_toml
 
 DEFAULT_PATH: Final = Path("/etc/netledger/netledger.toml")
 
-_NOT_YET: Final = {"bpf"}
 _SYNTAX_PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _BARE: Final = re.compile(r"[A-Za-z_/][\w./:-]*")
 _QUOTED: Final = re.compile("'([^']*)'")
@@ -196,8 +195,6 @@ def _shown(value: object) -> str:
 
 def _unknown(path: problems.Path) -> tuple[str, str | None]:
     name = str(path[-1])
-    if name in _NOT_YET:
-        return "not in this version", None
     if inner := _inner_tables(path):
         return "unknown key", f"it stands in {' or '.join(inner)}"
     near = difflib.get_close_matches(name, _keys_at(path[:-1]), n=1)
@@ -205,7 +202,9 @@ def _unknown(path: problems.Path) -> tuple[str, str | None]:
 
 
 def _inner_tables(path: problems.Path) -> list[str]:
-    """Which tables of a meter have a key that was given to the meter itself."""
+    """Which tables of a meter have a key that was given to the meter itself, or to the file."""
+    if len(path) == 1:
+        return ["[meters.NAME]"] if path[0] in _keys_at(("meters",)) else []
     if path[0] != "meters" or len(path) != _OF_METER:
         return []
     *meter, name = path
