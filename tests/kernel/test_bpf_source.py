@@ -284,6 +284,25 @@ def test_a_proof_goes_on_over_a_kill(gateway: BpfLab) -> None:
     assert bench.sum("accounted") == Count(1000, 100_000)
 
 
+def test_a_proof_is_finished_with_what_it_proves_and_its_table_taken_out(gateway: BpfLab) -> None:
+    bench = BpfBench.on(gateway, prove=True)
+    kill_after_a_burst(bench, gateway)
+    burst(gateway, BURST)
+    bench.wish(prove=False)
+    bench.finish()
+    assert [(one.observed.proof, one.observed.accounted.packets) for one in bench.intervals] == [("equal", 1000)]
+    assert Nft().table("inet", table_of(bench)) is None
+
+
+def test_a_proof_that_cannot_be_read_says_so(gateway: BpfLab) -> None:
+    bench = BpfBench.on(gateway, prove=True)
+    kill_after_a_burst(bench, gateway)
+    with gateway.inside(gateway.right):
+        bench.finish()
+    (last,) = bench.intervals
+    assert (last.observed.proof, last.observed.why_lost) == ("missed", "the counters could not be read at its end")
+
+
 def test_a_proof_that_somebody_disturbs_is_told_and_made_anew(gateway: BpfLab) -> None:
     bench = BpfBench.on(gateway, prove=True)
     bench.open()

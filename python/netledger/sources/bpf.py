@@ -127,7 +127,8 @@ class BpfSource:
             with self._lock:
                 closed, inherited = self._take_up(now, past)
                 if inherited.current is not None:
-                    closed.append(self._counting.stop(self._counting.looked_at(inherited.current), now, is_here=False))
+                    live = self._counting.looked_at(inherited.current)
+                    closed.append(self._counting.stop(live, now, is_here=self._counting.is_here(live)))
         finally:
             self._let_go()
         return sorted(closed, key=lambda each: each.seq)

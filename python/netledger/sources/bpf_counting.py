@@ -288,6 +288,17 @@ class Counting:
         mended = [(f"{name} was detached", True) for name in gone]
         return mark(facts, mended, since_ns=self.looked_ns, until_ns=self._clock.now().wall_ns)
 
+    def is_here(self, facts: Facts) -> bool:
+        """Whether this is the network namespace that was counted, and its counters that prove can be asked."""
+        if not facts.fingerprint.endswith(network_namespace()):
+            return False
+        try:
+            self._prover.read(facts)
+        except NetledgerError as error:
+            self._not_tidied(facts, error)
+            return False
+        return True
+
     def hang(self) -> None:
         """Hangs the program at interfaces that came, and takes it off those that went (tcx)."""
         if self._config.attach == "tcx":

@@ -126,15 +126,21 @@ class Prover:
 
     def read(self, facts: Facts) -> Count | None:
         """What the counters say now; None: nothing that can be trusted."""
-        return self._proof.look(facts.rules)[0] if self._is_wanted else None
+        return self._proof.look(facts.rules)[0] if self._proves(facts) else None
 
     def verdict(self, facts: Facts, total: Count, before: Count | None, after: Count | None) -> Verdict | None:
         """What the counters say of a generation that ended between two readings; None: they were not asked."""
-        if not self._is_wanted:
+        if not self._proves(facts):
             return None
-        return judge(total, base=base_of(facts), now=bracket(before, after))
+        now = bracket(before, after)
+        verdict = judge(total, base=base_of(facts), now=now)
+        return verdict if now is not None else replace(verdict, why="the counters could not be read at its end")
 
     def end(self, facts: Facts) -> None:
         """Takes the table out, if there is one of this meter."""
         if facts.rules:
             self._proof.remove()
+
+    def _proves(self, facts: Facts) -> bool:
+        """Whether it is wanted, or was when the generation began: who finishes that one may have other wishes."""
+        return self._is_wanted or bool(facts.rules)
