@@ -74,7 +74,8 @@ impl Pins {
         if is_bpf(there).map_err(|error| failed(&error))? {
             return Ok(());
         }
-        let hint = "mount -t bpf bpf /sys/fs/bpf; `ip netns exec` hides it, `nsenter --net=/run/netns/NAME` does not";
+        let hint = "`nsenter --net=/run/netns/NAME` in place of `ip netns exec`, which hides it, or netns in the meter; \
+                    where the machine has none: mount -t bpf bpf /sys/fs/bpf, in the mount namespace of its first process";
         let missing = |cause: String| self.fail("look for a BPF file system", cause).with_hint(hint);
         if there != Path::new(MOUNT_POINT) {
             return Err(missing(format!("{} is not in one", there.display())));
