@@ -8,6 +8,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(960)  # where nothing is built yet
 @pytest.mark.parametrize("name", ["bpf_cases", "bpf_choices", "bpf_loads"])
 def test_the_kernel_counts_as_the_parser_reads(name: str) -> None:
     command = ["cargo", "test", "--quiet", "--locked", "-p", "netledger-core", "--test", name]
