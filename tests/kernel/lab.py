@@ -30,7 +30,7 @@ from typing import Self, TypeVar
 
 T = TypeVar("T")
 NAMESPACES = Path("/run/netns")
-COMMAND_SECONDS = 30.0
+COMMAND_SECONDS = 90.0
 _numbers = itertools.count(1)
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -1,6 +1,7 @@
 """Links of all kinds, raw frames put on them, and packet sockets that take them off."""
 
 import ctypes
+import errno
 import fcntl
 import os
 import socket
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from typing import TypedDict
 
 from netledger.sources.packet_program import Instruction
-from tests.kernel.lab import Network
+from tests.kernel.lab import Network, wait_for
 
 ETH_P_ALL = 3
 SO_ATTACH_FILTER = 26
@@ -42,7 +43,22 @@ def put(network: Network, namespace: str, interface: str, frames: Sequence[bytes
     with network.inside(namespace), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as line:
         line.bind((interface, 0))
         for frame in frames:
+            send_frame(line, frame)
+
+
+def send_frame(line: socket.socket, frame: bytes) -> None:
+    """Sends it once: what the kernel refuses for want of room, on a machine that is busy, has gone nowhere."""
+
+    def is_sent() -> bool:
+        try:
             line.send(frame)
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            return False
+        return True
+
+    wait_for(is_sent, 20, "room for a frame")
 
 
 @contextmanager

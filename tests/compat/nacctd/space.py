@@ -1,6 +1,5 @@
 """A machine as nacctd knew them: Ethernet on two sides, dial-in lines, and packets made by hand."""
 
-import errno
 import fcntl
 import os
 import selectors
@@ -12,6 +11,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from tests.kernel.lab import Network, wait_for
+from tests.kernel.links import send_frame
 
 _TUNSETIFF: Final = 0x400454CA
 _IFF_TUN_NO_PI: Final = 0x1001
@@ -45,21 +45,6 @@ def udp(source_port: int, port: int, payload: bytes | int) -> bytes:
     """A datagram without a checksum."""
     data = bytes(payload) if isinstance(payload, int) else payload
     return struct.pack("!HHHH", source_port, port, 8 + len(data), 0) + data
-
-
-def _send(sender: socket.socket, frame: bytes) -> None:
-    """Sends it once: what the kernel refuses for want of room, on a machine that is busy, has gone nowhere."""
-
-    def is_sent() -> bool:
-        try:
-            sender.send(frame)
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
-            return False
-        return True
-
-    wait_for(is_sent, 20, "room for a frame")
 
 
 class Line:
@@ -137,7 +122,7 @@ class Wires(Network):
             sender.bind(("uplink", _ETH_P_IP))
             own = bytes.fromhex(f"027700000{number:x}02")
             for packet in packets:
-                _send(sender, target + own + struct.pack("!H", _ETH_P_IP) + packet)
+                send_frame(sender, target + own + struct.pack("!H", _ETH_P_IP) + packet)
 
     def login(self, address: str, user: str | None) -> None:
         """Writes into the directories of users whose an address is from now on, and waits until it is noticed."""
