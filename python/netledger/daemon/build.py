@@ -1,6 +1,7 @@
 """The source of a meter and the exports, made from the configuration."""
 
 from pathlib import Path
+from typing import TypedDict
 
 from netledger.config import Config, Meter
 from netledger.errors import SourceError
@@ -84,10 +85,7 @@ def make_exports(config: Config) -> list[Export]:
 def _bpf(name: str, meter: Meter, config: Config) -> Source:
     return BpfSource(
         BpfConfig(
-            meter=name,
-            node=config.node,
-            runtime=Path(config.runtime) / name,
-            store=Path(config.store) / "meters",
+            **_place(name, config),
             key=_key(meter),
             rows_max=meter.rows_max,
             attach=meter.bpf.attach,
@@ -104,10 +102,7 @@ def _bpf(name: str, meter: Meter, config: Config) -> Source:
 def _nflog_managed(name: str, meter: Meter, config: Config) -> Source:
     return ManagedNflogSource(
         ManagedNflogConfig(
-            meter=name,
-            node=config.node,
-            runtime=Path(config.runtime) / name,
-            store=Path(config.store) / "meters",
+            **_place(name, config),
             key=_key(meter),
             rows_max=meter.rows_max,
             table=meter.nflog.table,
@@ -128,10 +123,7 @@ def _nflog_groups(name: str, meter: Meter, config: Config) -> Source:
     ]
     return GivenGroupsSource(
         GivenGroupsConfig(
-            meter=name,
-            node=config.node,
-            runtime=Path(config.runtime) / name,
-            store=Path(config.store) / "meters",
+            **_place(name, config),
             groups=tuple(groups),
             key=_key(meter),
             rows_max=meter.rows_max,
@@ -143,10 +135,7 @@ def _nflog_groups(name: str, meter: Meter, config: Config) -> Source:
 def _named_counters(name: str, meter: Meter, config: Config) -> Source:
     return NamedCountersSource(
         NamedCountersConfig(
-            meter=name,
-            node=config.node,
-            runtime=Path(config.runtime) / name,
-            store=Path(config.store) / "meters",
+            **_place(name, config),
             choice=Choice(objects=meter.nfacct.objects, nft=meter.nfacct.nft, ensure=meter.nfacct.ensure),
         )
     )
@@ -155,10 +144,7 @@ def _named_counters(name: str, meter: Meter, config: Config) -> Source:
 def _conntrack(name: str, meter: Meter, config: Config) -> Source:
     return ConntrackSource(
         ConntrackConfig(
-            meter=name,
-            node=config.node,
-            runtime=Path(config.runtime) / name,
-            store=Path(config.store) / "meters",
+            **_place(name, config),
             key=_key(meter),
             rows_max=meter.rows_max,
             buffer_bytes=meter.conntrack.buffer_bytes,
@@ -171,10 +157,7 @@ def _conntrack(name: str, meter: Meter, config: Config) -> Source:
 def _packet(name: str, meter: Meter, config: Config) -> Source:
     return PacketSource(
         PacketConfig(
-            meter=name,
-            node=config.node,
-            runtime=Path(config.runtime) / name,
-            store=Path(config.store) / "meters",
+            **_place(name, config),
             key=_key(meter),
             rows_max=meter.rows_max,
             interfaces=meter.interfaces,
@@ -189,6 +172,24 @@ def _packet(name: str, meter: Meter, config: Config) -> Source:
             threads=meter.packet.threads,
         )
     )
+
+
+class _Place(TypedDict):
+    """What every source is told first: whose it is, and where its state lies."""
+
+    meter: str
+    node: str
+    runtime: Path
+    store: Path
+
+
+def _place(name: str, config: Config) -> _Place:
+    return {
+        "meter": name,
+        "node": config.node,
+        "runtime": Path(config.runtime) / name,
+        "store": Path(config.store) / "meters",
+    }
 
 
 def _key(meter: Meter) -> Key:
