@@ -141,6 +141,10 @@ class Child:
     def output(self) -> str:
         return self.standard_output.read_text(errors="replace")
 
+    def lines(self) -> list[str]:
+        """The lines of its output that are whole: the last may be half written when one looks."""
+        return [line for line in self.output().splitlines(keepends=True) if line.endswith("\n")]
+
     def errors(self) -> str:
         return self.standard_error.read_text(errors="replace")
 

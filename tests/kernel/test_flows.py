@@ -185,7 +185,7 @@ def test_who_may_not_ask_is_told_so() -> None:
 
 def ended(child: Child, number: signal.Signals) -> tuple[int, list[Told], str]:
     child.signal(number)
-    return child.wait(), [json.loads(line) for line in child.output().splitlines()], child.errors()
+    return child.wait(), [json.loads(line) for line in child.lines()], child.errors()
 
 
 def test_names_of_addresses_are_shown_where_they_are_asked_for() -> None:
@@ -246,7 +246,7 @@ def test_following_tells_what_begins_changes_and_ends_with_its_counters(lab: Lab
     assert "NETLINK_NETFILTER" in _netlink(lab, child)
 
     def types() -> list[str | int | None]:
-        return [json.loads(line)["type"] for line in child.output().splitlines()]
+        return [json.loads(line)["type"] for line in child.lines()]
 
     def pinged() -> bool:
         lab.run(lab.left, ["ping", "-q", "-c", "1", "10.77.2.2"])
@@ -312,7 +312,7 @@ def test_looking_again_tells_how_quick_a_flow_is(lab: Lab) -> None:
     child = lab.spawn(lab.gw, [*NETLEDGER, "flows", "--watch", "0.3", "--json"])
 
     def rates() -> list[int | None]:
-        looks = [json.loads(line) for line in child.output().splitlines()]
+        looks = [json.loads(line) for line in child.lines()]
         return [one["bytes_per_second"] for look in looks for one in look["flows"]]
 
     rate = max(wait_for(lambda: [one for one in rates() if one], 20, "a rate"))
