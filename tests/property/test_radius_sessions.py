@@ -15,7 +15,7 @@ STEPS = st.lists(
         st.sampled_from([START, STOP, INTERIM, ON, OFF, 0]),
         st.sampled_from(["1", "2", "3"]),
         st.sampled_from([A, B, None]),
-        st.sampled_from(["alice", "bob"]),
+        st.sampled_from(["alice", "bob", ""]),
         st.integers(0, 300),
         st.sampled_from(["", "m"]),
         st.sampled_from([None, 0, 40, 4000]),

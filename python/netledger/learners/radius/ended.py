@@ -56,6 +56,12 @@ class Ended:
         """Those that had an address, the last ones of it."""
         return tuple(self._by_target.get(target, ()))
 
-    def freed_ns(self, target: Target) -> int:
-        """When the last one gave an address back; 0 where none is known."""
-        return max((session.claim_end_ns(target) for session in self.of(target)), default=0)
+    def freed_ns(self, target: Target, *, since_ns: int | None = None) -> int:
+        """When the last one gave an address back; 0 where none is known.
+
+        With ``since_ns``: from when on it was free of those who had it then; that moment, where nobody had it.
+        """
+        if since_ns is None:
+            return max((session.claim_end_ns(target) for session in self.of(target)), default=0)
+        ends = [one.claim_end_ns(target) for one in self.of(target) if one.claims[target] <= since_ns]
+        return max([since_ns, *ends])

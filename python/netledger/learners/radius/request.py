@@ -148,6 +148,7 @@ class Request:
         session: its Acct-Session-Id; empty only where there is no session: On, Off.
         multi_session: its Acct-Multi-Session-Id, or empty.
         user: its User-Name, else the calling station, else empty.
+        is_named: whether it has a User-Name: an update may leave it out, and that is no other user.
         port: the line: NAS-Port-Id, else NAS-Port, else empty.
         calling: its Calling-Station-Id, or empty.
         targets: the addresses and prefixes that the session has.
@@ -162,6 +163,7 @@ class Request:
     session: str
     multi_session: str = ""
     user: str = ""
+    is_named: bool = False
     port: str = ""
     calling: str = ""
     targets: tuple[Target, ...] = ()
@@ -191,6 +193,7 @@ def read(attributes: Attributes, *, client: str, source: str) -> Request:
     if not session and status in {Status.START, Status.STOP, Status.INTERIM}:
         raise UnreadableError("no Acct-Session-Id")
     calling = _text(attributes, _CALLING_STATION_ID)
+    name = _text(attributes, _USER_NAME).strip()
     cause = _number(attributes, _TERMINATE_CAUSE)
     port = _number(attributes, _NAS_PORT)
     return Request(
@@ -198,7 +201,8 @@ def read(attributes: Attributes, *, client: str, source: str) -> Request:
         nas=Nas(client, _text(attributes, _NAS_IDENTIFIER), _nas_address(attributes) or source),
         session=session,
         multi_session=_text(attributes, _MULTI_SESSION_ID),
-        user=_text(attributes, _USER_NAME).strip() or calling.strip(),
+        user=name or calling.strip(),
+        is_named=bool(name),
         port=_text(attributes, _NAS_PORT_ID) or ("" if port is None else str(port)),
         calling=calling,
         targets=_targets(attributes),

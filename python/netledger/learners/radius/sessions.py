@@ -14,8 +14,9 @@ from netledger.attribution.facts import Fact, Target
 from netledger.learners.names import subject as name_of
 from netledger.learners.radius.ended import Ended
 from netledger.learners.radius.moments import Arrival
+from netledger.learners.radius.opened import Opened
 from netledger.learners.radius.request import SECOND_NS, Nas, Request, Status
-from netledger.learners.radius.session import NAS_RESTART, REPLACED, STALE, STOP, Key, Session, Sign, begun, resumed
+from netledger.learners.radius.session import NAS_RESTART, REPLACED, STALE, STOP, Session, Sign, begun, resumed
 
 SESSIONS_MAX: Final = 262_144
 """Sessions that are open at one time; a Start beyond them gets no answer."""
@@ -53,9 +54,7 @@ class Sessions:
         self._source = source
         self._stale_after_ns = stale_after_ns
         self._sessions_max = sessions_max
-        self._open: dict[Key, list[Session]] = {}
-        self._open_count = 0
-        self._bundles: dict[Key, list[Session]] = {}
+        self._open = Opened()
         self._ended = Ended()
         self._holders: dict[Target, Session] = {}
         self._lively: set[Nas] = set()
@@ -64,11 +63,11 @@ class Sessions:
 
     def __len__(self) -> int:
         """How many are open."""
-        return self._open_count
+        return len(self._open)
 
     def open(self) -> Iterable[Session]:
         """Those that are open."""
-        return (session for sessions in self._open.values() for session in sessions)
+        return self._open
 
     def resume(self, claims: Iterable[Fact], *, signs: Mapping[str, Sign], now_ns: int) -> None:
         """Takes over what was open when the last process ended.
@@ -83,12 +82,12 @@ class Sessions:
             session = resumed(claim)
             if session is None:
                 continue
-            known = next((one for one in self._open.get(session.key, []) if one.name == session.name), None)
+            known = self._open.known_as(session)
             if known is None:
                 known = session
                 sign = signs.get(session.name)
                 known.seen_ns, known.usage = (sign.seen_ns, sign.usage) if sign else (now_ns, None)
-                self._add(known)
+                self._open.add(known)
                 if sign is not None and sign.seen_ns > session.start_ns:
                     self._is_lively(known.nas)
             known.claims[claim.target] = claim.valid_from_ns
@@ -132,7 +131,7 @@ class Sessions:
         return [fact for session in some for fact in self._end(session, session.seen_ns, STALE)]
 
     def _started(self, request: Request, at: Arrival) -> list[Fact]:
-        session = self._find(request)
+        session = self._open.find(request)
         facts: list[Fact] = []
         if session is not None:
             if session.is_of(request) and at.told_ns - max(session.start_ns, session.seen_ns) <= _RESTART_NS:
@@ -140,12 +139,13 @@ class Sessions:
             facts += self._end(session, at.moment_ns, REPLACED)
         ended = self._ended.find(request)
         is_late = ended is not None and at.told_ns <= ended.end_ns + _ROUGHLY_NS
-        if ended is not None and is_late and ended.is_of(request) and name_of(request.user) == ended.subject:
+        is_his = ended is not None and (not request.is_named or name_of(request.user) == ended.subject)
+        if ended is not None and is_late and is_his and ended.is_of(request):
             return facts  # sent before the Stop, and come behind it
         return facts + self._begin(request, at.moment_ns, at)
 
     def _alive(self, request: Request, at: Arrival) -> list[Fact]:
-        session = self._find(request)
+        session = self._open.find(request)
         if session is None:
             return self._found(request, at)
         if request.status is Status.INTERIM:
@@ -153,7 +153,7 @@ class Sessions:
             session.seen_ns = max(session.seen_ns, at.told_ns)
         session.usage = request.usage or session.usage
         facts: list[Fact] = []
-        subject = name_of(request.user)
+        subject = name_of(request.user) if request.is_named else None
         if subject is not None and subject != session.subject:
             # Another name for the same session, as after a login inside it: from now on it is booked to that.
             facts += self._rename(session, subject, at.moment_ns)
@@ -170,13 +170,22 @@ class Sessions:
         if ended is not None and at.told_ns <= ended.end_ns + (_ROUGHLY_NS if ended.ended == STOP else 0):
             return []
         if ended is not None and ended.ended != STOP:
-            self._ended.remove(ended.key)  # it goes on, so it has given nothing back
-            return self._begin(request, ended.start_ns, at)
+            return self._goes_on(ended, request, at)
         lasted_ns = _lasted_ns(request)
         return self._begin(request, at.told_ns - lasted_ns if lasted_ns else at.moment_ns, at)
 
+    def _goes_on(self, session: Session, request: Request, at: Arrival) -> list[Fact]:
+        """A session that was given up lives: it has given nothing back."""
+        self._make_room()
+        self._ended.remove(session.key)
+        had, session.claims, session.lost = session.claims, {}, {}
+        session.end_ns, session.ended, session.cause = 0, "", ""
+        self._open.add(session)
+        facts = [fact for target, since_ns in had.items() for fact in self._claim(session, target, since_ns)]
+        return facts + self._alive(request, at)
+
     def _stopped(self, request: Request, at: Arrival) -> list[Fact]:
-        session = self._find(request)
+        session = self._open.find(request)
         if session is not None:
             session.usage = request.usage or session.usage
             session.cause = request.cause
@@ -206,27 +215,26 @@ class Sessions:
         subject = name_of(request.user)
         if subject is None:
             self.unbooked += 1
-            return []
-        if self._open_count >= self._sessions_max:
-            raise FullError
+            return [fact for target in request.targets for fact in self._vacate(target, start_ns)]
+        self._make_room()
         session = begun(request, subject=subject, start_ns=start_ns, seen_ns=at.told_ns)
         facts = self._free_port(session, request)
-        self._add(session)
+        self._open.add(session)
         for target in request.targets:
             facts += self._claim(session, target, session.start_ns)
         return facts
 
-    def _add(self, session: Session) -> None:
-        self._open.setdefault(session.key, []).append(session)
-        self._open_count += 1
-        if session.multi:
-            self._bundles.setdefault(session.bundle, []).append(session)
+    def _make_room(self) -> None:
+        if len(self._open) >= self._sessions_max:
+            raise FullError
 
-    def _remove(self, session: Session) -> None:
-        _drop(self._open, session.key, session)
-        self._open_count -= 1
-        if session.multi:
-            _drop(self._bundles, session.bundle, session)
+    def _vacate(self, target: Target, moment_ns: int) -> list[Fact]:
+        """Somebody without a name has got an address: whoever had it has it no longer."""
+        holder = self._holders.get(target)
+        if holder is None or holder.claims[target] >= moment_ns:
+            return []
+        del self._holders[target]
+        return [*self._lose(holder, target, moment_ns), self._nobody(target, moment_ns, None)]
 
     def _free_port(self, session: Session, request: Request) -> list[Fact]:
         """Ends what was on the same line with the same address: its Stop was lost."""
@@ -244,7 +252,7 @@ class Sessions:
         if holder is not None and holder.is_link_of(session):
             session.claims[target] = start_ns
             return []
-        if holder is not None and holder.start_ns > session.start_ns:
+        if holder is not None and holder.claims[target] > start_ns:
             return self._claim_past(session, target, start_ns, holder.claims[target])
         facts = [] if holder is None else self._lose(holder, target, start_ns)
         # Who began earlier and ended later than it is told of this one has had it until then.
@@ -255,6 +263,7 @@ class Sessions:
 
     def _claim_past(self, session: Session, target: Target, start_ns: int, lost_ns: int) -> list[Fact]:
         """A session that began earlier is told of later: it had the address until the one that has it now got it."""
+        start_ns = self._ended.freed_ns(target, since_ns=start_ns)
         if start_ns >= lost_ns:
             return []
         session.claims[target] = start_ns
@@ -264,7 +273,7 @@ class Sessions:
     def _lose(self, session: Session, target: Target, moment_ns: int) -> list[Fact]:
         """Another session has got one of the addresses; when it was the last one, this session is over."""
         lost_ns = max(moment_ns, session.claims[target] + 1)
-        for one in (session, *self._links(session)):
+        for one in (session, *self._open.links(session)):
             if target in one.claims:
                 one.lost.setdefault(target, lost_ns)
         if all(one in session.lost for one in session.claims):
@@ -291,7 +300,7 @@ class Sessions:
     def _end(self, session: Session, end_ns: int, ended: str) -> list[Fact]:
         session.end_ns = max(end_ns, session.start_ns + 1)
         session.ended = ended
-        self._remove(session)
+        self._open.remove(session)
         facts: list[Fact] = []
         for target in list(session.claims):
             if target in session.lost:
@@ -318,18 +327,12 @@ class Sessions:
 
     def _inherit(self, session: Session, target: Target, moment_ns: int) -> list[Fact]:
         """Gives an address to another link of the same bundle, if one goes on."""
-        heir = next((one for one in self._links(session) if target in one.claims and target not in one.lost), None)
+        heir = next((one for one in self._open.links(session) if target in one.claims and target not in one.lost), None)
         if heir is None:
             return []
         self._holders[target] = heir
         heir.claims[target] = max(moment_ns, session.claims[target] + 1)
         return [self._fact(heir, target, heir.claims[target], None)]
-
-    def _links(self, session: Session) -> list[Session]:
-        """The other links of its bundle."""
-        if not session.multi:
-            return []
-        return [one for one in self._bundles.get(session.bundle, []) if one is not session]
 
     def _end_again(self, session: Session, request: Request, at: Arrival) -> list[Fact]:
         """The Stop of a session that had been given up: what it tells is better than what was taken for true."""
@@ -363,12 +366,12 @@ class Sessions:
         session.end_ns, session.ended, session.cause = at.told_ns, STOP, request.cause
         facts: list[Fact] = []
         for target in request.targets:
-            session.claims[target] = session.start_ns
+            session.claims[target] = start_ns = self._ended.freed_ns(target, since_ns=session.start_ns)
             next_ns = self._next_start(session, target)
             # Nobody after it is not said: what is known of that time does not come from this session.
             until_ns = at.told_ns if next_ns is None else min(at.told_ns, next_ns)
-            if until_ns > session.start_ns:
-                facts.append(self._fact(session, target, session.start_ns, until_ns))
+            if until_ns > start_ns:
+                facts.append(self._fact(session, target, start_ns, until_ns))
         self._ended.add(session)
         return facts
 
@@ -376,22 +379,12 @@ class Sessions:
         if len(self._lively) < _NASES_MAX:
             self._lively.add(nas)
 
-    def _find(self, request: Request) -> Session | None:
-        same = self._open.get((request.nas.client, request.session), [])
-        return next((one for one in same if one.nas.is_same(request.nas)), None)
-
     def _fact(self, session: Session, target: Target, start_ns: int, end_ns: int | None) -> Fact:
         nobody = self._nobody(target, start_ns, end_ns)
         return replace(nobody, subject=session.subject, detail=session.detail())
 
     def _nobody(self, target: Target, start_ns: int, end_ns: int | None) -> Fact:
         return Fact(target=target, valid_from_ns=start_ns, valid_to_ns=end_ns, subject=None, source=self._source)
-
-
-def _drop(lists: dict[Key, list[Session]], key: Key, session: Session) -> None:
-    lists[key].remove(session)
-    if not lists[key]:
-        del lists[key]
 
 
 def _lasted_ns(request: Request) -> int:
