@@ -95,6 +95,15 @@ def test_what_is_refused_is_told(config: Path) -> None:
     assert standing(config) == []
 
 
+@pytest.mark.parametrize("environment", [{}, {"PEERNAME": "a\x1b[2Jb"}])
+def test_an_address_that_goes_to_nobody_is_not_the_one_s_before_whose_line_never_went_down(
+    config: Path, environment: dict[str, str]
+) -> None:
+    assert call(UP, config, *ARGUMENTS, **PPPD, PEERNAME="alice").returncode == 0
+    call(UP, config, *ARGUMENTS, **PPPD, **environment)
+    assert standing(config) == [("192.0.2.7", "alice", False)]
+
+
 @pytest.mark.parametrize("script", [UP, DOWN])
 def test_run_parts_would_run_it(script: Path) -> None:
     assert script.name.isalnum()
