@@ -1,5 +1,6 @@
 """The daemon with sources in memory and real signals, files and time."""
 
+import io
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ import pytest
 
 from netledger.config import Config, loads
 from netledger.daemon import Daemon
-from netledger.daemon.logs import KeyValueFormatter
+from netledger.daemon.logs import KeyValueFormatter, RepeatHandler
 from netledger.daemon.runtime import RuntimeDirectoryError, RuntimeLock
 from netledger.errors import SourceError
 from netledger.intervals import SystemClock
@@ -207,6 +208,33 @@ def test_a_source_that_broke_is_started_again(run: Run, caplog: pytest.LogCaptur
     assert new == ["open", "close"]
     assert [one["seq"] for one in run.receipts()] == list(range(1, len(cuts) + 3))
     assert "source_broke" in events(caplog)
+
+
+def test_what_was_said_less_often_than_it_was_stands_before_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(number: int) -> None:
+        wait_until(lambda: len(run.made.get("nflog", [])) > number and bool(run.made["nflog"][number].calls), "source")
+        run.made["nflog"][number].stats_error = SourceError("meter", "ask its thread", "it has ended")
+        os.kill(os.getpid(), signal.SIGUSR1)  # to make it look
+
+    def meanwhile() -> None:
+        for number in range(3):
+            breaks(number)
+        wait_until(lambda: len(run.made["nflog"]) == 4 and run.made["nflog"][3].calls == ["open"], "new source")
+
+    text, logger = io.StringIO(), logging.getLogger("netledger")
+    handler = RepeatHandler(text)
+    handler.setFormatter(KeyValueFormatter())
+    monkeypatch.setattr(logger, "handlers", [handler])
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        assert run(meanwhile) == 0
+    finally:
+        logger.setLevel(level)
+    lines = text.getvalue().splitlines()
+    (repeated,) = (line for line in lines if "repeated=" in line)
+    assert ("event=source_broke" in repeated, repeated.endswith("repeated=2")) == (True, True)
+    assert lines[-1] == "level=info event=stopped"
 
 
 def test_a_bad_reload_changes_nothing_and_says_so(run: Run, caplog: pytest.LogCaptureFixture) -> None:

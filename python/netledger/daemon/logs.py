@@ -97,14 +97,18 @@ class RepeatHandler(logging.StreamHandler[TextIO]):
         finally:
             self.release()
 
-    def close(self) -> None:
-        """Writes all that was counted; Python itself calls this at the end. What comes later is written as ever."""
+    def say_all(self) -> None:
+        """Writes all that was counted. What comes later is written as ever."""
         self.acquire()
         try:
             for key in list(self._kinds):
                 self._forget(key)
         finally:
             self.release()
+
+    def close(self) -> None:
+        """Writes all that was counted; Python itself calls this at the end."""
+        self.say_all()
         super().close()
 
     def _say_due(self, now: float) -> None:
@@ -129,9 +133,18 @@ class RepeatHandler(logging.StreamHandler[TextIO]):
 
 def say_due() -> None:
     """Has what was counted instead of written said, where it is due. To be called from time to time."""
-    for handler in logging.getLogger("netledger").handlers:
-        if isinstance(handler, RepeatHandler):
-            handler.say_due()
+    for handler in _repeat_handlers():
+        handler.say_due()
+
+
+def say_all() -> None:
+    """Has all of it said, before the last line that is to stand in the log."""
+    for handler in _repeat_handlers():
+        handler.say_all()
+
+
+def _repeat_handlers() -> list[RepeatHandler]:
+    return [handler for handler in logging.getLogger("netledger").handlers if isinstance(handler, RepeatHandler)]
 
 
 def _kind(record: logging.LogRecord) -> tuple[object, ...]:

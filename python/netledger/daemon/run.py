@@ -212,6 +212,8 @@ class Daemon:
         if kept:
             fields = {"intervals": kept, "hint": f"they are kept in {self._config.runtime} and committed at next start"}
             _log.error("not_committed", extra={"fields": fields})
+        # What was counted meanwhile is of the time before: nothing is to stand behind the end.
+        logs.say_all()
         if self._has_started:
             _log.info("stopped")
         return kept + failed
