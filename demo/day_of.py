@@ -5,6 +5,7 @@ which they are laid over the machine's: nothing of it is left afterwards. The st
 it can be filled.
 """
 
+import argparse
 import os
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from tests.kernel.lab import Child, Count, Lab, remove_stale
 from tests.kernel.senders import Udp
 
 STORE_MIB = 8
+INSIDE = "--inside"
 WAIT_SECONDS = 60.0
 LAID_OVER = ("/etc", "/run", "/usr/local", "/var/lib")
 STREAMS = (
@@ -38,17 +40,31 @@ local = ["10.77.1.0/24", "fd77:1::/64"]
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the day in a mount namespace of its own; 0 when the books are exact at its end."""
+    directory = _options().parse_args(arguments).inside
     if os.geteuid() != 0:
         print("day: it makes namespaces and loads nft rules: run it as root", file=sys.stderr)
         return 2
-    if not arguments:
-        with tempfile.TemporaryDirectory(prefix="netledger-day-") as directory:
-            command = ["unshare", "--mount", "--propagation", "private", sys.executable, sys.argv[0], directory]
-            return subprocess.run(command, check=False).returncode
-    _lay_over(Path(arguments[0]))
+    if directory is None:
+        with tempfile.TemporaryDirectory(prefix="netledger-day-") as made:
+            alone = ["unshare", "--mount", "--propagation", "private"]
+            return subprocess.run([*alone, sys.executable, sys.argv[0], INSIDE, made], check=False).returncode
+    _lay_over(directory)
     remove_stale()
     with BpfLab() as lab:
         return _day(lab)
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="demo/day",
+        description="An operator's day as a transcript: install, run, report, a full disk, audit. To be run as root, "
+        "with the real paths in a mount namespace of its own; leaves nothing behind.",
+        epilog="Exit codes: 0 the books are exact at its end; 1 they are not; 2 it cannot be run here.",
+        allow_abbrev=False,
+    )
+    # By itself alone: what it lays over /etc and /run must be in a mount namespace that was made for it.
+    parser.add_argument(INSIDE, type=Path, help=argparse.SUPPRESS)
+    return parser
 
 
 def _lay_over(directory: Path) -> None:
