@@ -56,6 +56,7 @@ __all__ = [
     "TraceEvent",
     "bpf_check",
     "bpf_log",
+    "capability_hint",
     "conntrack_count",
     "conntrack_delete",
     "conntrack_expectations",
@@ -373,6 +374,15 @@ def recover(path: str) -> Generation:
 
     Raises:
         TableError: the file is damaged, of another version, or still in use.
+    """
+
+def capability_hint(*names: str) -> str:
+    """What to do for who was refused and needs these capabilities, such as ``CAP_NET_ADMIN``.
+
+    Names those that the calling thread lacks where it runs as root already.
+
+    Raises:
+        ValueError: one that is not known.
     """
 
 def keep_capabilities(kept: int) -> tuple[int, bool]:

@@ -29,6 +29,12 @@ def bounded(*capabilities: str) -> tuple[str, ...]:
     return f"--inh-caps={bounds}", f"--bounding-set={bounds}"
 
 
+def lacking(*names: str) -> str:
+    """What root is told to whom these were denied: not to be root."""
+    what = ", ".join(names)
+    return f"it runs as root, but without {what}: see CapabilityBoundingSet= of a service, --cap-add of a container"
+
+
 class LesserGateway(Gateway):
     """``netledger run`` with such options of setpriv as are named; with ``path`` as the first place of programs."""
 

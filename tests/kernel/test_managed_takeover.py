@@ -21,6 +21,7 @@ from netledger.sources.nflog_managed import ManagedNflogConfig
 from netledger.sources.nft import Nft
 from tests.kernel import senders
 from tests.kernel.lab import Lab, wait_for
+from tests.kernel.lesser import lacking
 from tests.kernel.metering import Bench
 from tests.kernel.metering_child import ChildMeter
 from tests.kernel.senders import Udp
@@ -282,7 +283,7 @@ def test_without_the_capability_the_message_names_it(gateway: Lab) -> None:
     python = [str(Path(__file__).parents[2] / ".venv/bin/python"), "-c", code]
     told = gateway.run(gateway.gw, ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", *python])
     assert told.startswith("nft: list table inet netledger: ")
-    assert told.endswith("| run as root, or with CAP_NET_ADMIN\n")
+    assert told.endswith(f"| {lacking('CAP_NET_ADMIN')}\n")
 
 
 def test_a_foreign_priority_is_put_right(gateway: Lab) -> None:

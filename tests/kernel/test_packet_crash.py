@@ -15,6 +15,7 @@ from netledger.sources.base import Key
 from netledger.sources.packet import PacketSource
 from tests.kernel import links, senders
 from tests.kernel.lab import Lab, wait_for
+from tests.kernel.lesser import lacking
 from tests.kernel.metering import CLOCK, leftovers
 from tests.kernel.metering_child import Child
 from tests.kernel.packet_metering import MEBIBYTE, PacketBench
@@ -187,5 +188,5 @@ def test_without_the_capability_nothing_is_left_behind(gateway: Lab) -> None:
     argv = ["setpriv", "--bounding-set", "-net_raw", "--inh-caps", "-net_raw", sys.executable, "-c", program]
     said = gateway.run(gateway.gw, [*argv, bench.config_text()])
     assert said.startswith(PermissionDeniedError.__name__)
-    assert said.endswith("- run as root, or with CAP_NET_RAW; after a reload: restart\n")
+    assert said.endswith(f"- {lacking('CAP_NET_RAW')}; after a reload: restart\n")
     assert leftovers(bench.config.runtime) == []

@@ -11,6 +11,7 @@ from netledger.live.client import Client
 from tests.kernel import links, senders
 from tests.kernel.gateway import Gateway, configuration
 from tests.kernel.lab import Count, Lab, wait_for
+from tests.kernel.lesser import lacking
 from tests.kernel.senders import Udp
 from tests.unit import packets
 
@@ -241,7 +242,7 @@ def test_the_right_to_read_packets_is_kept_where_it_is_used(lab: Lab) -> None:
     )
     gateway.write(both)
     gateway.child.signal(signal.SIGHUP)
-    gateway.wait_for_log("run as root, or with CAP_NET_RAW; after a reload: restart")
+    gateway.wait_for_log(f"{lacking('CAP_NET_RAW')}; after a reload: restart")
     wait_for(lambda: Client(gateway.runtime).status().problems, 10, "a problem")
     (problem,) = Client(gateway.runtime).status().problems
     assert (problem.meter, problem.what) == ("line", "not_counting")

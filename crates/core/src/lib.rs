@@ -20,6 +20,7 @@ pub mod packet;
 pub mod packet_meter;
 pub mod posting;
 pub mod recovery;
+pub mod rights;
 pub mod sources;
 #[allow(unsafe_code, reason = "system calls and mappings: the one room where memory is not checked by the compiler")]
 pub mod sys;

@@ -27,7 +27,7 @@ mod _core {
     #[pymodule_export]
     use crate::bpf_meter::{BpfLink, BpfMeter, bpf_check, bpf_log};
     #[pymodule_export]
-    use crate::capabilities::keep_capabilities;
+    use crate::capabilities::{capability_hint, keep_capabilities};
     #[pymodule_export]
     use crate::conntrack::{
         ConntrackDump, ConntrackEvents, conntrack_count, conntrack_delete, conntrack_expectations, conntrack_flush,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netledger.errors import GroupBusyError, PermissionDeniedError, SourceError
-from netledger.sources.privileges import CAP_NET_ADMIN, has_capability
+from netledger.sources.privileges import CAP_NET_ADMIN, has_capability, hint
 
 FIRST_GROUP = 30_000  # people's own rules use low numbers
 LAST_GROUP = 65_535
@@ -71,7 +71,7 @@ def holder(group: int) -> Holder | None:
 def explain_busy(error: GroupBusyError, groups: Iterable[int]) -> GroupBusyError | PermissionDeniedError:
     """The same refusal with its reason: the kernel says EPERM for a missing capability and for a group in use."""
     if not has_capability(CAP_NET_ADMIN):
-        return PermissionDeniedError(error.subject, error.operation, error.cause, "run as root, or with CAP_NET_ADMIN")
+        return PermissionDeniedError(error.subject, error.operation, error.cause, hint(CAP_NET_ADMIN))
     for group in groups:
         found = holder(group)
         if found is not None and found.pid != os.getpid():

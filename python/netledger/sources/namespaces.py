@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, TypeVar, final
 
 from netledger.errors import NamespaceAbsentError, PermissionDeniedError, SourceError
+from netledger.sources.privileges import CAP_SYS_ADMIN, hint
 
 T = TypeVar("T")
 
@@ -22,9 +23,13 @@ _NAMED: Final = Path("/run/netns")
 _CLONE_NEWNET: Final = 0x4000_0000
 _NS_GET_NSTYPE: Final = 0xB703
 _HINT_ABSENT: Final = "it is counted as soon as it is there"
-_HINT_DENIED: Final = "run as root, or with CAP_SYS_ADMIN; after a reload: restart"
+_AFTER_A_RELOAD: Final = "; after a reload: restart"
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _hint_denied() -> str:
+    return f"{hint(CAP_SYS_ADMIN)}{_AFTER_A_RELOAD}"
 
 
 def own_inode() -> int:
@@ -79,7 +84,7 @@ class Namespace:
         except FileNotFoundError:
             raise self._absent("no such file") from None
         except PermissionError as error:
-            raise PermissionDeniedError(self._subject, "open", "permission denied", _HINT_DENIED) from error
+            raise PermissionDeniedError(self._subject, "open", "permission denied", _hint_denied()) from error
         except OSError as error:
             raise SourceError(self._subject, "open", (error.strerror or str(error)).lower()) from error
         try:
@@ -150,7 +155,7 @@ class Namespace:
         number = ctypes.get_errno()
         cause = os.strerror(number).lower()
         if number == errno.EPERM:
-            raise PermissionDeniedError(self._subject, "enter", cause, _HINT_DENIED)
+            raise PermissionDeniedError(self._subject, "enter", cause, _hint_denied())
         raise SourceError(self._subject, "enter", cause)
 
     def _held(self) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from netledger.errors import PermissionDeniedError, RulesetError
-from netledger.sources.privileges import CAP_NET_ADMIN, has_capability
+from netledger.sources.privileges import CAP_NET_ADMIN, has_capability, hint
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
@@ -120,9 +120,9 @@ class Nft:
             return done.stdout
         words = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
         if not has_capability(CAP_NET_ADMIN):
-            raise PermissionDeniedError("nft", operation, words, "run as root, or with CAP_NET_ADMIN")
-        hint = "see `nft list ruleset`; this kernel may lack an expression (nft_log, nft_counter, nft_fib)"
-        raise RulesetError("nft", operation, words, hint)
+            raise PermissionDeniedError("nft", operation, words, hint(CAP_NET_ADMIN))
+        where = "see `nft list ruleset`; this kernel may lack an expression (nft_log, nft_counter, nft_fib)"
+        raise RulesetError("nft", operation, words, where)
 
 
 def items(answer: Json) -> list[dict[str, Json]]:

@@ -24,10 +24,11 @@ from netledger.sources.packet_links import Follower, InterfaceChoice, Links
 from netledger.sources.packet_program import Instruction
 from netledger.sources.packet_said import SOURCE, observe
 from netledger.sources.packet_twice import Twice
+from netledger.sources.privileges import CAP_NET_RAW, hint
 from netledger.sources.state import Facts
 
 # A daemon that was started without such a meter has given it up.
-_NO_CAPABILITY: Final = "run as root, or with CAP_NET_RAW; after a reload: restart"
+_AFTER_A_RELOAD: Final = "; after a reload: restart"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +207,8 @@ class PacketSource:
         except BaseException as error:
             self._books.state.discard(live.seq)  # it has never counted
             if isinstance(error, PermissionDeniedError):
-                raise PermissionDeniedError(error.subject, error.operation, error.cause, _NO_CAPABILITY) from error
+                what = f"{hint(CAP_NET_RAW)}{_AFTER_A_RELOAD}"
+                raise PermissionDeniedError(error.subject, error.operation, error.cause, what) from error
             raise
         self._at_step("begun")
         self._live = self._marked_begun(live)

@@ -35,6 +35,11 @@ def has_capability(number: int) -> bool:
     return False
 
 
+def hint(*numbers: int) -> str:
+    """What to do for who was refused and needs these; root, too, may lack one, and is told which."""
+    return _core.capability_hint(*(_NAMES[number] for number in numbers))
+
+
 def needed(mechanisms: Iterable[str], *, enters_namespaces: bool) -> frozenset[int]:
     """What the sources of a configuration need, and those that a reload may ask for; save three.
 

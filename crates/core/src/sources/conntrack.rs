@@ -19,6 +19,7 @@ use crate::error::{Error, Kind};
 use crate::flows::{FlowTable, Origin};
 use crate::nfnetlink::Request;
 use crate::posting::KeySpec;
+use crate::rights;
 use crate::sys::datagrams::Datagrams;
 use crate::sys::netlink_socket::{NetlinkSocket, Received, attach_filter};
 use crate::sys::poll;
@@ -111,7 +112,7 @@ fn fail(operation: &'static str) -> impl Fn(io::Error) -> Error {
         let made = Error::io(SUBJECT, operation, &error);
         match error.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => {
-                made.with_kind(Kind::PermissionDenied).with_hint("run as root, or with CAP_NET_ADMIN")
+                made.with_kind(Kind::PermissionDenied).with_hint(rights::hint(&[rights::NET_ADMIN]))
             }
             Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT) => made
                 .with_kind(Kind::NotSupported)

@@ -12,6 +12,7 @@ use crate::conntrack::{Flow, Tuple, flow_of};
 use crate::error::{Error, Kind, reason};
 use crate::nfnetlink::conversation::{Conversation, Failure};
 use crate::nfnetlink::{Content, Malformed, Reply, Request};
+use crate::rights;
 
 const TABLE: &str = "conntrack table";
 const FLOW: &str = "conntrack flow";
@@ -195,7 +196,7 @@ fn failed(subject: &str, operation: &'static str, failure: Failure) -> Error {
     let error = Error::new(Kind::Source, subject, operation, cause);
     match errno {
         libc::EPERM | libc::EACCES => {
-            error.with_kind(Kind::PermissionDenied).with_hint("run as root, or with CAP_NET_ADMIN")
+            error.with_kind(Kind::PermissionDenied).with_hint(rights::hint(&[rights::NET_ADMIN]))
         }
         libc::ENOENT => error
             .with_kind(Kind::NotFound)

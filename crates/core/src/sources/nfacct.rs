@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, reason};
 use crate::nfacct::{self, Filter, NAME_BYTES_MAX, OBJECT_BYTES_MAX, Object};
 use crate::nfnetlink::Request;
 use crate::nfnetlink::conversation::{Conversation, Ending, Failure};
+use crate::rights;
 
 /// How often a list is begun anew before the table is called unsteady.
 const ATTEMPTS_MAX: usize = 16;
@@ -168,7 +169,7 @@ fn failed(subject: &str, operation: &'static str, failure: Failure) -> Error {
     let error = Error::new(Kind::Source, subject, operation, cause);
     match errno {
         libc::EPERM | libc::EACCES => {
-            error.with_kind(Kind::PermissionDenied).with_hint("run as root, or with CAP_NET_ADMIN")
+            error.with_kind(Kind::PermissionDenied).with_hint(rights::hint(&[rights::NET_ADMIN]))
         }
         libc::ENOENT => {
             error.with_kind(Kind::NotFound).with_hint("`nfacct list` names the counters of this network namespace")

@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, reason};
 use crate::nfnetlink::conversation::{Conversation, Failure};
 use crate::nfnetlink::{Malformed, Reply, Request};
 use crate::nft_counters::{ANY_FAMILY, Counter, Table, counter_of, dump_counters, dump_tables, table_of};
+use crate::rights;
 
 /// How often a list is begun anew before the ruleset is called unsteady.
 const ATTEMPTS_MAX: usize = 16;
@@ -104,7 +105,7 @@ fn failed(failure: Failure) -> Error {
     let error = Error::new(Kind::Source, SUBJECT, LIST, reason(&io::Error::from_raw_os_error(errno)));
     match errno {
         libc::EPERM | libc::EACCES => {
-            error.with_kind(Kind::PermissionDenied).with_hint("run as root, or with CAP_NET_ADMIN")
+            error.with_kind(Kind::PermissionDenied).with_hint(rights::hint(&[rights::NET_ADMIN]))
         }
         // What is asked is well-formed: the kernel says EINVAL to a subsystem that it does not have.
         libc::EOPNOTSUPP | libc::EINVAL | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT => error

@@ -13,6 +13,8 @@ use crate::error::{Error, Kind, reason};
 use crate::sys::bpf::{open_pinned, pin};
 use crate::sys::bpf_file_system::{is_bpf, mount};
 
+use super::trouble::{missing_words, needed_hint};
+
 /// Where BPF file systems are looked for everywhere.
 const MOUNT_POINT: &str = "/sys/fs/bpf";
 const FINGERPRINT: &str = "fingerprint";
@@ -55,9 +57,14 @@ impl Pins {
     pub(super) fn failed(&self, operation: &'static str, error: &io::Error) -> Error {
         let made = self.fail(operation, reason(error));
         match error.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => made.with_kind(Kind::PermissionDenied).with_hint(
-                "run as root, or let a directory of the BPF file system be this user's; its names have no dots",
-            ),
+            Some(libc::EPERM | libc::EACCES) => {
+                let made = made.with_kind(Kind::PermissionDenied);
+                match missing_words() {
+                    Some(words) => Error { cause: format!("{}; {words}", made.cause), ..made }.with_hint(needed_hint()),
+                    None => made
+                        .with_hint("let the directory in the BPF file system be this user's; its names have no dots"),
+                }
+            }
             _ => made,
         }
     }

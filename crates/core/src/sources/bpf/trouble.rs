@@ -9,6 +9,7 @@ use std::sync::Once;
 use libbpf_rs::{PrintLevel, ProgramType, set_print};
 
 use crate::error::{Error, Kind, reason};
+use crate::rights::{self, Capability};
 
 use super::AttachPoint;
 
@@ -124,11 +125,8 @@ fn knows_netfilter() -> bool {
 /// What forbids it; None if nothing is known that does.
 fn denied(operation: &'static str, error: &io::Error) -> Option<Error> {
     let refused = |cause: String| Error::new(Kind::PermissionDenied, SUBJECT, operation, cause);
-    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-    let missing = missing_capabilities(&status);
-    if !missing.is_empty() {
-        let hint = format!("run as root, or with {}", NEEDED.map(|(name, _)| name).join(", "));
-        return Some(refused(format!("{}; missing: {}", reason(error), missing.join(", "))).with_hint(hint));
+    if let Some(words) = missing_words() {
+        return Some(refused(format!("{}; {words}", reason(error))).with_hint(needed_hint()));
     }
     if error.raw_os_error() != Some(libc::EPERM) {
         return None;
@@ -138,7 +136,7 @@ fn denied(operation: &'static str, error: &io::Error) -> Option<Error> {
         let cause = "the kernel is locked down (confidentiality), and lets no program read its memory".to_owned();
         return Some(refused(cause).with_hint("boot with lockdown=integrity or none, or count with nflog"));
     }
-    if field(&status, "Seccomp").is_some_and(|mode| mode.trim() != "0") {
+    if rights::field(&rights::status(), "Seccomp").is_some_and(|mode| mode.trim() != "0") {
         let cause = format!("{}; a seccomp filter forbids bpf(2), it seems", reason(error));
         return Some(
             refused(cause)
@@ -149,20 +147,18 @@ fn denied(operation: &'static str, error: &io::Error) -> Option<Error> {
     Some(refused(cause).with_hint("run it outside of the container, or let the container have these capabilities"))
 }
 
-const CAP_SYS_ADMIN: u32 = 21;
 /// What is needed; `CAP_SYS_ADMIN` does for the first two as well.
-const NEEDED: [(&str, u32); 3] = [("CAP_BPF", 39), ("CAP_PERFMON", 38), ("CAP_NET_ADMIN", 12)];
+const NEEDED: [Capability; 3] = [rights::BPF, rights::PERFMON, rights::NET_ADMIN];
 
-fn missing_capabilities(status: &str) -> Vec<&'static str> {
-    let effective = field(status, "CapEff").and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
-    let Some(effective) = effective else { return Vec::new() };
-    let has = |number: u32| effective >> number & 1 == 1;
-    let is_missing = |number: u32| !(has(number) || number > 32 && has(CAP_SYS_ADMIN));
-    NEEDED.iter().filter(|(_, number)| is_missing(*number)).map(|&(name, _)| name).collect()
+/// Which of them the thread lacks; None: it has all.
+pub(super) fn missing_words() -> Option<String> {
+    let missing = rights::missing(&rights::status(), &NEEDED);
+    (!missing.is_empty()).then(|| format!("missing: {}", missing.join(", ")))
 }
 
-fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
-    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+/// What to do for who lacks one.
+pub(super) fn needed_hint() -> String {
+    rights::hint(&NEEDED)
 }
 
 /// The end of what was said, behind a line break; nothing if nothing was said.
@@ -188,17 +184,6 @@ fn shown(said: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn capabilities_that_are_missing_are_named() {
-        let status = |mask: u64| format!("Name:\tx\nCapEff:\t{mask:016x}\nSeccomp:\t0\n");
-        let all = 1 << 39 | 1 << 38 | 1 << 12;
-        assert!(missing_capabilities(&status(all)).is_empty());
-        assert_eq!(missing_capabilities(&status(0)), ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"]);
-        assert_eq!(missing_capabilities(&status(1 << 12 | 1 << 39)), ["CAP_PERFMON"]);
-        assert_eq!(missing_capabilities(&status(1 << CAP_SYS_ADMIN)), ["CAP_NET_ADMIN"]);
-        assert!(missing_capabilities("").is_empty(), "what cannot be read accuses nobody");
-    }
 
     #[test]
     fn the_last_lines_of_the_verifier_are_shown() {

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use crate::error::{Error, Kind, reason};
 use crate::netlink::{ConfigAttribute, nflog_config};
+use crate::rights;
 use crate::sys::netlink_socket::NetlinkSocket;
 use crate::table::header::GroupSpec;
 
@@ -36,7 +37,7 @@ impl Port {
         socket.force_receive_buffer(gathering.receive_buffer_bytes).map_err(|e| {
             let error = Error::io(subject(), "set the receive buffer", &e);
             if e.kind() == io::ErrorKind::PermissionDenied {
-                error.with_kind(Kind::PermissionDenied).with_hint("run as root, or with CAP_NET_ADMIN")
+                error.with_kind(Kind::PermissionDenied).with_hint(rights::hint(&[rights::NET_ADMIN]))
             } else {
                 error
             }

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
 use crate::error::{Error, Kind};
+use crate::rights;
 use crate::sys::netlink_socket::attach_filter;
 use crate::sys::packet_ring::Ring;
 use crate::sys::packet_socket::{PacketSocket, tells_all_segments};
@@ -77,7 +78,7 @@ impl AsRawFd for Port {
 pub(crate) fn fail(operation: &'static str, error: &io::Error) -> Error {
     let made = Error::io(SUBJECT, operation, error);
     if error.kind() == io::ErrorKind::PermissionDenied {
-        made.with_kind(Kind::PermissionDenied).with_hint("run as root, or with CAP_NET_RAW")
+        made.with_kind(Kind::PermissionDenied).with_hint(rights::hint(&[rights::NET_RAW]))
     } else {
         made
     }
