@@ -10,7 +10,7 @@ from tests.kernel.lab import Child, Network, wait_for
 
 LEFT = ("10.77.1.0/24", "fd77:1::/64")
 START_SECONDS = 20.0
-STOP_SECONDS = 20.0
+STOP_SECONDS = 90.0
 
 
 def configuration(

@@ -12,13 +12,14 @@ from typing import TypedDict
 
 from netledger.sources.packet_program import Instruction
 from tests.kernel.lab import Network, wait_for
+from tests.kernel.settling import settle
 
 ETH_P_ALL = 3
 SO_ATTACH_FILTER = 26
 SOL_PACKET, PACKET_IGNORE_OUTGOING = 263, 23
 TUNSETIFF = 0x4004_54CA
 IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x0001, 0x1000, 0x4000
-SOCKET_SECONDS = 10.0
+SOCKET_SECONDS = 60.0
 
 
 class Form(TypedDict, total=False):
@@ -39,11 +40,12 @@ FORMS: dict[str, Form] = {
 
 
 def put(network: Network, namespace: str, interface: str, frames: Sequence[bytes]) -> None:
-    """Sends whole frames, as they are."""
+    """Sends whole frames, as they are, and waits until they have been received."""
     with network.inside(namespace), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as line:
         line.bind((interface, 0))
         for frame in frames:
             send_frame(line, frame)
+    settle()
 
 
 def send_frame(line: socket.socket, frame: bytes) -> None:

@@ -27,7 +27,7 @@ from tests.kernel.metering import Bench, Committed, Interval
 ROOT = Path(__file__).resolve().parents[2]
 ANSWER = TypeAdapter(list[Interval])
 CONFIG = TypeAdapter(ManagedNflogConfig)
-END_SECONDS = 20.0
+END_SECONDS = 90.0
 
 
 class Child:

@@ -1,7 +1,8 @@
 """Traffic, exact in number and bounded in time.
 
 ``udp`` and ``start_udp`` use the C program beside this file (raw sockets, any number of sources and destinations,
-200 000 packets/s); the others are ordinary sockets of this process, opened inside a namespace.
+200 000 packets/s); the others are ordinary sockets of this process, opened inside a namespace. What they have sent has
+been received, or has passed the gateway, when they return.
 """
 
 import hashlib
@@ -14,12 +15,13 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kernel.lab import Child, Count, Network
+from tests.kernel.lab import COMMAND_SECONDS, Child, Count, Network
+from tests.kernel.settling import settle
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = Path(__file__).with_name("traffic.c")
 IPV6_HOPOPTS, IPV6_DSTOPTS = 54, 59
-SOCKET_SECONDS = 20.0
+SOCKET_SECONDS = 90.0
 MTU_BYTES = 1500
 
 
@@ -71,7 +73,9 @@ def program() -> Path:
 
 def udp(network: Network, namespace: str, plan: Udp) -> Sent:
     """Sends all of a plan and waits for the end."""
-    return _sent(network.run(namespace, plan.argv(), seconds=plan.seconds + 10))
+    told = network.run(namespace, plan.argv(), seconds=plan.seconds + COMMAND_SECONDS)
+    settle()
+    return _sent(told)
 
 
 def start_udp(network: Network, namespace: str, plan: Udp) -> Child:
@@ -86,13 +90,16 @@ def stop_udp(sender: Child) -> Sent:
     status = sender.wait()
     if status != 0:
         raise RuntimeError(f"{sender.argv}: status {status}: {sender.errors()}")
+    settle()
     return _sent(sender.output())
 
 
 def ping(network: Network, namespace: str, address: str, count: int, payload_bytes: int = 56) -> None:
     """Echo requests, each answered: twice ``count`` packets of 28 (IPv6: 48) + payload bytes pass."""
-    argv = ["ping", "-q", "-n", "-i", "0.002", "-w", "20", "-c", str(count), "-s", str(payload_bytes), address]
+    # With a deadline (-w) it would go on sending until it has so many answers, and a busy machine is slow to answer.
+    argv = ["ping", "-q", "-n", "-i", "0.002", "-W", "20", "-c", str(count), "-s", str(payload_bytes), address]
     network.run(namespace, argv)
+    settle()
 
 
 def tcp(network: Network, client: str, server: str, address: str, payload_bytes: int) -> int:
@@ -108,9 +115,11 @@ def tcp(network: Network, client: str, server: str, address: str, payload_bytes:
     with listener, sender:
         feeder.start()
         try:
-            return _drain(listener)
+            arrived = _drain(listener)
         finally:
             feeder.join()
+    settle()
+    return arrived
 
 
 def _feed(sender: socket.socket, peer: tuple[str, int], payload_bytes: int) -> None:
@@ -139,6 +148,7 @@ def fragments(network: Network, namespace: str, address: str, payload_bytes: int
     ):
         for _ in range(count):
             udp.sendto(bytes(payload_bytes), (address, 9000))
+    settle()
     header = 48 if ipv6 else 20
     piece = (MTU_BYTES - header) // 8 * 8
     pieces = -(-(payload_bytes + 8) // piece)
@@ -153,6 +163,7 @@ def extended(network: Network, namespace: str, address: str, payload_bytes: int,
             udp.setsockopt(socket.IPPROTO_IPV6, name, options)
         for _ in range(count):
             udp.sendto(bytes(payload_bytes), (address, 9000))
+    settle()
     return Count(count, count * (40 + 16 + 8 + payload_bytes))
 
 
