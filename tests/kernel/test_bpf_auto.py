@@ -185,9 +185,12 @@ def test_a_reload_that_only_rules_can_serve_changes_to_nflog_and_loses_nothing(l
     assert pins() == []
 
 
-def test_more_interfaces_than_the_program_has_room_for_are_counted_by_rules(lab: BpfLab) -> None:
-    names = json.dumps([f"ppp{number}" for number in range(40)])
-    meters = {"lan": f"{AUTO['lan']}interfaces_excluded = {names}\n"}
+@pytest.mark.parametrize(("key", "named"), [("interfaces_excluded", []), ("interfaces", ["left", "right"])])
+def test_more_interfaces_than_the_program_has_room_for_are_counted_by_rules(
+    lab: BpfLab, key: str, named: list[str]
+) -> None:
+    names = json.dumps([f"ppp{number}" for number in range(40)] + named)
+    meters = {"lan": f"{AUTO['lan']}{key} = {names}\n"}
     found = counted(lab, Gateway(lab, lab.gw, interval="1h", meters=meters))
     assert found.name == "nflog"
     assert "more than 32 interfaces" in found.why

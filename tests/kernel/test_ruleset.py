@@ -95,6 +95,27 @@ def test_own_multicast_that_comes_back_to_a_local_listener_counts_once() -> None
         assert counted(kernel) - before == Count(1, 100)
 
 
+MANY = tuple(f"d{number}" for number in range(40))
+"""More names than there is room for in one rule, if each is compared by itself."""
+
+
+@pytest.mark.parametrize("number", [31, 32, 40, 400])
+def test_any_number_of_interfaces_can_be_chosen(gateway: Lab, number: int) -> None:
+    for name in MANY:
+        gateway.run(gateway.gw, ["ip", "link", "add", name, "up", "type", "veth", "peer", "name", f"{name}x"])
+    # Not what the kernel says by itself when an interface comes up.
+    plain = replace(PLAIN, hooks=("output",), networks=("255.255.255.255/32",))
+    kernel = rules_of(replace(plain, interfaces=tuple(f"d{each}" for each in range(number))))
+    for position, name in enumerate(MANY):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name.encode())
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            for _ in range(position + 1):
+                line.sendto(bytes(72), ("255.255.255.255", 9))
+    seen = sum(position + 1 for position in range(min(number, len(MANY))))
+    assert counted(kernel) == Count(seen, 100 * seen)
+
+
 @pytest.mark.parametrize(
     ("wishes", "packets"),
     [
@@ -102,6 +123,14 @@ def test_own_multicast_that_comes_back_to_a_local_listener_counts_once() -> None
         ({"interfaces": ("right",)}, 30),
         ({"interfaces": ("le*",)}, 30 + 10),
         ({"interfaces": ("other",)}, 0),
+        ({"interfaces": (*MANY, "left")}, 30 + 10),
+        ({"interfaces": (*MANY, "right")}, 30),
+        ({"interfaces": (*MANY, "left", "le*", "left*", "left")}, 30 + 10),
+        ({"interfaces": (*(f"{name}x*" for name in MANY), "le*")}, 30 + 10),
+        ({"interfaces": tuple(f"{name}x*" for name in MANY)}, 0),
+        ({"interfaces": (*MANY, "l*")}, 30 + 10),
+        ({"interfaces": (*MANY, "lo")}, 0),
+        ({"interfaces_excluded": (*MANY, "right")}, 10),
         ({"interfaces_excluded": ("right",)}, 10),
         ({"interfaces_excluded": ("ri*", "left")}, 0),
         ({"networks": ("10.77.2.0/24",)}, 30),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import Literal
 
+from netledger.sources.interfaces import fits
 from netledger.sources.listing import Listing
 from netledger.sources.nft import Json
 
@@ -28,6 +29,9 @@ IP_VERSIONS = ("ipv4", "ipv6")
 PRIORITY = 90  # behind the filter rules (0), so that what they drop is not counted; before source NAT (100)
 LOOPBACK = "lo"
 ANY_INTERFACE = "*"
+
+# The kernel takes 128 expressions in a rule; to compare a name takes two, and a packet that is forwarded has two names.
+_COMPARED_MAX = 31
 
 # How much of a packet the listener gets, by IP version: the fixed header (and IPv6's jumbo option), or enough for the
 # ports behind the usual options and extension headers.
@@ -195,9 +199,18 @@ def left_out(rules: Ruleset, hook: Hook) -> list[list[Json]]:
         out.append([_meta("oifname", "==", LOOPBACK)])
     if rules.selected is not None:
         wanted = rules.selected + ((LOOPBACK,) if hook == "output" and rules.loopback else ())
-        out.append([_meta(key, "!=", name) for key in sides for name in wanted])
+        out.append([condition for key in sides for condition in _none_of(key, wanted)])
     out += [[_meta(key, "==", name)] for name in rules.interfaces_excluded for key in sides]
     return out + _networks_left_out(rules)
+
+
+def _none_of(key: str, names: Sequence[str]) -> list[Json]:
+    """That the interface is none of these, as conditions of one rule."""
+    if len(names) <= _COMPARED_MAX:
+        return [_meta(key, "!=", name) for name in names]
+    # nft refuses elements of a set that overlap.
+    apart = [name for name in dict.fromkeys(names) if not any(fits(one, name) for one in names if one != name)]
+    return [_meta(key, "!=", {"set": list[Json](apart)})]
 
 
 def _networks_left_out(rules: Ruleset) -> list[list[Json]]:
