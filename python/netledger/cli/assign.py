@@ -72,7 +72,7 @@ def unassign(
     config: ConfigFile = None,
     store: Store = None,
 ) -> None:
-    """Say that an address is nobody's any more. Ends what `assign` and `import` said of it, not what others say."""
+    """Say that an address is nobody's any more. Ends what `assign` and `assignments import` said of it, not others."""
     _tell(address, None, start, None, of=subject, timezone=timezone, json=json, config=config, store=store)
 
 

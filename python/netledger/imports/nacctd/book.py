@@ -12,6 +12,7 @@ from netledger.attribution.facts import Fact, Target, learnt_subject
 from netledger.errors import LedgerError, OldFileError
 from netledger.imports.nacctd.arrow import batch
 from netledger.imports.nacctd.check import Addresses
+from netledger.imports.nacctd.contested import Contested
 from netledger.imports.nacctd.log import Piece, Seen
 from netledger.imports.nacctd.parts import Part, parts
 from netledger.imports.nacctd.plan import LogPlan, Mark, PlannedFile, Progress
@@ -40,6 +41,7 @@ class Booked:
         facts: how many assignments are new.
         users: who stands in the lines.
         addresses: which addresses they had.
+        contested: which of them another log gives to another user at the same time.
     """
 
     intervals: int = 0
@@ -47,6 +49,7 @@ class Booked:
     facts: int = 0
     users: set[str] = field(default_factory=set)
     addresses: set[str] = field(default_factory=set)
+    contested: set[str] = field(default_factory=set)
 
 
 # The same few addresses get new holders all the time, and to read one is slow.
@@ -90,6 +93,7 @@ class Booking:
         self._ready: list[_Ready] = []
         self._holders: dict[str, _Holder] = {}
         self._facts: list[Fact] = []
+        self._contested = Contested(assignments.facts(source=SOURCE) if todo.is_new else ())
         self._done = Booked()
 
     def book(self, progress: Progress) -> Booked:
@@ -110,6 +114,7 @@ class Booking:
             self._file(one, seen)
             before += one.log.octets
         self._flush()
+        self._done.contested = {str(target) for target in self._contested.targets}
         return self._done
 
     def _file(self, one: PlannedFile, seen: Seen) -> None:
@@ -178,7 +183,8 @@ class Booking:
     def _flush(self) -> None:
         for address in list(self._holders):
             self._close(address)
-        self._done.facts += len(self._assignments.add(self._facts))
+        added = self._assignments.add(self._contested.settled(self._facts))
+        self._done.facts += sum(fact.is_claim for fact in added)
         self._facts.clear()
         for one in self._ready:
             if isinstance(self._ledger.commit(one.receipt, batch(one.part, self._addresses)), Known):

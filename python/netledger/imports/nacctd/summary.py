@@ -98,6 +98,10 @@ class Outcome:
         how = "" if self.wish.networks.inside else ", found out from the lines (--users-in says whose they are)"
         new = counted(self.done.facts, "new assignment")
         yield f"users       {counted(users, 'user')} of {where}, {new}{how}"
+        if contested := sorted(self.done.contested):
+            more = "" if len(contested) == 1 else f" and {len(contested) - 1:,} more"
+            yield f"contested   {contested[0]}{more}: another log has another user at the same time. By subject that is"
+            yield "            nobody's traffic; by label each user has what stands in the log"
 
     def to_json(self) -> dict[str, object]:
         """The same as JSON values."""
@@ -120,6 +124,7 @@ class Outcome:
             "period": None if span is None else {"start": rfc3339(span[0]), "end": rfc3339(span[1])},
             "users": 0 if done is None else len(done.users),
             "assignments": 0 if done is None else done.facts,
+            "contested": [] if done is None else sorted(done.contested),
             "unfinished": [one.log.name for one in self.plan.files if one.log.unfinished_line is not None],
             "refused": [{"place": one.subject, "why": one.cause, "hint": one.hint} for one in self.plan.refused],
         }
