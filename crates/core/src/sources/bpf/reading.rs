@@ -38,7 +38,7 @@ impl Opened {
         let receipt = self.slot_receipt(generation)?;
         let expected = usize::try_from(receipt.rows).unwrap_or(usize::MAX).min(self.about.rows_max as usize);
         let mut file = BulkFile::create(path, &self.about.spec, self.about.rows_max as usize, expected + SPECIALS)?;
-        let written = self.write(&map, &receipt, &mut file);
+        let written = self.write(generation, &map, &receipt, &mut file);
         if let Err(error) = written.and_then(|rows| self.balance(generation, &receipt, rows, &file.sums())) {
             file.abandon();
             return Err(error);
@@ -53,7 +53,7 @@ impl Opened {
     }
 
     /// Returns how many rows there were.
-    fn write(&self, map: &Map, receipt: &Receipt, file: &mut BulkFile) -> Result<u64, Error> {
+    fn write(&self, generation: u64, map: &Map, receipt: &Receipt, file: &mut BulkFile) -> Result<u64, Error> {
         file.add_special(Account::Other, &receipt.other);
         file.add_special(Account::External, &receipt.external);
         let mut parts = Parts::new(map);
@@ -61,6 +61,12 @@ impl Opened {
         let failed = |error: std::io::Error| explain("read", &error, self.about.attach, "");
         while let Some((keys, values)) = parts.next().map_err(failed)? {
             rows += keys.len() as u64 / key_words as u64;
+            // The file has room for those that the program made, and it is not for want of space that others find none.
+            if rows > receipt.rows {
+                return Err(
+                    self.unbalanced(generation, &format!("{} rows were made, and more are there", receipt.rows))
+                );
+            }
             file.append(key_words, keys, values)?;
         }
         Ok(rows)
@@ -70,13 +76,19 @@ impl Opened {
     fn balance(&self, generation: u64, receipt: &Receipt, rows: u64, sums: &Sums) -> Result<(), Error> {
         let expected = receipt.readable();
         let cause = if *sums != expected {
-            format!("rows and receipt do not add up: posted {sums:?}, counted {expected:?}")
+            format!("posted {sums:?}, counted {expected:?}")
         } else if rows != receipt.rows {
             format!("{} rows were made, and {rows} are there", receipt.rows)
         } else {
             return Ok(());
         };
-        Err(self.pins.fail("read", format!("generation {generation}: {cause}")))
+        Err(self.unbalanced(generation, &cause))
+    }
+
+    /// Who cuts knows it by these words, and books none of the rows.
+    fn unbalanced(&self, generation: u64, cause: &str) -> Error {
+        let cause = format!("generation {generation}: rows and receipt do not add up: {cause}");
+        self.pins.fail("read", cause)
     }
 
     pub(super) fn receipt(&self, generation: u64) -> Result<(GroupState, Sums), Error> {
