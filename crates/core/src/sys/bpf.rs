@@ -85,6 +85,8 @@ pub struct MapForm {
 #[derive(Debug)]
 pub struct Map {
     descriptor: OwnedFd,
+    /// What is pinned may be anybody's: how much the kernel reads and writes at an address is told by this as well.
+    kind: raw::bpf_map_type,
     pub form: MapForm,
 }
 
@@ -105,6 +107,12 @@ impl Map {
         Self::create(raw::BPF_MAP_TYPE_ARRAY, form)
     }
 
+    /// An array that has a value per CPU.
+    #[cfg(test)]
+    pub(crate) fn array_per_cpu(form: MapForm) -> io::Result<Self> {
+        Self::create(raw::BPF_MAP_TYPE_PERCPU_ARRAY, form)
+    }
+
     fn create(kind: raw::bpf_map_type, form: MapForm) -> io::Result<Self> {
         let number = |bytes: usize| u32::try_from(bytes).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG));
         let (key, value) = (number(form.key_bytes)?, number(form.value_bytes)?);
@@ -113,7 +121,7 @@ impl Map {
             unsafe { raw::bpf_map_create(kind, c"netledger".as_ptr(), key, value, form.entries_max, std::ptr::null()) };
         // SAFETY: the kernel has just made it for us.
         let descriptor = unsafe { OwnedFd::from_raw_fd(done(made)?) };
-        Ok(Self { descriptor, form })
+        Ok(Self { descriptor, kind, form })
     }
 
     /// Of a descriptor that stands for a map.
@@ -130,7 +138,13 @@ impl Map {
             value_bytes: info.value_size as usize,
             entries_max: info.max_entries,
         };
-        Ok(Self { descriptor, form })
+        Ok(Self { descriptor, kind: info.type_, form })
+    }
+
+    /// Whether it is a hash, of which all elements may be read by [`look_up_many`].
+    #[must_use]
+    pub fn is_hash(&self) -> bool {
+        self.kind == raw::BPF_MAP_TYPE_HASH
     }
 
     #[must_use]
@@ -138,14 +152,14 @@ impl Map {
         &self.descriptor
     }
 
-    /// Writes an element; of a map that has a value per CPU all of them, one behind the other.
+    /// Writes an element of an array; of one that has a value per CPU all of them, one behind the other.
     ///
     /// # Errors
-    /// The kernel's; the sizes are not the map's.
+    /// The kernel's; the size is not the map's, or it is no array.
     pub fn update(&self, key: u32, value: &[u8]) -> io::Result<()> {
         self.fits(value.len())?;
         let (key, value) = ((&raw const key).cast(), value.as_ptr().cast());
-        // SAFETY: key and value live across the call and are as long as the map says (`fits`).
+        // SAFETY: key and value live across the call and are as long as the kernel takes them to be (`fits`).
         done(unsafe { raw::bpf_map_update_elem(self.descriptor.as_raw_fd(), key, value, 0) }).map(drop)
     }
 
@@ -163,22 +177,30 @@ impl Map {
         done(unsafe { raw::bpf_map_update_elem(self.descriptor.as_raw_fd(), key, value, 0) }).map(drop)
     }
 
-    /// Reads an element into `value`; of a map that has a value per CPU all of them, one behind the other.
+    /// Reads an element of an array into `value`; of one that has a value per CPU all of them, one behind the other.
     ///
     /// # Errors
     /// As [`Self::update`]; there is none.
     pub fn look_up(&self, key: u32, value: &mut [u8]) -> io::Result<()> {
         self.fits(value.len())?;
         let (key, value) = ((&raw const key).cast(), value.as_mut_ptr().cast());
-        // SAFETY: key and value live across the call and are as long as the map says (`fits`).
+        // SAFETY: key and value live across the call and are as long as the kernel takes them to be (`fits`).
         done(unsafe { raw::bpf_map_lookup_elem(self.descriptor.as_raw_fd(), key, value) }).map(drop)
     }
 
-    /// Each value takes a multiple of eight bytes, so one per CPU is a multiple of one.
-    fn fits(&self, bytes: usize) -> io::Result<()> {
-        let wrong = self.form.key_bytes != size_of::<u32>()
-            || !(bytes == self.form.value_bytes || bytes == self.form.value_bytes.next_multiple_of(8) * cpus()?);
-        if wrong { Err(io::Error::from_raw_os_error(libc::EINVAL)) } else { Ok(()) }
+    /// Whether so many bytes are what is read and written of an element of this array.
+    ///
+    /// # Errors
+    /// They are not, or it is none.
+    pub fn fits(&self, bytes: usize) -> io::Result<()> {
+        let value_bytes = match self.kind {
+            raw::BPF_MAP_TYPE_ARRAY | raw::BPF_MAP_TYPE_ARRAY_OF_MAPS => Some(self.form.value_bytes),
+            // Each of them takes a multiple of eight.
+            raw::BPF_MAP_TYPE_PERCPU_ARRAY => Some(self.form.value_bytes.next_multiple_of(8) * cpus()?),
+            _ => None,
+        };
+        let is_right = self.form.key_bytes == size_of::<u32>() && value_bytes == Some(bytes);
+        if is_right { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EINVAL)) }
     }
 
     /// Puts another map into an element of a map of maps, and waits until no program runs that had found the one before.
@@ -226,8 +248,11 @@ pub enum Looked {
 /// Reads the next elements of a hash into `keys` and `values`, which have room for the same number of them.
 ///
 /// # Errors
-/// The kernel's; there is no room for a single one.
+/// The kernel's; it is no hash.
 pub fn look_up_many(map: &Map, cursor: &mut Cursor, keys: &mut [u64], values: &mut [u64]) -> io::Result<Looked> {
+    if !map.is_hash() {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
     let room = |words: usize, bytes: usize| (words * size_of::<u64>()).checked_div(bytes).unwrap_or(0);
     let elements = room(keys.len(), map.form.key_bytes).min(room(values.len(), map.form.value_bytes));
     let mut count = u32::try_from(elements).unwrap_or(u32::MAX);
@@ -237,8 +262,8 @@ pub fn look_up_many(map: &Map, cursor: &mut Cursor, keys: &mut [u64], values: &m
     let (mut from, mut to) = (cursor.0.unwrap_or_default(), 0_u32);
     let from: *mut c_void = if cursor.0.is_some() { (&raw mut from).cast() } else { std::ptr::null_mut() };
     let (keys, values) = (keys.as_mut_ptr().cast(), values.as_mut_ptr().cast());
-    // SAFETY: the kernel writes at most `count` keys and values, for which there is room; a hash's place is four bytes, and
-    // all of it lives across the call.
+    // SAFETY: the kernel writes at most `count` keys and values, for which there is room: a hash has one value for all CPUs,
+    // and its place is four bytes. All of it lives across the call.
     let result = unsafe {
         raw::bpf_map_lookup_batch(
             map.descriptor.as_raw_fd(),
@@ -294,4 +319,36 @@ pub(super) fn length_of<T>(_info: &T) -> u32 {
 
 fn text(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[ignore = "makes maps in the kernel"]
+    fn a_value_is_as_long_as_the_kernel_writes_it() {
+        let form = MapForm { key_bytes: 4, value_bytes: 12, entries_max: 1 };
+        let (one, all) = (12, 16 * cpus().unwrap());
+        let mut room = vec![0; all + 12];
+        for (map, fitting) in [(Map::array(form).unwrap(), one), (Map::array_per_cpu(form).unwrap(), all)] {
+            for map in [Map::of(map.descriptor().try_clone().unwrap()).unwrap(), map] {
+                for bytes in [0, one, one + 4, all, all + 12] {
+                    assert_eq!(map.look_up(0, &mut room[..bytes]).is_ok(), bytes == fitting, "{bytes} of {map:?}");
+                    assert_eq!(map.update(0, &room[..bytes]).is_ok(), bytes == fitting, "{bytes} of {map:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[ignore = "makes maps in the kernel"]
+    fn only_of_a_hash_many_elements_are_read() {
+        let form = MapForm { key_bytes: 4, value_bytes: 8, entries_max: 1 };
+        let read = |map: Map| look_up_many(&map, &mut Cursor::default(), &mut [0; 8], &mut [0; 8]);
+        assert_eq!(read(Map::hash(form).unwrap()).unwrap(), Looked::Last(0));
+        for map in [Map::array(form).unwrap(), Map::array_per_cpu(form).unwrap()] {
+            assert_eq!(read(map).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        }
+    }
 }
