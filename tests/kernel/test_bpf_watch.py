@@ -92,6 +92,22 @@ def test_what_was_detached_right_before_a_cut_is_on_the_receipt_of_that_interval
     assert first.observed.accounted.packets < bench.witnessed().packets == 500
 
 
+def test_what_is_taken_away_by_hand_link_by_link_and_pin_by_pin_is_interrupted(gateway: BpfLab) -> None:
+    bench = BpfBench.on(gateway)
+    bench.open()
+    for link in place(bench).glob("link-*"):
+        detach(link)
+    remove(bench.config.pins)
+    burst(gateway, BURST)
+    first = bench.cut()
+    burst(gateway, BURST)
+    bench.close()
+    assert bench.statuses() == ["interrupted", "exact"]
+    assert "link forward-ipv4 was detached" in (first.observed.interrupted or "")
+    assert "pin namespace was removed" in (first.observed.why_lost or "")
+    assert bench.sum("accounted") == BURST_COUNT
+
+
 @pytest.mark.parametrize("pin", ["link-forward-ipv4", "control", "slots", "receipts", "rows-1", "program-netfilter"])
 def test_a_pin_that_somebody_removed_stops_nothing_and_is_pinned_again(gateway: BpfLab, pin: str) -> None:
     bench = BpfBench.on(gateway)
@@ -153,6 +169,42 @@ def test_a_link_that_was_removed_while_nobody_lived_makes_it_interrupted(gateway
     assert 1000 <= bench.sum("accounted").packets <= bench.witnessed().packets == 1500
 
 
+@pytest.mark.parametrize("besides", [(), ("namespace",)])
+def test_all_links_removed_while_nobody_lived(gateway: BpfLab, besides: tuple[str, ...]) -> None:
+    bench = BpfBench.on(gateway)
+    kill_after_a_burst(bench, gateway)
+    for link in [*place(bench).glob("link-*"), *(place(bench) / name for name in besides)]:
+        link.unlink()
+    burst(gateway, BURST)
+    (taken_over,) = bench.open()
+    burst(gateway, BURST)
+    bench.close()
+    assert bench.statuses() == ["interrupted", "exact"]
+    assert "link forward-ipv4 was detached" in (taken_over.observed.interrupted or "")
+    assert ("pin namespace was removed" in (taken_over.observed.why_lost or "")) == bool(besides)
+    # A link goes a moment after its name, so some of what came in between may be counted.
+    assert 1000 <= bench.sum("accounted").packets <= bench.witnessed().packets == 1500
+
+
+@pytest.mark.parametrize("ending", ["another wish", "finished"])
+def test_what_was_detached_from_an_interface_while_nobody_lived_makes_it_interrupted(
+    gateway: BpfLab, ending: str
+) -> None:
+    bench = BpfBench.on(gateway, attach="tcx", interfaces=("left",))
+    kill_after_a_burst(bench, gateway)
+    (link,) = place(bench).glob("link-*-ingress")
+    detach(link)
+    burst(gateway, BURST)
+    if ending == "finished":
+        (taken_over,) = bench.finish()
+    else:
+        bench.wish(rows_max=5_000)
+        (taken_over,) = bench.open()
+        bench.close()
+    assert f"{link.name} was detached" in (taken_over.observed.interrupted or "")
+    assert bench.sum("accounted") == BURST_COUNT
+
+
 @pytest.mark.parametrize("pin", ["control", "slots", "receipts", "rows-1", "about"])
 def test_what_was_removed_while_nobody_lived_is_told_and_counting_begins_anew(gateway: BpfLab, pin: str) -> None:
     bench = BpfBench.on(gateway)
@@ -204,6 +256,43 @@ def test_after_a_restart_of_the_machine_the_interval_says_so(gateway: BpfLab) ->
     bench.close()
     assert "the machine was restarted" in (taken_over.observed.interrupted or "")
     assert bench.statuses() == ["interrupted", "exact"]
+
+
+@pytest.mark.peers("bpftool")
+@pytest.mark.parametrize("rows", [1, 10])
+def test_rows_that_somebody_added_are_told_and_the_meter_goes_on(gateway: BpfLab, rows: int) -> None:
+    """Nothing in them, so that the sums are right: more of them than the file has room for, or fewer."""
+    bench = BpfBench.on(gateway)
+    bench.open()
+    burst(gateway, BURST)
+    for number in range(1, rows + 1):
+        row = ["key", *[str(number)] * 16, "value", *["0"] * 32]
+        subprocess.run(["bpftool", "map", "update", "pinned", place(bench) / "rows-1", *row], check=True)
+    first = bench.cut()
+    burst(gateway, BURST)
+    bench.close()
+    assert bench.statuses() == ["interrupted", "exact"]
+    assert "2 rows were made" in (first.observed.interrupted or "")
+    assert first.observed.unattributed == BURST_COUNT
+
+
+@pytest.mark.peers("bpftool")
+@pytest.mark.parametrize("name", ["about", "rows-1", "receipts"])
+def test_a_map_of_another_kind_under_the_name_of_a_pin_is_not_read(gateway: BpfLab, name: str) -> None:
+    """One with a value per CPU, of which the kernel would write all of them where there is room for one."""
+    bench = BpfBench.on(gateway)
+    kill_after_a_burst(bench, gateway)
+    (place(bench) / name).unlink()
+    kind, sizes = ("percpu_hash", (16, 32)) if name == "rows-1" else ("percpu_array", (4, 512))
+    shape = ["type", kind, "key", str(sizes[0]), "value", str(sizes[1]), "entries", "1", "name", "theirs"]
+    subprocess.run(["bpftool", "map", "create", place(bench) / name, *shape], check=True)
+    (taken_over,) = bench.open()
+    burst(gateway, BURST)
+    bench.close()
+    assert bench.statuses() == ["interrupted", "exact"]
+    assert taken_over.observed.interrupted is not None
+    assert bench.sum("accounted") == BURST_COUNT
+    assert bench.pinned() == []
 
 
 @pytest.mark.peers("bpftool")

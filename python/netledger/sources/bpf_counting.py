@@ -5,6 +5,7 @@ Everything here is for one thread at a time, in the network namespace that is co
 
 import contextlib
 import logging
+import socket
 from dataclasses import dataclass, replace
 
 from netledger._core import BpfMeter, Generation, Totals
@@ -284,7 +285,9 @@ class Counting:
         """
         if not facts.fingerprint.endswith(network_namespace()):
             return facts
-        gone = [link.name for link in self.native().links() if not link.is_attached and link.interface_index is None]
+        # None: a hook of netfilter. What hung at an interface that is gone misses nothing.
+        there = {None, *(index for index, _ in socket.if_nameindex())}
+        gone = [link.name for link in self.native().links() if not link.is_attached and link.interface_index in there]
         mended = [(f"{name} was detached", True) for name in gone]
         return mark(facts, mended, since_ns=self.looked_ns, until_ns=self._clock.now().wall_ns)
 

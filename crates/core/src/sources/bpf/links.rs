@@ -41,7 +41,9 @@ pub(super) struct Links {
 }
 
 impl Links {
-    pub(super) fn take_pinned(&mut self, pins: &Pins) -> Result<(), Error> {
+    /// `is_counting`: it hangs at its hooks, or should. That no link is pinned says that somebody has removed them all.
+    pub(super) fn take_pinned(&mut self, pins: &Pins, is_counting: bool) -> Result<(), Error> {
+        self.is_at_hooks = is_counting;
         for name in pins.names()?.into_iter().filter(|name| name.starts_with(LINK)) {
             self.held.insert(name.clone(), pins.open(&name)?);
             self.is_at_hooks = true;
@@ -63,7 +65,7 @@ fn here() -> String {
 /// Detaches what is pinned, of a program that nobody has open.
 pub(super) fn detach_pinned(pins: &Pins) -> Result<(), Error> {
     let mut links = Links::default();
-    links.take_pinned(pins)?;
+    links.take_pinned(pins, false)?;
     for (name, link) in links.held {
         take_off(pins, &name, &link)?;
     }
@@ -281,18 +283,20 @@ impl Opened {
     pub(super) fn mend_links(&self) -> Result<Vec<(String, bool)>, Error> {
         let mut links = self.links();
         let hooks = if links.is_at_hooks { self.hook_places() } else { Vec::new() };
-        let mut wrong = Vec::new();
-        if links.namespace.is_some() {
-            let left = self.come_here(&mut links)?;
-            wrong.extend(left.iter().map(|name| (format!("{} hung in another network namespace", spoken(name)), true)));
-            if !self.pins.has(NAMESPACE) {
-                self.pins.write_text(NAMESPACE, &here())?;
-                wrong.push((format!("pin {NAMESPACE} was removed"), false));
-            }
+        let left = if links.namespace.is_some() { self.come_here(&mut links)? } else { Vec::new() };
+        let elsewhere = |name: &String| (format!("{} hung in another network namespace", spoken(name)), true);
+        let mut wrong: Vec<_> = left.iter().map(elsewhere).collect();
+        if links.namespace.is_none() && !(links.held.is_empty() && hooks.is_empty()) {
+            // Removed while nobody lived. Who takes it over is where it hung: its facts say so as well.
+            links.namespace = Some(here());
+        }
+        if links.namespace.is_some() && !self.pins.has(NAMESPACE) {
+            self.pins.write_text(NAMESPACE, &here())?;
+            wrong.push((format!("pin {NAMESPACE} was removed"), false));
         }
         let mut places: Vec<_> = links.held.keys().filter_map(|name| Place::of(name)).collect();
         places.extend(hooks.into_iter().filter(|place| !links.held.contains_key(&place.name())));
-        let (mut patience, was_elsewhere) = (Patience::default(), !wrong.is_empty());
+        let mut patience = Patience::default();
         for place in places {
             let name = place.name();
             if links.held.contains_key(&name) && !self.pins.has(&name) {
@@ -301,7 +305,8 @@ impl Opened {
             }
             match self.hang(&mut links, place, &mut patience) {
                 Ok(false) => {}
-                Ok(true) if was_elsewhere => {}
+                // Told by now: it hung elsewhere.
+                Ok(true) if left.contains(&name) => {}
                 Ok(true) => wrong.push((format!("{} was detached", spoken(&name)), true)),
                 // It went with its interface, and nothing passes there any more.
                 Err(error) if error.kind == Kind::NotFound => {

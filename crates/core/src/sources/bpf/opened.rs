@@ -80,16 +80,27 @@ impl Opened {
         let about = About::read(&pins)?;
         let map = |name| map_of(&pins, name).map(|map| (name, map));
         let maps = [map(CONTROL)?, map(SLOTS_PIN)?, map(RECEIPTS)?, map(ABOUT)?];
+        let receipt_bytes = about.receipt.bytes_of(cpus().map_err(|error| pins.failed("open", &error))?);
+        let [_, (_, slots), (_, receipts), _] = &maps;
+        for (name, map, bytes) in [(SLOTS_PIN, slots, size_of::<u32>()), (RECEIPTS, receipts, receipt_bytes)] {
+            map.fits(bytes).map_err(|_| pins.fail("open", format!("{name} is another map")))?;
+        }
         let programs = about.attach.programs().iter().map(|&(name, _)| Ok((name, pins.open(name)?)));
         let programs = programs.collect::<Result<_, Error>>()?;
         let mut rows = BTreeMap::new();
         for name in pins.names()? {
             if let Some(generation) = generation_of(&name) {
-                rows.insert(generation, Arc::new(map_of(&pins, &name)?));
+                let map = map_of(&pins, &name)?;
+                let wanted = rows_form(about.key_bytes, map.form.entries_max);
+                if !map.is_hash() || map.form != wanted {
+                    return Err(pins.fail("open", format!("{name} is another map")));
+                }
+                rows.insert(generation, Arc::new(map));
             }
         }
         let opened = Self::new(pins, about, fingerprint, maps, programs, rows)?;
-        opened.links().take_pinned(&opened.pins)?;
+        let is_counting = opened.generation()? != 0;
+        opened.links().take_pinned(&opened.pins, is_counting)?;
         Ok(opened)
     }
 
