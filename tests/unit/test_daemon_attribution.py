@@ -15,11 +15,12 @@ from netledger.daemon import attribution
 from netledger.daemon.attribution import Learners
 from netledger.daemon.learners import make_learner
 from netledger.errors import LearnerError
-from netledger.intervals import Clock, SystemClock
+from netledger.intervals import SECOND_NS, Clock, SystemClock
 from netledger.learners.base import Learner, LearnerStatus, Standing, Stop
 from netledger.live import Client
 from netledger.live.shape import SOCKET
 from netledger.pipeline.problems import Problems
+from netledger.receipt import rfc3339
 from netledger.reports.status import shown
 from tests.unit.recorder import Kept
 from tests.unit.rows import wait_until
@@ -194,6 +195,23 @@ def test_the_daemon_learns_from_the_start_and_after_hup(tmp_path: Path) -> None:
 
     assert run(meanwhile) == 0
     assert Kept(tmp_path / "store", SystemClock()).now() == {"10.0.0.2": "alice"}
+
+
+def test_a_file_that_came_with_a_reload_is_cut_for_when_its_time_comes(tmp_path: Path) -> None:
+    run = Run(tmp_path, text='interval = "1d"\ncut_on_assignment = true\n')
+    people = tmp_path / "people.csv"
+
+    def meanwhile() -> None:
+        wait_until((tmp_path / "run" / SOCKET).exists, "socket")
+        begins = rfc3339(SystemClock().now().wall_ns + 3 * SECOND_NS)
+        people.write_text(f"target,subject,from\n10.0.0.2,alice,{begins}\n")
+        run.text += f'[attribution.people]\nsource = "static"\npath = "{people}"\n'
+        os.kill(os.getpid(), signal.SIGHUP)
+        # Nothing else would end an interval of a day.
+        wait_until(run.has_intervals(1), "cut", seconds=60)
+
+    assert run(meanwhile) == 0
+    assert len(run.receipts()) == 2
 
 
 def test_every_kind_of_the_configuration_has_its_learner(tmp_path: Path) -> None:

@@ -73,6 +73,10 @@ class Requests:
         self._answers.look()
         self._plans.look()
 
+    def plan_by(self, sources: Sequence[str]) -> None:
+        """Whose word on times to come is kept to from now on, beside that of ``assign``. For any thread."""
+        self._plans.change((ASSIGN, *sources))
+
     def _begun(self, asked: dict[str, object]) -> bytes | Later:
         texts = {key: value for key, value in asked.items() if isinstance(value, str)}
         others = [key for key, value in asked.items() if key not in texts and value is not None]

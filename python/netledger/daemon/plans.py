@@ -25,14 +25,21 @@ class Plans:
         self._clock = clock
         self._cuts = cuts
         self._sources = tuple(sources)
+        self._changed = False
         self._seen: int | None = None
         self._looked_ns = clock.now().wall_ns
+
+    def change(self, sources: Sequence[str]) -> None:
+        """From the next look on the word of these is a plan."""
+        self._sources, self._changed = tuple(sources), True
 
     def look(self) -> None:
         """Takes over what was added since the last look. Blocks for the disk where that is anything."""
         if not self._cuts.is_wanted:
             self._seen = None
             return
+        if self._changed:
+            self._changed, self._seen = False, None
         now_ns = self._clock.now().wall_ns
         try:
             newest = self._assignments.last_id()

@@ -90,9 +90,9 @@ class Daemon:
         learner = functools.partial(make_learner, runtime=Path(config.runtime))
         self._learners = Learners(config, clock, record=recorder, problems=self._problems, make_learner=learner)
         self._board = Board(config, clock, self._queue, self._problems, learners=self._learners.look)
-        planned_by = [name for name, one in config.attribution.items() if one.source == "static"]
-        requests = Requests(Answers(self._board), Path(config.store), clock, self._cuts, planned_by=planned_by)
-        self._server = StatusServer(Path(config.runtime), requests)
+        store, planned_by = Path(config.store), _announcing(config)
+        self._requests = Requests(Answers(self._board), store, clock, self._cuts, planned_by=planned_by)
+        self._server = StatusServer(Path(config.runtime), self._requests)
         self._housekeeping = Housekeeping(config, clock, problems=self._problems)
         self._quotas = Quotas(config, clock, problems=self._problems)
         self._meters: dict[str, RunningMeter] = {}
@@ -269,6 +269,7 @@ class Daemon:
         self._learners.let_go(config)
         self._want_cuts()
         self._learners.take_up(config)
+        self._requests.plan_by(_announcing(config))
         self._not_before_ns.clear()
         _log.info("reloaded", extra={"fields": {"meters": ",".join(self._wanted)}})
 
@@ -346,6 +347,11 @@ class Daemon:
         for name in _with_generations(runtime, left):
             fields = {"meter": name, "directory": runtime / name, "hint": "configure the meter again to commit them"}
             _log.warning("generations_of_no_meter", extra={"fields": fields})
+
+
+def _announcing(config: Config) -> list[str]:
+    """The sources of attribution that tell of times to come."""
+    return [name for name, one in config.attribution.items() if one.source == "static"]
 
 
 def _share_rules(before: RunningMeter, after: Meter | None) -> bool:
