@@ -8,10 +8,23 @@ from typing import Final, final
 from netledger.attribution.targets import Kind, Target, is_mac
 from netledger.errors import FactError
 
-__all__ = ["ASSIGN", "FOREVER_NS", "RESERVED", "Fact", "Kind", "Target", "check_subject", "learnt_subject", "printable"]
+__all__ = [
+    "ASSIGN",
+    "FOREVER_NS",
+    "IMPORT",
+    "RESERVED",
+    "Fact",
+    "Kind",
+    "Target",
+    "check_subject",
+    "learnt_subject",
+    "printable",
+]
 
 ASSIGN: Final = "assign"
 """The source of what people say by ``netledger assign`` and its like."""
+IMPORT: Final = "import"
+"""The source of what logs of other programs said."""
 RESERVED: Final = frozenset(("unknown", "external", "other", "unattributed"))
 """What reports say where there is no subject."""
 FOREVER_NS: Final = (1 << 63) - 1

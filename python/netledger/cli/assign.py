@@ -215,6 +215,7 @@ def _kept_here(wish: "Fact", settings: "Config", of: str | None) -> "Fact":
 
 def _tell_others(fact: "Fact", settings: "Config") -> None:
     """Who else says that it is somebody's: `unassign` does not end that, and who types it may think so."""
+    from netledger.attribution.facts import ASSIGN, IMPORT
     from netledger.attribution.standing import standing
     from netledger.intervals import SystemClock
     from netledger.ledger.assignments import Assignments
@@ -223,3 +224,7 @@ def _tell_others(fact: "Fact", settings: "Config") -> None:
     for one in standing(known):
         if one.valid_from_ns <= fact.valid_from_ns < one.end_ns and one.subject is not None:
             typer.echo(f"note: {one.source} says that it is {one.subject}'s, and goes on to", err=True)
+            if one.source not in {*settings.attribution, ASSIGN, IMPORT}:
+                typer.echo(
+                    f"hint: nobody follows {one.source} any more: netledger assignments end {one.source}", err=True
+                )

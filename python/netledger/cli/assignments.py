@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415  # a command loads what it needs when it runs: `--version` must not wait for pydantic
 
 import json as json_text
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from netledger.cli.options import ConfigFile, Json, Store, Timezone, readable_config, standard_output
+from netledger.cli.options import ConfigFile, Json, Store, Timezone, load_config, readable_config, standard_output
 from netledger.cli.progress import progress_bar
 from netledger.errors import FactError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from netledger.attribution.facts import Fact
     from netledger.imports.assignments import Found, Mistake
@@ -153,6 +154,58 @@ def import_(
         typer.echo(f"{len(found.facts):,} lines: {len(added):,} new, {len(found.facts) - len(added):,} said already")
     if found.mistakes:
         raise typer.Exit(_EXIT_FAILED)
+
+
+@assignments.command()
+def end(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="The NAME of an [attribution.NAME] that is configured no more.")
+    ],
+    *,
+    start: Annotated[str, typer.Option("--from", metavar="TIME", help="Since when it claims nothing.")] = "now",
+    timezone: Timezone = None,
+    json: Json = False,
+    config: ConfigFile = None,
+    store: Store = None,
+) -> None:
+    """End all that a source claims which nobody follows any more. What it said of the time before stays.
+
+    Works while `netledger run` counts and while it does not. Open intervals go on.
+    """
+    from netledger.attribution.ending import endings
+    from netledger.intervals import SystemClock
+    from netledger.ledger.assignments import Assignments
+    from netledger.live.users import name_of
+    from netledger.receipt import rfc3339
+    from netledger.reports.zones import find
+
+    settings = load_config(config, store)
+    book = Assignments(Path(settings.store), SystemClock())
+    _refuse_source(source, settings.attribution, book.sources())
+    from_ns = _time_reader(timezone)("--from", start)
+    ended = book.add(endings(book.facts(source=source), from_ns=from_ns, detail={"by": name_of(os.getuid())}))
+    if json:
+        shape = {"source": source, "from": rfc3339(from_ns), "claims": len(ended)}
+        typer.echo(json_text.dumps(shape, ensure_ascii=False, indent=2))
+    elif ended:
+        word = "claim ends" if len(ended) == 1 else "claims end"
+        typer.echo(f"{len(ended):,} {word} at {find(timezone).text(from_ns)}: {source} says nothing any more")
+    else:
+        typer.echo(f"{source} claims nothing of then and later; nothing was changed")
+
+
+def _refuse_source(source: str, followed: "Collection[str]", known: "Sequence[str]") -> None:
+    from netledger.attribution.facts import ASSIGN, IMPORT
+
+    if source in {ASSIGN, IMPORT}:
+        raise UsageError(f"source {source}", "", "this is what people said", "netledger unassign ADDRESS ends that")
+    if source in followed:
+        hint = f"take [attribution.{source}] out of the configuration first, and reload"
+        raise UsageError(f"source {source}", "", "it is followed, and would say the same again", hint)
+    if source not in known:
+        others = ", ".join(one for one in known if one not in {ASSIGN, IMPORT, *followed}) or "none"
+        hint = f"sources of facts that nobody follows: {others}"
+        raise UsageError(f"source {source}", "", "nothing was ever learnt from it", hint)
 
 
 def _time_reader(timezone: str | None) -> "Callable[[str, str], int]":

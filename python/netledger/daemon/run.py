@@ -18,6 +18,7 @@ from netledger.daemon.choice import Probe
 from netledger.daemon.cuts import Cuts
 from netledger.daemon.housekeeping import Housekeeping
 from netledger.daemon.learners import make_learner
+from netledger.daemon.left_claims import warn_of_left_claims
 from netledger.daemon.meter import RunningMeter
 from netledger.daemon.notify import ServiceManager
 from netledger.daemon.opening import Opener, SourceFactory
@@ -147,6 +148,7 @@ class Daemon:
                 self._wait_for_namespace(name, error)
         self._quotas.open()
         self._learners.open()
+        warn_of_left_claims(Path(self._config.store), self._clock, self._config.attribution)
         self._has_started = True
         self._manager.ready(self._status())
         _log.info("started", extra={"fields": {"node": self._config.node, "meters": ",".join(self._meters)}})
@@ -270,6 +272,7 @@ class Daemon:
         self._want_cuts()
         self._learners.take_up(config)
         self._requests.plan_by(_announcing(config))
+        warn_of_left_claims(Path(self._config.store), self._clock, config.attribution)
         self._not_before_ns.clear()
         _log.info("reloaded", extra={"fields": {"meters": ",".join(self._wanted)}})
 

@@ -19,7 +19,7 @@ from netledger.intervals import Clock
 from netledger.ledger import database
 from netledger.ledger.assignments_news import NOTHING, News, claimed_by, text_of
 from netledger.ledger.files import explained, require_room
-from netledger.ledger.lasting import ids_of_now
+from netledger.ledger.lasting import ids_of_now, sources
 from netledger.ledger.progress import Progress, no_progress
 from netledger.ledger.reader import Reader
 from netledger.ledger.store import Ledger
@@ -145,6 +145,14 @@ class Assignments:
 
         told = self._reader().read(ask) if self._is_there() else []
         return [one for one in standing(told) if one.end_ns > now_ns]
+
+    def sources(self) -> list[str]:
+        """Who has ever said anything, by name.
+
+        Raises:
+            LedgerError: as :meth:`facts`.
+        """
+        return self._reader().read(lambda connection: list(sources(connection))) if self._is_there() else []
 
     def last_id(self) -> int:
         """The number of the newest fact; 0 without any.

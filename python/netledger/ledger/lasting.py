@@ -26,6 +26,22 @@ def ids_of_now(connection: sqlite3.Connection, source: str, now_ns: int) -> Iter
         yield from (int(number) for (number,) in found)
 
 
+def sources(connection: sqlite3.Connection) -> Iterator[str]:
+    """Who has ever said anything, by name; in the same way as targets are found.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    last = ""
+    while (
+        found := connection.execute(
+            "SELECT source FROM assignments WHERE source > ? ORDER BY source LIMIT 1", (last,)
+        ).fetchone()
+    ) is not None:
+        last = str(found[0])
+        yield last
+
+
 def _targets(connection: sqlite3.Connection, source: str) -> Iterator[tuple[str, str]]:
     """Each once: the index is asked for the next one, and not for all lines of each."""
     last = ("", "")

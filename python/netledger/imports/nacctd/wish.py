@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, final
 
+from netledger.attribution.facts import IMPORT
 from netledger.imports.nacctd.fields import Fields
 from netledger.imports.nacctd.users import UserNetworks
 from netledger.receipt import WITHOUT_BYTES, WITHOUT_PACKETS
@@ -12,7 +13,7 @@ PERIOD_SECONDS: Final = 3_600
 """What is written within an hour becomes an interval, unless somebody says otherwise."""
 DELAY_SECONDS: Final = 360
 """``flush 300`` and ``fdelay 60``, as in the table that comes with net-acct."""
-SOURCE: Final = "import"
+SOURCE: Final = IMPORT
 """Who says that an address was a user's."""
 
 
