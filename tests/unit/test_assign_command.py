@@ -108,7 +108,10 @@ def test_who_else_says_that_it_is_somebodys_is_told(config: Path) -> None:
     from_isp = type(told)(target=told.target, valid_from_ns=0, subject="bob", source="isp")
     Assignments(config.parent / "store", SystemClock()).add([from_isp])
     done = netledger("unassign", "10.0.0.2", "--config", config)
-    assert done.stderr == "note: isp says that it is bob's, and goes on to\n"
+    assert done.stderr == (
+        "note: isp says that it is bob's, and goes on to\n"
+        "hint: nobody follows isp any more: netledger assignments end isp\n"
+    )
 
 
 def test_without_a_daemon_only_what_is_ones_own_is_ended(config: Path) -> None:
