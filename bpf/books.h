@@ -180,15 +180,19 @@ static __always_inline void fill(struct key *key, const struct packet *packet, i
 	}
 }
 
-static __always_inline void post(void *rows, struct receipt *receipt, const struct packet *packet, int is_sent)
+static __always_inline struct row *find(void *rows, struct key *key, const struct packet *packet, int is_sent)
 {
-	struct key key;
-	struct row *row;
+	fill(key, packet, is_sent);
+	return bpf_map_lookup_elem(rows, key);
+}
 
-	fill(&key, packet, is_sent);
-	row = bpf_map_lookup_elem(rows, &key);
+/* `row`: what `find` said. `key` is room for one: both sides have it in turn, for there is little stack. */
+static __always_inline void post(void *rows, struct row *row, struct key *key, struct receipt *receipt,
+				 const struct packet *packet, int is_sent)
+{
 	if (!row) {
-		row = insert(rows, &key, packet->bytes, is_sent, receipt);
+		fill(key, packet, is_sent);
+		row = insert(rows, key, packet->bytes, is_sent, receipt);
 		if (!row)
 			return;
 	}
@@ -206,7 +210,9 @@ static __always_inline struct receipt *book(__u64 number, const struct packet *p
 {
 	const __u32 zero = 0;
 	__u32 slot = number & (SLOTS - 1), from = NETWORK_LOCAL, to = NETWORK_LOCAL;
+	struct row *sender = 0, *receiver = 0;
 	struct receipt *receipt;
+	struct key key;
 	void *rows;
 
 	if (settings.networks) {
@@ -230,17 +236,25 @@ static __always_inline struct receipt *book(__u64 number, const struct packet *p
 	rows = bpf_map_lookup_elem(&slots, &slot);
 	if (!receipt || !rows)
 		return 0; /* cannot be: a slot is filled before its number is written */
+	/*
+	 * Both rows are looked up before anything is added: a processor finishes what it reads before it does a locked add, so
+	 * that with one in between it would wait for the one row's memory, and then for the other's.
+	 */
+	if (from & NETWORK_LOCAL)
+		sender = find(rows, &key, packet, 1);
+	if (to & NETWORK_LOCAL)
+		receiver = find(rows, &key, packet, 0);
 	add_receipt(&receipt->total.packets, &receipt->total.bytes, packet->bytes);
 #ifdef MUTATE_SLOW
 	for (int i = 0; i < MUTATE_SLOW; i++)
 		bpf_ktime_get_ns();
 #endif
 	if (from & NETWORK_LOCAL)
-		post(rows, receipt, packet, 1);
+		post(rows, sender, &key, receipt, packet, 1);
 	else
 		add_receipt(&receipt->external.sent_packets, &receipt->external.sent_bytes, packet->bytes);
 	if (to & NETWORK_LOCAL)
-		post(rows, receipt, packet, 0);
+		post(rows, receiver, &key, receipt, packet, 0);
 	else
 		add_receipt(&receipt->external.received_packets, &receipt->external.received_bytes, packet->bytes);
 	return receipt;
