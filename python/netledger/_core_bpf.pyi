@@ -141,7 +141,13 @@ class BpfMeter:
         """Pins again what this process has open and nobody finds any more; attaches again where somebody detached.
 
         Returns in words what was wrong, and whether packets were missed by it: ``link input-ipv4 was detached``. Costs
-        less than a millisecond when nothing was.
+        less than a millisecond when nothing was. What cannot be pinned is told by :meth:`unpinned` instead.
+        """
+
+    def unpinned(self) -> tuple[str, str | None] | None:
+        """Why something that is open here could not be pinned when that was tried last, with a hint; None: all is.
+
+        It counts all the same, until this process ends. Tried again by each :meth:`mend`.
         """
 
     def prepare(self, generation: int) -> None:

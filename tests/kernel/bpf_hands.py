@@ -3,6 +3,8 @@
 import ctypes
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280}
@@ -20,12 +22,24 @@ class _Link(ctypes.Structure):
 
 def detach(pin: Path) -> None:
     """Takes a link off where it hangs; its pin stays."""
+    with held(pin) as link:
+        detach_held(link)
+
+
+@contextmanager
+def held(pin: Path) -> Iterator[int]:
+    """A descriptor of what is pinned, also when its pin is gone."""
     name = ctypes.create_string_buffer(os.fsencode(pin))
     descriptor = _bpf(_OBJ_GET, _Path(path=ctypes.addressof(name)))
     try:
-        _bpf(_LINK_DETACH, _Link(fd=descriptor))
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def detach_held(link: int) -> None:
+    """Takes a link off where it hangs."""
+    _bpf(_LINK_DETACH, _Link(fd=link))
 
 
 def _bpf(command: int, attributes: ctypes.Structure) -> int:

@@ -161,6 +161,11 @@ impl BpfMeter {
         py.detach(|| self.0.mend()).map_err(raise)
     }
 
+    fn unpinned(&self, py: Python<'_>) -> PyResult<Option<(String, Option<String>)>> {
+        let found = py.detach(|| self.0.unpinned()).map_err(raise)?;
+        Ok(found.map(|error| (error.to_string(), error.hint)))
+    }
+
     fn prepare(&self, py: Python<'_>, generation: u64) -> PyResult<()> {
         py.detach(|| self.0.prepare(generation)).map_err(raise)
     }

@@ -91,7 +91,7 @@ class Board:
         """A meter does not count any more."""
         with self._lock:
             self._meters.pop(name, None)
-        for what in (Trouble.CUT, Trouble.CLOCK, Trouble.TABLE, Trouble.LOSS, Trouble.DISTURBED):
+        for what in (Trouble.CUT, Trouble.CLOCK, Trouble.TABLE, Trouble.LOSS, Trouble.DISTURBED, Trouble.UNPINNED):
             self.problems.clear(what, meter=name)
 
     def committed(self, receipt: Receipt) -> None:
@@ -171,6 +171,8 @@ class Board:
         self.problems.set(Trouble.TABLE, why, meter=name, hint=hint)
         hint = "it was put in order; the receipt of the interval tells it, too"
         self.problems.set(Trouble.DISTURBED, glance.disturbed, meter=name, hint=hint)
+        why, hint = (None, None) if glance.unpinned is None else (glance.unpinned.why, glance.unpinned.hint)
+        self.problems.set(Trouble.UNPINNED, why, meter=name, hint=hint)
 
     def _meter_status(self, entry: _Entry, known: _Known, glance: Glance | None, rate: Rate | None) -> MeterStatus:
         meter, start_ns = entry.meter, entry.meter.start_ns

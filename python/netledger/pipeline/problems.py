@@ -30,6 +30,8 @@ class Trouble(StrEnum):
     """The receive buffer was too small for what came."""
     DISTURBED = "count_disturbed"
     """Somebody has disturbed what counts: packets of the open interval may have passed uncounted."""
+    UNPINNED = "not_pinned"
+    """What counts in the kernel is held by this process alone: a kill would lose what was counted."""
     HOUSEKEEPING = "housekeeping_failing"
     """The store is not kept in order."""
     QUOTA = "quota_not_kept"

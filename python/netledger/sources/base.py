@@ -147,6 +147,19 @@ class Past:
 NO_PAST = Past()
 
 
+@dataclass(frozen=True, slots=True)
+class Unpinned:
+    """What counts in the kernel goes with this process: nothing else holds it.
+
+    Attributes:
+        why: what keeps it from being pinned.
+        hint: how to mend it, or None.
+    """
+
+    why: str
+    hint: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glance:
     """How far a source is, at one moment.
@@ -160,6 +173,7 @@ class Glance:
         lost_packets_since_open: what is known to be missing since then.
         overruns_since_open: how often the buffer was full since then.
         disturbed: what kept packets of the open generation from being counted, and was put in order; or None.
+        unpinned: why what was counted would be lost by a kill; or None.
     """
 
     rows: int
@@ -170,6 +184,7 @@ class Glance:
     lost_packets_since_open: int
     overruns_since_open: int
     disturbed: str | None = None
+    unpinned: Unpinned | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

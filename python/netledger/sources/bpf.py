@@ -96,19 +96,26 @@ class BpfSource:
     def close(self, *, now: Moment, keep_rules: bool) -> list[Closed]:
         """Last cut and clean up. With ``keep_rules`` the kernel goes on counting, for the next start to take over.
 
+        But it does not where that cannot be pinned: then it would end with this process, with all that it has counted.
+
         Raises:
             SourceError, PermissionDeniedError, RulesetError, TableError: what was counted is on disk, or in the kernel.
         """
         try:
             with self._lock:
                 closed = [] if self._counting.left is None else [self._counting.finish()]
+                live = self._counting.checked()
+                if keep_rules and (unpinned := self._counting.unpinned) is not None:
+                    fields: dict[str, object] = {"meter": self._config.meter, "error": unpinned.why}
+                    log.warning("not_left_counting", extra={"fields": fields})
+                    keep_rules = False
                 if keep_rules:
                     closed.append(self.cut(label_end_ns=now.wall_ns, now=now))
                     self._counting.note(replace(self._counting.required(), stopped=now))
                     fields = {"meter": self._config.meter, "directory": self._config.pins}
                     log.info("left_counting", extra={"fields": fields})
                 else:
-                    closed.append(self._counting.stop(self._counting.checked(), now, is_here=True))
+                    closed.append(self._counting.stop(live, now, is_here=True))
                     self._counting.books.state.end()
         finally:
             self._let_go()
@@ -161,6 +168,7 @@ class BpfSource:
             lost_packets_since_open=0,
             overruns_since_open=0,
             disturbed=None if live is None else live.interrupted,
+            unpinned=self._counting.unpinned,
         )
 
     def live(self, *, top: int | None = None, sort: str = "bytes") -> LiveRows:

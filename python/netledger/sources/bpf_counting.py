@@ -12,10 +12,10 @@ from netledger._core import BpfMeter, Generation, Totals
 from netledger.errors import NetledgerError, SourceError
 from netledger.intervals import Clock, Moment
 from netledger.receipt import Count, Observed
-from netledger.sources.base import Closed, Gathered, Step
+from netledger.sources.base import Closed, Gathered, Step, Unpinned
 from netledger.sources.bookkeeping import Bookkeeping
 from netledger.sources.bpf_config import BpfConfig
-from netledger.sources.bpf_disturbed import interrupt, mark, words
+from netledger.sources.bpf_disturbed import interrupt, mark, told_unpinned, words
 from netledger.sources.bpf_links import Interfaces
 from netledger.sources.bpf_pins import Pins, network_namespace
 from netledger.sources.bpf_proof import Proof, Prover, bracket
@@ -80,6 +80,8 @@ class Counting:
         """What it counts for no more, and what is not closed yet."""
         self.looked_ns = 0
         """When all was last known to be in order, UTC nanoseconds."""
+        self.unpinned: Unpinned | None = None
+        """Why the kernel's objects are held by this process alone, as of the last look."""
 
     def start_anew(self, now: Moment) -> None:
         """A fresh program begins to count, at all hooks at one moment. When that fails, nothing of it stays.
@@ -269,6 +271,7 @@ class Counting:
         mended = self.native().mend()
         since_ns, self.looked_ns = self.looked_ns, now.wall_ns
         self.books.state.leave_sign()
+        self._tell_unpinned(now)
         if not mended:
             return
         live = self.required()
@@ -277,6 +280,21 @@ class Counting:
         if self.left is not None and since_ns <= self.left.end.wall_ns:
             self.left.facts = mark(self.left.facts, mended, since_ns=since_ns, until_ns=now.wall_ns)
             self.books.state.save(self.left.facts)
+
+    def _tell_unpinned(self, now: Moment) -> None:
+        """Says once that what counts cannot be pinned any more, and once that it can again: nothing stops by it."""
+        found, before = self.native().unpinned(), self.unpinned
+        self.unpinned = None if found is None else Unpinned(*found)
+        if (self.unpinned is None) == (before is None):
+            return
+        live = self.required()
+        fields: dict[str, object] = {"meter": live.meter, "seq": live.seq}
+        if self.unpinned is None:
+            log.warning("pinned_again", extra={"fields": fields})
+        else:
+            hint = {} if self.unpinned.hint is None else {"hint": self.unpinned.hint}
+            log.error("not_pinned", extra={"fields": fields | {"error": self.unpinned.why} | hint})
+        self.note(told_unpinned(live, self.unpinned, now.wall_ns))
 
     def looked_at(self, facts: Facts) -> Facts:
         """A generation that was found, with what is wrong with its program, which is left as it is.

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final, TypeAlias
 
 from netledger.receipt import rfc3339
+from netledger.sources.base import Unpinned
 from netledger.sources.observing import between
 from netledger.sources.state import Facts
 
@@ -34,6 +35,14 @@ def mark(facts: Facts, mended: Mended, *, since_ns: int, until_ns: int) -> Facts
         text = f"{', '.join(harmless)} before {rfc3339(until_ns)}, and put in order; nothing was missed by that"
         facts = replace(facts, said=joined(facts.said, text))
     return facts
+
+
+def told_unpinned(facts: Facts, unpinned: Unpinned | None, at_ns: int) -> Facts:
+    """The same generation with what was found then: nothing can be pinned any more, or everything is again."""
+    text = f"all was pinned again before {rfc3339(at_ns)}"
+    if unpinned is not None:
+        text = f"nothing could be pinned at {rfc3339(at_ns)}, and nothing was missed by that: {unpinned.why}"
+    return replace(facts, said=joined(facts.said, text))
 
 
 def interrupt(facts: Facts, what: str) -> Facts:

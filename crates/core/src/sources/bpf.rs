@@ -266,6 +266,8 @@ of_what_is_open! {
     links_state() -> Vec<LinkState>;
     /// Pins and links that are missing are made again. Says what was wrong, and whether packets were missed.
     mend() -> Vec<(String, bool)>;
+    /// Why something that is held could not be pinned when it was tried last; None: all is pinned.
+    unpinned() -> Option<Error>;
     /// Makes room for a generation.
     prepare(generation: u64) -> ();
     /// Opens a generation; 0: none.

@@ -135,9 +135,32 @@ impl Opened {
             take_off(&self.pins, &name, &link)?;
             left.push(name);
         }
-        self.pins.write_text(NAMESPACE, &here)?;
+        self.hold(self.pins.write_text(NAMESPACE, &here));
         links.namespace = Some(here);
         Ok(left)
+    }
+
+    /// The links that are held, by their pins.
+    pub(super) fn pinned_links(
+        &self,
+        mut each: impl FnMut(&Pins, &str, &OwnedFd) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.links().held.iter().try_for_each(|(name, link)| each(&self.pins, name, link))
+    }
+
+    /// Whether what says in which network namespace they hang had to be made again.
+    pub(super) fn mend_namespace(&self) -> Result<bool, Error> {
+        let mut links = self.links();
+        if links.namespace.is_none() && (links.is_at_hooks || !links.held.is_empty()) {
+            // Removed while nobody lived. Who takes it over is where it hung: its facts say so as well.
+            links.namespace = Some(here());
+        }
+        let Some(namespace) = links.namespace.clone() else { return Ok(false) };
+        drop(links);
+        if self.pins.has(NAMESPACE) {
+            return Ok(false);
+        }
+        self.pins.write_text(NAMESPACE, &namespace).map(|()| true)
     }
 
     pub(super) fn detach_interface(&self, index: u32) -> Result<(), Error> {
@@ -166,12 +189,7 @@ impl Opened {
         let made = match links.held.get(&name) {
             None => self.make(place, patience)?,
             Some(link) => match self.look(place, link)? {
-                Found::Attached => {
-                    if !self.pins.has(&name) {
-                        self.pins.pin(&name, link)?;
-                    }
-                    return Ok(false);
-                }
+                Found::Attached => return Ok(false),
                 Found::Replaced(made) => made,
                 Found::Detached => {
                     take_off(&self.pins, &name, link)?;
@@ -180,7 +198,7 @@ impl Opened {
                 }
             },
         };
-        self.pins.pin(&name, &made)?;
+        self.hold(self.pins.pin(&name, &made));
         links.held.insert(name, made);
         Ok(true)
     }
@@ -286,23 +304,11 @@ impl Opened {
         let left = if links.namespace.is_some() { self.come_here(&mut links)? } else { Vec::new() };
         let elsewhere = |name: &String| (format!("{} hung in another network namespace", spoken(name)), true);
         let mut wrong: Vec<_> = left.iter().map(elsewhere).collect();
-        if links.namespace.is_none() && !(links.held.is_empty() && hooks.is_empty()) {
-            // Removed while nobody lived. Who takes it over is where it hung: its facts say so as well.
-            links.namespace = Some(here());
-        }
-        if links.namespace.is_some() && !self.pins.has(NAMESPACE) {
-            self.pins.write_text(NAMESPACE, &here())?;
-            wrong.push((format!("pin {NAMESPACE} was removed"), false));
-        }
         let mut places: Vec<_> = links.held.keys().filter_map(|name| Place::of(name)).collect();
         places.extend(hooks.into_iter().filter(|place| !links.held.contains_key(&place.name())));
         let mut patience = Patience::default();
         for place in places {
             let name = place.name();
-            if links.held.contains_key(&name) && !self.pins.has(&name) {
-                wrong.push((format!("pin {name} was removed"), false));
-                self.pins.make()?;
-            }
             match self.hang(&mut links, place, &mut patience) {
                 Ok(false) => {}
                 // Told by now: it hung elsewhere.

@@ -12,7 +12,7 @@ use crate::sys::mapping::Mapping;
 
 use super::about::{ABOUT_BYTES, About};
 use super::layout::{SIDE_SHIFT, SLOTS};
-use super::links::Links;
+use super::links::{Links, NAMESPACE};
 use super::object::{Loaded, rows_form};
 use super::pins::{Pins, generation_of, rows_name};
 use super::reading::Books;
@@ -34,6 +34,8 @@ pub(super) struct Opened {
     maps: [(&'static str, Map); 4],
     programs: Vec<(&'static str, OwnedFd)>,
     pub(super) links: Mutex<Links>,
+    /// Why something that is held cannot be pinned at present.
+    unpinned: Mutex<Option<Error>>,
     rows: Mutex<BTreeMap<u64, Arc<Map>>>,
     pub(super) books: Mutex<Books>,
 }
@@ -114,8 +116,8 @@ impl Opened {
     ) -> Result<Self, Error> {
         let [(_, control), ..] = &maps;
         let number = control.mapped().map_err(|error| pins.failed("map the generation number", &error))?;
-        let (links, rows, books) = (Mutex::default(), Mutex::new(rows), Mutex::default());
-        Ok(Self { pins, about, fingerprint, number, maps, programs, links, rows, books })
+        let (links, unpinned, rows, books) = (Mutex::default(), Mutex::default(), Mutex::new(rows), Mutex::default());
+        Ok(Self { pins, about, fingerprint, number, maps, programs, links, unpinned, rows, books })
     }
 
     pub(super) fn links(&self) -> MutexGuard<'_, Links> {
@@ -128,6 +130,23 @@ impl Opened {
 
     pub(super) fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unpinned_lock(&self) -> MutexGuard<'_, Option<Error>> {
+        self.unpinned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why something that is held could not be pinned when it was tried last. It would go with this process.
+    #[allow(clippy::unnecessary_wraps, reason = "all calls of a meter are alike")]
+    pub(super) fn unpinned(&self) -> Result<Option<Error>, Error> {
+        Ok(self.unpinned_lock().clone())
+    }
+
+    /// What cannot be pinned is held all the same, and tried again by each [`Self::mend`]: it counts on.
+    pub(super) fn hold(&self, pinned: Result<(), Error>) {
+        if let Err(error) = pinned {
+            *self.unpinned_lock() = Some(error);
+        }
     }
 
     fn slots(&self) -> &Map {
@@ -164,14 +183,19 @@ impl Opened {
     /// Pins again what is not pinned any more. Says what it was.
     fn mend_pins(&self) -> Result<Vec<(String, bool)>, Error> {
         let mut wrong = Vec::new();
-        self.pinned(|pins, name, descriptor| {
+        let mut mend = |pins: &Pins, name: &str, descriptor: &OwnedFd| {
             if !pins.has(name) {
                 pins.make()?;
                 pins.pin(name, descriptor)?;
                 wrong.push((format!("pin {name} was removed"), false));
             }
             Ok(())
-        })?;
+        };
+        self.pinned(&mut mend)?;
+        self.pinned_links(&mut mend)?;
+        if self.mend_namespace()? {
+            wrong.push((format!("pin {NAMESPACE} was removed"), false));
+        }
         if self.pins.fingerprint()?.as_deref() != Some(&self.fingerprint) {
             self.pins.set_fingerprint(&self.fingerprint)?;
             wrong.push(("pin fingerprint was removed".to_owned(), false));
@@ -197,7 +221,21 @@ impl Opened {
         if self.is_draining()? {
             return Ok(Vec::new());
         }
-        let mut wrong = self.mend_pins()?;
+        let was_unpinned = self.unpinned_lock().take().is_some();
+        let mut wrong = match self.mend_pins() {
+            // That all of it was not there is told by who asked why.
+            Ok(pins) => {
+                if was_unpinned {
+                    Vec::new()
+                } else {
+                    pins
+                }
+            }
+            Err(error) => {
+                self.hold(Err(error));
+                Vec::new()
+            }
+        };
         wrong.extend(self.mend_links()?);
         Ok(wrong)
     }
@@ -248,7 +286,7 @@ impl Opened {
         self.receipts().update(slot(generation), &zeros).map_err(fail)?;
         drop(books);
         self.slots().install(slot(generation), &map).map_err(fail)?;
-        self.pins.pin(&rows_name(generation), map.descriptor())?;
+        self.hold(self.pins.pin(&rows_name(generation), map.descriptor()));
         rows.insert(generation, Arc::new(map));
         Ok(())
     }

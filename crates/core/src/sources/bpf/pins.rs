@@ -162,7 +162,10 @@ impl Pins {
     /// What is pinned under a name in the directories beside ours.
     pub(super) fn open_beside(&self, name: &str) -> Result<Vec<OwnedFd>, Error> {
         let Some(parent) = self.directory.parent() else { return Ok(Vec::new()) };
-        let entries = fs::read_dir(parent).map_err(|error| self.failed("list", &error))?;
+        let entries = match fs::read_dir(parent) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| self.failed("list", &error))?,
+        };
         let others = entries.flatten().map(|entry| entry.path()).filter(|path| *path != self.directory);
         Ok(others
             .filter_map(|path| open_pinned(&Self::new(&path, self.own_layout).found().ok()?.path(name)).ok())
