@@ -78,6 +78,24 @@ def test_where_lines_leave_a_choice_all_of_it_is_named() -> None:
     assert detect.possible(lines) == [CLASSIC]
 
 
+def numbered(*sizes: int) -> list[bytes]:
+    """Lines without packets or without bytes: one number in front of the interface."""
+    return [f"{T}\t6\t10.0.0.1\t1024\t10.0.0.2\t25\t{size}\teth0\tunknown\n".encode() for size in sizes]
+
+
+WITHOUT_BYTES = Fields(tuple(name for name in NAMES if name != "bytes"))
+
+
+def test_what_is_too_little_for_packets_of_ip_is_not_taken_for_bytes() -> None:
+    many = [20 + n for n in range(60)]
+    assert detect.possible(numbered(*many)) == [CLASSIC]
+    # More packets than 20 in most records, and some with a few: both can be, and nobody can tell.
+    assert set(detect.possible(numbered(*many, *range(1, 20)))) == {CLASSIC, WITHOUT_BYTES}
+    # One of a hundred may be nonsense: nacctd believed any length.
+    assert detect.possible(numbered(*many, *many, 0)) == [CLASSIC]
+    assert detect.possible(numbered(1, 2, 3, 3000)) == [WITHOUT_BYTES]
+
+
 def test_a_user_may_have_tabs() -> None:
     lines = [f"{T}\t6\t10.0.0.1\t1024\t10.0.0.2\t80\t3\t400\tppp0\t{user}\n".encode() for user in ("al\tice", "bob")]
     assert detect.possible(lines) == [ALL]

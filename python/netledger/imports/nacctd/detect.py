@@ -103,10 +103,13 @@ def _counted(found: list[Fields], lines: Sequence[bytes]) -> list[Fields]:
     """Which numbers are packets and which are bytes."""
     found = _kept(found, lambda one: not {"count", "bytes"} <= set(one.names) or _are_packets(one, lines))
     # The table that comes with net-acct leaves out the packets, and no packet has less than 20 bytes.
-    octets = [one for one in found if "bytes" in one.names and "count" not in one.names]
-    large = [one for one in octets if _share_of_bytes(one, lines) >= _MOST]
+    shares = {one: _share_of_bytes(one, lines) for one in found if "bytes" in one.names and "count" not in one.names}
     counts = {_with_bytes(one.names): one for one in found if "count" in one.names and "bytes" not in one.names}
-    unlikely = [counts.get(one.names) if one in large else one for one in octets]
+    unlikely = [
+        counts.get(one.names) if share >= _ALMOST_ALL else one
+        for one, share in shares.items()
+        if not _MOST <= share < _ALMOST_ALL  # busy records of packets, or lengths that lied: nobody can tell
+    ]
     return _kept(found, lambda one: one not in unlikely)
 
 
