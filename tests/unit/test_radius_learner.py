@@ -15,6 +15,8 @@ import pytest
 from netledger.attribution.facts import Fact
 from netledger.errors import LearnerError, LedgerError
 from netledger.intervals import SystemClock
+from netledger.learners.base import State
+from netledger.learners.radius import learner as learner_module
 from netledger.learners.radius import signs
 from netledger.learners.radius.clients import Clients, read_secret
 from netledger.learners.radius.learner import RadiusLearner
@@ -310,6 +312,27 @@ def test_a_changed_secret_is_read_again(place: Place) -> None:
     found = clients.find(ADDRESS)
     assert found is not None
     assert found.secret == b"two"
+
+
+def test_a_secret_that_cannot_be_read_again_is_told_and_the_one_before_stays(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learner_module, "_LOOK_SECONDS", 0.05)
+    learner, record = place.learner(), place.record()
+
+    def is_answered(number: int, secret: bytes) -> bool:
+        data = accounting(number=number, status=START, session=str(number), user="a", address="10.0.0.2", secret=secret)
+        return is_answer(bras.tell(data)[0], data, secret=secret)
+
+    with running(learner, record), nas(learner.port) as bras:
+        assert is_answered(1, SECRET)
+        place.secret(b"")  # as somebody has it who writes it anew
+        wait_until(lambda: learner.status().state is State.WAITING, "trouble")
+        assert "its first line is empty" in str(learner.status().error)
+        assert is_answered(2, SECRET)
+        place.secret(b"another\n")
+        wait_until(lambda: learner.status().state is State.FOLLOWING, "mend")
+        assert is_answered(3, b"another")
 
 
 def test_no_secret_is_in_the_log(place: Place, caplog: pytest.LogCaptureFixture) -> None:

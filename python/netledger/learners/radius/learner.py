@@ -116,11 +116,20 @@ class RadiusLearner:
             now = self._clock.now()
             if now.monotonic_ns - looked_ns >= int(_LOOK_SECONDS * SECOND_NS):
                 looked_ns = now.monotonic_ns
-                self._clients.read()
+                self._read_secrets_again()
                 self._standing.learn(office.record, office.sessions.stale(now.wall_ns))
             if now.monotonic_ns - written_ns >= _SIGNS_NS:
                 written_ns = now.monotonic_ns
                 self._keep_signs(office.sessions)
+
+    def _read_secrets_again(self) -> None:
+        try:
+            self._clients.read()
+        except LearnerError as error:
+            # Somebody may be writing it just now: who has the old one is not to go unheard for that.
+            self._standing.waits(error)
+        else:
+            self._standing.follows()
 
     def _keep_signs(self, sessions: Sessions) -> None:
         if self._signs_file is None:
