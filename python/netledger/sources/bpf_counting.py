@@ -72,7 +72,7 @@ class Counting:
         self._prover = Prover(Proof(nft, config.selection(), config.pins.name), is_wanted=config.prove)
         self._next: Facts | None = None
         self.books = Bookkeeping(config, SOURCE, self._without_count)
-        self.pins = Pins(config.pins, config.native)
+        self.pins = Pins(config.meter, config.pins, config.native)
         self.interfaces = Interfaces(config.interface_choice())
         self.live: Facts | None = None
         """What the kernel counts for; None: nothing."""
@@ -87,8 +87,9 @@ class Counting:
         """A fresh program begins to count, at all hooks at one moment. When that fails, nothing of it stays.
 
         Raises:
-            SourceError, NotSupportedError, PermissionDeniedError, RulesetError: see there.
+            InUseError, SourceError, NotSupportedError, PermissionDeniedError, RulesetError: see there.
         """
+        self.pins.claim()
         facts = self._noted(now, SIDES[0])
         try:
             self._load(SIDES[0], None)
@@ -119,6 +120,8 @@ class Counting:
     def _load(self, side: Side, control: Side | None) -> None:
         native = self.pins.native(side)
         native.load(None if control is None else str(self.pins.base / control))
+        # Where the file system was mounted by this there was nothing to claim before.
+        self.pins.claim()
         self._at_step("loaded")
         if self._config.attach == "tcx":
             self.interfaces.hang(native)
@@ -280,6 +283,7 @@ class Counting:
         if self.left is not None and since_ns <= self.left.end.wall_ns:
             self.left.facts = mark(self.left.facts, mended, since_ns=since_ns, until_ns=now.wall_ns)
             self.books.state.save(self.left.facts)
+        self.pins.claim()
 
     def _tell_unpinned(self, now: Moment) -> None:
         """Says once that what counts cannot be pinned any more, and once that it can again: nothing stops by it."""

@@ -16,6 +16,7 @@ from typing import Final, final
 
 from netledger._core import BpfMeter, Totals
 from netledger.errors import PermissionDeniedError, SourceError
+from netledger.sources.bpf_claim import Claim
 from netledger.sources.bpf_takeover import Found
 from netledger.sources.ruleset import SIDES, Side
 
@@ -37,12 +38,14 @@ class Pins:
     """The programs of one meter. Every call is a few system calls.
 
     Args:
-        base: directory of the meter.
+        meter: its name.
+        base: its directory.
         make: a native meter for a place in it; inert.
     """
 
-    def __init__(self, base: Path, make: Callable[[str, int], BpfMeter]) -> None:
+    def __init__(self, meter: str, base: Path, make: Callable[[str, int], BpfMeter]) -> None:
         self.base = base
+        self._claim = Claim(meter, base)
         self._make = make
         self._natives: dict[Side, BpfMeter] = {}
 
@@ -56,6 +59,7 @@ class Pins:
         """What is pinned. It is open afterwards, unless it is broken.
 
         Raises:
+            InUseError: another process counts by it.
             SourceError: something ``is_expected``, and there is no BPF file system to be seen here: nobody can say.
             NotSupportedError: something is pinned by a version of netledger with another layout.
             PermissionDeniedError: it may not be opened.
@@ -64,7 +68,21 @@ class Pins:
             if is_expected:
                 raise SourceError(str(self.base), "open", "there is no BPF file system", _HINT)
             return {}
+        self._claim.take()
         return {side: self._found(side) for side in SIDES if self._is_there(side)}
+
+    def claim(self) -> None:
+        """Makes the directory where that can be, and keeps other processes out of it; also when it was made again.
+
+        Raises:
+            InUseError: another process counts by what is pinned there.
+            PermissionDeniedError: it may not be opened.
+        """
+        if _type_of(self.base) == _FILE_SYSTEM:
+            # Why it cannot be made is told by who pins there.
+            with contextlib.suppress(OSError):
+                self.base.mkdir(parents=True, exist_ok=True)
+        self._claim.take()
 
     def remains(self, found: Mapping[Side, Found]) -> dict[int, Totals]:
         """What was counted in the generations that are there, as far as it can be read."""
@@ -101,6 +119,7 @@ class Pins:
         for native in self._natives.values():
             native.close()
         self._natives.clear()
+        self._claim.let_go()
 
     def _found(self, side: Side) -> Found:
         native = self.native(side)
