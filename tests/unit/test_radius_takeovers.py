@@ -124,3 +124,30 @@ def test_what_is_told_late_takes_nothing_from_who_had_the_address_until_later(wo
     else:
         world.tell(80, START, "3", user="alice", address=A, delay=30)
         assert world.held() == [("carol", 0, 60), ("alice", 60, 70), ("bob", 70, None)]
+
+
+def test_an_update_that_comes_late_moves_a_session_not_back(world: World) -> None:
+    world.tell(0, START, "1", user="alice", address=A)
+    world.tell(60, INTERIM, "1", user="alice", address=B)
+    world.tell(90, INTERIM, "1", user="alice", address=A, delay=60)
+    assert (world.held(A), world.held(B)) == ([("alice", 0, 60)], [("alice", 60, None)])
+
+
+def test_a_start_that_is_sent_again_and_again_takes_no_name_back(world: World) -> None:
+    world.tell(0, START, "1", user="00-11-22", address=A)
+    world.tell(60, INTERIM, "1", user="alice", address=A)
+    assert world.tell(70, START, "1", user="00-11-22", address=A, delay=70) == 0
+    assert world.held() == [("00-11-22", 0, 60), ("alice", 60, None)]
+
+
+def test_what_a_late_start_tells_beside_what_is_known_is_learnt(world: World) -> None:
+    world.tell(60, INTERIM, "1", user="alice", address=A, seconds=60)
+    world.tell(70, START, "1", user="alice", address=A, delegated=SIX, delay=70)
+    assert (world.held(A), world.held(SIX)) == ([("alice", 0, None)], [("alice", 0, None)])
+
+
+def test_a_clock_that_was_set_back_hides_no_change(world: World) -> None:
+    world.tell(5000, START, "1", user="alice", address=A)
+    world.tell(5060, INTERIM, "1", user="alice", address=A)
+    world.tell(1000, INTERIM, "1", user="bob", address=A)
+    assert world.held()[-1] == ("bob", 5000, None)

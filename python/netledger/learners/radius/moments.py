@@ -19,10 +19,12 @@ class Arrival:
     Attributes:
         told_ns: when it happened as far as its sender and our clock tell; never later than it arrived.
         moment_ns: at which moment a change is booked: when it arrived, for what happens now.
+        is_live: whether it happens now.
     """
 
     told_ns: int
     moment_ns: int
+    is_live: bool
 
 
 def arrival(request: Request, *, received_ns: int) -> Arrival:
@@ -39,4 +41,4 @@ def arrival(request: Request, *, received_ns: int) -> Arrival:
         if received_ns - AGE_MAX_SECONDS * SECOND_NS <= event_ns <= received_ns + LIVE_NS:
             told_ns = min(event_ns, received_ns)
     is_live = received_ns - told_ns < LIVE_NS
-    return Arrival(told_ns, received_ns if is_live else told_ns)
+    return Arrival(told_ns, received_ns if is_live else told_ns, is_live)

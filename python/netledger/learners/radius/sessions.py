@@ -148,16 +148,20 @@ class Sessions:
         session = self._open.find(request)
         if session is None:
             return self._found(request, at)
+        # What was told since is newer: it takes no name and no address back. A clock that was set makes nothing late.
+        is_late = not at.is_live and at.told_ns < session.seen_ns
         if request.status is Status.INTERIM:
             # A Start that is sent again is none: who takes over sees by signs behind a beginning that updates come.
             session.seen_ns = max(session.seen_ns, at.told_ns)
         session.usage = request.usage or session.usage
         facts: list[Fact] = []
-        subject = name_of(request.user) if request.is_named else None
+        subject = name_of(request.user) if request.is_named and not is_late else None
         if subject is not None and subject != session.subject:
             # Another name for the same session, as after a login inside it: from now on it is booked to that.
             facts += self._rename(session, subject, at.moment_ns)
         new = [target for target in request.targets if target not in session.claims]
+        if is_late and any("." in target.value for target in session.claims):
+            new = [target for target in new if "." not in target.value]
         if any("." in target.value for target in new):
             facts += self._leave_ipv4(session, at.moment_ns)
         for target in new:
