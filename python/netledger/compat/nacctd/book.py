@@ -261,6 +261,8 @@ class Book:
     def _write(self, output: Output, flows: Sequence[Flow], now: Moment) -> bool:
         if not flows:
             return True
+        if output.end_last_line():
+            self._log.warning(f"file {output.path}: its last line was without an end")
         pending = Pending(
             file=os.path.abspath(output.path),  # noqa: PTH100  the working directory may be another one later
             offset=output.offset,

@@ -63,6 +63,29 @@ class Output:
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
+    def end_last_line(self) -> bool:
+        """Gives the last line of a regular file its end, durably, if it has none: else the next would be a part of it.
+
+        Tells whether it had none.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if not self.offset:
+            return False
+        try:
+            if os.pread(self._descriptor, 1, self.offset - 1) in {b"\n", b""}:
+                return False
+        except OSError:
+            return False  # it may be written, and not be read
+        try:
+            _write_all(self._descriptor, b"\n")
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise OutputError(self._failed(error)) from error
+        self.offset += 1
+        return True
+
     def append(self, chunks: Sequence[bytes]) -> None:
         """Appends all chunks, durably. Blocks for the disk.
 

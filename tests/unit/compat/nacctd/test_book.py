@@ -223,6 +223,18 @@ def test_a_failed_write_keeps_the_records(tmp_path: Path) -> None:
     assert len(book.records) == 0
 
 
+@pytest.mark.parametrize("crash", [0, 1, 2])
+def test_a_last_line_that_another_program_left_without_its_end_gets_one(tmp_path: Path, crash: int) -> None:
+    torn = b"1795186013\t17\t10.9.0.1\t40"
+    (tmp_path / "log").write_bytes(torn)
+    world = World(tmp_path, {crash})
+    world.cycle([(flow(1), 3, 384)])
+    world.end()
+    line = text_of((flow(1), 3, 384), seconds=SECONDS, disabled=NONE)
+    assert (tmp_path / "log").read_bytes() == torn + b"\n" + line
+    assert [text for text in world.told.texts if text.endswith("its last line was without an end")]
+
+
 def test_a_full_device_keeps_the_records(tmp_path: Path) -> None:
     (tmp_path / "log").symlink_to("/dev/full")
     table, told = table_in(tmp_path), Told()
