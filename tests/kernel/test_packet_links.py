@@ -117,13 +117,23 @@ def test_it_ends_at_once_and_may_be_closed_again(machine: Machine) -> None:
     assert not any(thread.name == "interfaces" for thread in threading.enumerate())
 
 
-def test_one_that_fails_says_so_when_it_is_asked(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (SourceError("packet socket", "choose", "no room"), "packet socket: choose: no room"),
+        (ZeroDivisionError(), "its thread has ended"),  # nobody foresaw it
+    ],
+)
+def test_one_that_fails_says_so_when_it_is_asked(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, failure: Exception, words: str
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
     said: list[int] = []
 
     def fail(_links: Links, _names: Mapping[int, str]) -> None:
         said.append(1)
         if len(said) > 1:
-            raise SourceError("packet socket", "choose", "no room")
+            raise failure
 
     follower = Follower(fail)
     with machine.inside(machine.space):
@@ -132,7 +142,7 @@ def test_one_that_fails_says_so_when_it_is_asked(machine: Machine) -> None:
         follower.check()
         machine.ip("link add one type veth peer name two")
         wait_until(lambda: len(said) > 1 and not any(each.name == "interfaces" for each in threading.enumerate()))
-        with pytest.raises(SourceError, match="interfaces: follow: packet socket: choose: no room"):
+        with pytest.raises(SourceError, match=f"interfaces: follow: {words}"):
             follower.check()
     finally:
         follower.close()

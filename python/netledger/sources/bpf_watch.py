@@ -7,6 +7,8 @@ from typing import Final, final
 from netledger.errors import NetledgerError, SourceError
 
 SECONDS: Final = 1.0
+ENDED: Final = "its thread has ended, for the reason above"
+"""By an exception that nobody foresaw: Python prints it where the log is."""
 
 
 @final
@@ -38,11 +40,13 @@ class Watch:
         self._thread = None
 
     def check(self) -> None:
-        """Whether the last look succeeded.
+        """Whether the last look succeeded, and there will be another one.
 
         Raises:
-            NetledgerError: what it said.
+            NetledgerError: what it said, or that nobody looks any more.
         """
+        if self._thread is not None and not self._thread.is_alive():
+            raise SourceError("watch", "look", ENDED)
         match self._error:
             case OSError() as error:
                 subject = str(error.filename or "watch")

@@ -144,6 +144,9 @@ class Follower:
         Raises:
             SourceError: it does not.
         """
+        if self._error is None and self._thread is not None and not self._thread.is_alive():
+            # By an exception that nobody foresaw: Python has printed it where the log is.
+            raise SourceError("interfaces", "follow", "its thread has ended, for the reason above")
         match self._error:
             case OSError() as error:
                 raise SourceError("interfaces", "follow", (error.strerror or str(error)).lower()) from error
