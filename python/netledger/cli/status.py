@@ -77,7 +77,7 @@ def _print_absent(config: "Config", *, json: bool) -> None:
     """What lies there all the same, on standard output; the error itself follows."""
     from netledger.daemon.absent import look
     from netledger.receipt import rfc3339
-    from netledger.reports.status import waiting_line
+    from netledger.reports.status import counts_on_line, waiting_line
 
     found = look(config)
     commits = {
@@ -90,9 +90,25 @@ def _print_absent(config: "Config", *, json: bool) -> None:
         for name, one in found.newest.items()
     }
     if json:
-        told = {"is_running": False, "generations": found.generations, "last_commits": commits}
+        counting = {
+            one.meter: {
+                "since": None if one.since_ns is None else rfc3339(one.since_ns),
+                "looked_at": None if one.looked_ns is None else rfc3339(one.looked_ns),
+                "packets": None if one.counted is None else one.counted.packets,
+                "bytes": None if one.counted is None else one.counted.bytes,
+            }
+            for one in found.counting
+        }
+        told = {
+            "is_running": False,
+            "kernel_counts": counting,
+            "generations": found.generations,
+            "last_commits": commits,
+        }
         typer.echo(json_text.dumps(told, ensure_ascii=False, indent=2))
         return
+    for one in found.counting:
+        typer.echo(counts_on_line(one.meter, one.counted, since_ns=one.since_ns, looked_ns=one.looked_ns))
     for name, generations in found.generations.items():
         typer.echo(waiting_line(name, generations))
     for name, commit in commits.items():

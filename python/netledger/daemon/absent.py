@@ -7,6 +7,7 @@ from typing import final
 from netledger.config import Config
 from netledger.errors import LedgerError
 from netledger.ledger.reader import Newest, Reader
+from netledger.sources.bpf_absent import CountsOn, counts_on
 
 
 @final
@@ -16,17 +17,19 @@ class Absent:
 
     Attributes:
         generations: how many generations of a meter lie in the runtime directory; those that have some.
+        counting: the meters that the kernel counts on for.
         newest: the newest interval of each configured meter that has one.
         store_error: why the store could not be read, or None.
     """
 
     generations: dict[str, int]
+    counting: tuple[CountsOn, ...]
     newest: dict[str, Newest]
     store_error: LedgerError | None
 
 
 def look(config: Config) -> Absent:
-    """Reads both directories. What this user may not see is not there."""
+    """Reads both directories, and asks the kernel what it counts on. What this user may not see is not there."""
     reader = Reader(Path(config.store))
     newest: dict[str, Newest] = {}
     error: LedgerError | None = None
@@ -36,7 +39,11 @@ def look(config: Config) -> Absent:
             newest = {name: one for name, one in found.items() if one is not None}
     except LedgerError as refused:
         error = refused
-    return Absent(generations=_generations(Path(config.runtime)), newest=newest, store_error=error)
+    runtime = Path(config.runtime)
+    generations = _generations(runtime)
+    names = sorted({*config.meters, *generations})
+    counting = [one for name in names if (one := counts_on(runtime, Path(config.store), name)) is not None]
+    return Absent(generations=generations, counting=tuple(counting), newest=newest, store_error=error)
 
 
 def _generations(runtime: Path) -> dict[str, int]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TextIO
 
 from netledger.live.shape import DaemonStatus, LastCommit, MeterStatus, ProblemStatus
-from netledger.receipt import parse_rfc3339
+from netledger.receipt import Count, parse_rfc3339, rfc3339
 from netledger.reports.aligned import Column, fits, lines, width_of
 from netledger.reports.remarks import counted, duration
 from netledger.reports.units import Unit, shown_bytes
@@ -160,6 +160,22 @@ def _since_ns(text: str, status: DaemonStatus) -> int:
 
 def _number(value: int | None) -> str:
     return _UNKNOWN if value is None else f"{value:,}"
+
+
+def counts_on_line(meter: str, total: Count | None, *, since_ns: int | None, looked_ns: int | None) -> str:
+    """What the kernel counts for a meter while nobody runs. Times are UTC nanoseconds, None where nothing tells them.
+
+    ``total`` is None where the kernel could not be asked, and only what was written down says that it counts.
+    """
+    since = "" if since_ns is None else f" since {rfc3339(since_ns)}"
+    parts = [f"the kernel counts on{since}"]
+    if total is None:
+        parts.append("how much this user may not see")
+    else:
+        parts.append(f"{counted(total.packets, 'packet')}, {shown_bytes(total.bytes, Unit.AUTO)} so far")
+    if looked_ns is not None:
+        parts.append(f"nobody has looked since {rfc3339(looked_ns)}")
+    return f"meter {meter}: {'; '.join(parts)}; the next start books it"
 
 
 def waiting_line(meter: str, generations: int) -> str:

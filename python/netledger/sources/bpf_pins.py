@@ -21,7 +21,7 @@ from netledger.sources.bpf_takeover import Found
 from netledger.sources.ruleset import SIDES, Side
 
 PLACE: Final = Path("/sys/fs/bpf/netledger")
-_FILE_SYSTEM: Final = "bpf"
+FILE_SYSTEM: Final = "bpf"
 _HINT: Final = (
     "use nsenter --net=/run/netns/NAME in place of `ip netns exec`, which hides it, or netns in the meter; "
     "what was counted lies in the /sys/fs/bpf that the last start saw"
@@ -64,7 +64,7 @@ class Pins:
             NotSupportedError: something is pinned by a version of netledger with another layout.
             PermissionDeniedError: it may not be opened.
         """
-        if _type_of(self.base) != _FILE_SYSTEM:
+        if type_of(self.base) != FILE_SYSTEM:
             if is_expected:
                 raise SourceError(str(self.base), "open", "there is no BPF file system", _HINT)
             return {}
@@ -78,7 +78,7 @@ class Pins:
             InUseError: another process counts by what is pinned there.
             PermissionDeniedError: it may not be opened.
         """
-        if _type_of(self.base) == _FILE_SYSTEM:
+        if type_of(self.base) == FILE_SYSTEM:
             # Why it cannot be made is told by who pins there.
             with contextlib.suppress(OSError):
                 self.base.mkdir(parents=True, exist_ok=True)
@@ -155,7 +155,7 @@ def _unpin(directory: Path) -> None:
         raise SourceError(str(directory), "remove", (error.strerror or str(error)).lower()) from error
 
 
-def _type_of(path: Path) -> str:
+def type_of(path: Path) -> str:
     """The type of the file system that a path lies in, or would: as the calling thread's mounts are."""
     kind, longest = "", -1
     for line in Path("/proc/thread-self/mountinfo").read_text(errors="surrogateescape").splitlines():
