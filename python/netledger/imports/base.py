@@ -1,5 +1,6 @@
 """What every kind of old file is read into: periods with rows, in the words of the ledger."""
 
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +10,8 @@ from typing import Final, NamedTuple, final
 from netledger.reports.harmless import harmless
 
 IPV6_HEADER_BYTES: Final = 40
+V4_MAPPED: Final = bytes(10) + b"\xff\xff"
+"""What stands in front of an IPv4 address."""
 
 
 class OldRow(NamedTuple):
@@ -91,3 +94,13 @@ class Kind:
 def place(path: Path, line: int) -> str:
     """``FILE:LINE``, where editors and people jump to."""
     return f"{harmless(str(path))}:{line}"
+
+
+def packed(text: bytes) -> bytes | None:
+    """The 16 bytes of an address; None where the text is none."""
+    try:
+        if b":" in text:
+            return socket.inet_pton(socket.AF_INET6, text.decode("ascii"))
+        return V4_MAPPED + socket.inet_pton(socket.AF_INET, text.decode("ascii"))
+    except (OSError, ValueError):
+        return None

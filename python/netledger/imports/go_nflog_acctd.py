@@ -7,7 +7,6 @@
 
 import hashlib
 import re
-import socket
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import BinaryIO, Final, NoReturn
 
 from netledger.errors import OldFileError
 from netledger.exports.go_nflog_acctd import HEADER
-from netledger.imports.base import IPV6_HEADER_BYTES, Kind, OldPeriod, OldRow, place
+from netledger.imports.base import IPV6_HEADER_BYTES, Kind, OldPeriod, OldRow, packed, place
 from netledger.receipt import COUNT_MAX
 from netledger.reports.harmless import harmless
 
@@ -33,7 +32,6 @@ _COLUMNS: Final = HEADER.decode().rstrip("\n").split(",")
 _LINE_BYTES_MAX: Final = 200
 # A negative prefix length made the old program write <nil>.
 _NO_ADDRESS: Final = frozenset((b"other", b"<nil>"))
-_V4_MAPPED: Final = bytes(10) + b"\xff\xff"
 _FORM: Final = b"go-nflog-acctd period 1\n"
 
 
@@ -157,7 +155,7 @@ class _File:
         counters = [int(text) for text in found.groups()[2:]]
         if max(counters) > COUNT_MAX:
             self._refuse(number, f"{max(counters)} does not fit 64 bits")
-        address = _packed(found[2])
+        address = packed(found[2])
         if address is None and found[2] not in _NO_ADDRESS:
             self._refuse(number, f"{_shown(found[2])} is no address")
         return OldRow(address, *counters)
@@ -181,15 +179,6 @@ class _File:
 
 def _time_of(line: bytes) -> bytes:
     return line.partition(b",")[0]
-
-
-def _packed(text: bytes) -> bytes | None:
-    try:
-        if b":" in text:
-            return socket.inet_pton(socket.AF_INET6, text.decode("ascii"))
-        return _V4_MAPPED + socket.inet_pton(socket.AF_INET, text.decode("ascii"))
-    except (OSError, ValueError):
-        return None
 
 
 def _mistake(line: bytes) -> str:

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from netledger.imports.base import Kind, OldPeriod, OldRow
+from netledger.imports.base import V4_MAPPED, Kind, OldPeriod, OldRow
 from netledger.receipt import WITHOUT_IPV6_HEADER, Count, Observed
 from netledger.schema import BATCH_COLUMNS, COUNTER_COLUMNS, Account
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_V4_MAPPED: Final = bytes(10) + b"\xff\xff"
 _ADDRESS_BYTES: Final = 16
 
 
@@ -102,4 +101,4 @@ def _sum(rows: Iterable[OldRow]) -> Count:
 
 
 def _is_ipv6(row: OldRow) -> bool:
-    return row.address is not None and not row.address.startswith(_V4_MAPPED)
+    return row.address is not None and not row.address.startswith(V4_MAPPED)

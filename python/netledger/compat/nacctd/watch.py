@@ -1,23 +1,18 @@
-"""Being told of changes in a directory by the kernel (inotify)."""
+"""Being told of changes in a directory by the kernel, for as long as there is one."""
 
-import ctypes
 import os
-import struct
-from contextlib import suppress
+from contextlib import ExitStack
 from typing import Final, final
+
+from netledger.errors import LearnerError
+from netledger.learners import inotify
+from netledger.learners.inotify import What
 
 __all__ = ["Watch"]
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_EVENT = struct.Struct("=iIII")
-_READ_BYTES: Final = 65536
-
-# linux/inotify.h. A file is looked at when its writer has closed it: before, its first line is not there yet.
-_CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x08, 0x40, 0x80, 0x100, 0x200
-_DELETE_SELF, _MOVE_SELF, _UNMOUNT, _OVERFLOW, _IGNORED = 0x400, 0x800, 0x2000, 0x4000, 0x8000
-_ONLY_DIRECTORY: Final = 0x0100_0000
-_WANTED: Final = _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF
-_GONE: Final = _DELETE_SELF | _MOVE_SELF | _UNMOUNT | _IGNORED
+# A file is looked at when its writer has closed it: before, its first line is not there yet.
+_WANTED: Final = What.CLOSE_WRITE | What.MOVED_FROM | What.MOVED_TO | What.CREATE | What.DELETE
+_GONE: Final = What.DELETE_SELF | What.MOVE_SELF | What.UNMOUNT | What.IGNORED
 
 
 @final
@@ -25,56 +20,40 @@ class Watch:
     """Watches the names in one directory. Not safe for concurrent use."""
 
     def __init__(self) -> None:
-        self._descriptor = -1
+        self._watch: inotify.Watch | None = None
+        self._end = ExitStack()
         self._name: bytes | None = None
 
     @property
     def is_on(self) -> bool:
         """Whether the kernel tells of changes."""
-        return self._descriptor >= 0
+        return self._watch is not None
 
     def fileno(self) -> int:
         """To poll for news; -1 while it is off."""
-        return self._descriptor
+        return -1 if self._watch is None else self._watch.fileno()
 
     def turn_on(self, directory: str, name: str | None) -> bool:
         """Watches a directory, or only what happens to one name in it; tells whether that is possible."""
         self.turn_off()
-        descriptor = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if descriptor < 0:
-            return False
-        self._descriptor = descriptor
         self._name = None if name is None else os.fsencode(name)
-        if _libc.inotify_add_watch(descriptor, os.fsencode(directory), _WANTED | _ONLY_DIRECTORY) < 0:
-            self.turn_off()
+        try:
+            self._watch = self._end.enter_context(inotify.Watch(os.fsencode(directory), _WANTED))
+        except (OSError, LearnerError):
             return False
         return True
 
     def turn_off(self) -> None:
         """Lets go of the directory. May be called twice."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-        self._descriptor = -1
+        self._end.close()
+        self._watch = None
 
     def news(self) -> bool:
         """Whether something has changed since the last call. A directory that is gone turns the watch off."""
-        changed = False
-        while self._descriptor >= 0:
-            events = b""
-            with suppress(BlockingIOError):
-                events = os.read(self._descriptor, _READ_BYTES)
-            if not events:
-                break
-            changed |= self._tells_of_a_change(events)
-        return changed
-
-    def _tells_of_a_change(self, events: bytes) -> bool:
-        start, changed = 0, False
-        while start < len(events):
-            _watch, mask, _cookie, length = _EVENT.unpack_from(events, start)
-            name = events[start + _EVENT.size : start + _EVENT.size + length].rstrip(b"\0")
-            start += _EVENT.size + length
-            changed |= bool(mask & (_GONE | _OVERFLOW)) or self._name in {None, name}
-            if mask & _GONE:
-                self.turn_off()
+        changed = is_gone = False
+        for event in self._watch.events() if self._watch is not None else ():
+            is_gone |= bool(event.what & _GONE)
+            changed |= bool(event.what & (_GONE | What.OVERFLOW)) or self._name in {None, event.name}
+        if is_gone:
+            self.turn_off()
         return changed

@@ -1,12 +1,11 @@
 """Numbers and addresses of a piece: whether they are any."""
 
-import socket
 from typing import Final, final
 
+from netledger.imports.base import packed
 from netledger.imports.nacctd.fields import MAXIMA, Fields, shown
 from netledger.imports.nacctd.log import LogFile, Piece
 
-_V4_MAPPED: Final = bytes(10) + b"\xff\xff"
 _KEPT_MAX: Final = 500_000
 
 
@@ -23,7 +22,7 @@ class Addresses:
             return self._known[text]
         if len(self._known) >= _KEPT_MAX:
             self._known.clear()
-        made = self._known[text] = _packed(text)
+        made = self._known[text] = packed(text)
         return made
 
 
@@ -44,12 +43,3 @@ def check(piece: Piece, fields: Fields, log: LogFile, addresses: Addresses) -> N
             if value[place] in wrong:
                 kind = "address" if name in {"src", "dst"} else f"{name}: at most {MAXIMA[name]}"
                 log.refuse_line(number, f"{shown(value[place])} is no {kind}")
-
-
-def _packed(text: bytes) -> bytes | None:
-    try:
-        if b":" in text:
-            return socket.inet_pton(socket.AF_INET6, text.decode("ascii"))
-        return _V4_MAPPED + socket.inet_pton(socket.AF_INET, text.decode("ascii"))
-    except (OSError, ValueError):
-        return None
