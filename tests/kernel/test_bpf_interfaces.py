@@ -122,6 +122,57 @@ def test_an_interface_that_had_passed_packets_before_it_was_counted_is_told(gate
     assert passed(bench, "ppp0") == 1
 
 
+def test_an_interface_that_was_called_away_and_back_has_missed_nothing(gateway: BpfLab) -> None:
+    """What passed it by the other name was not to be counted; what it passed before that was."""
+    bench = bench_of(gateway, "ppp*")
+    bench.open()
+    with links.tun(gateway, gateway.gw, "ppp0") as line:
+        wait_until_it_hangs_at(bench, 1)
+        for _ in range(3):
+            os.write(line, PACKET)
+        bench.wait_for_packets(3)
+        bench.cut()
+        gateway.run(gateway.gw, ["ip", "link", "set", "ppp0", "down", "name", "away"])
+        wait_until_it_hangs_at(bench, 0)
+        gateway.run(gateway.gw, ["ip", "link", "set", "away", "up"])
+        for _ in range(5):
+            os.write(line, PACKET)
+        gateway.run(gateway.gw, ["ip", "link", "set", "away", "down", "name", "ppp0"])
+        wait_until_it_hangs_at(bench, 1)
+        gateway.run(gateway.gw, ["ip", "link", "set", "ppp0", "up"])
+        os.write(line, PACKET)
+        bench.wait_for_packets(4)
+        bench.close()
+    assert bench.statuses() == ["exact", "exact"]
+    assert passed(bench, "ppp0") == 4
+
+
+def test_what_passed_between_a_name_and_the_news_of_it_is_told(gateway: BpfLab) -> None:
+    bench = bench_of(gateway, "ppp*")
+    lines: list[int] = []
+
+    def renamed(step: str) -> None:
+        """While a cut keeps the news from being heard."""
+        if step == "switched" and lines:
+            gateway.run(gateway.gw, ["ip", "link", "set", "away", "down", "name", "ppp0"])
+            gateway.run(gateway.gw, ["ip", "link", "set", "ppp0", "up"])
+            for _ in range(2):
+                os.write(lines[0], PACKET)
+
+    bench.open(renamed)
+    with links.tun(gateway, gateway.gw, "away") as line:
+        for _ in range(5):
+            os.write(line, PACKET)
+        lines.append(line)
+        bench.cut()
+        wait_until_it_hangs_at(bench, 1)
+        lines.clear()
+        bench.close()
+    assert bench.statuses() == ["exact", "interrupted"]
+    told = bench.intervals[1].observed.interrupted or ""
+    assert "up to 2 packets had passed ppp0 before it was counted" in told
+
+
 def test_another_selection_of_interfaces_gets_another_program(gateway: BpfLab) -> None:
     bench = bench_of(gateway, "left")
     bench.open()

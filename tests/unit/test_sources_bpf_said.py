@@ -14,6 +14,7 @@ from netledger.sources.bpf_proof import bracket, commands
 from netledger.sources.bpf_said import observe, told
 from netledger.sources.conntrack_proof import Verdict, judge
 from netledger.sources.nft import Json
+from netledger.sources.packet_links import Link
 from netledger.sources.ruleset import Ruleset
 from netledger.sources.state import Facts
 
@@ -151,10 +152,14 @@ def test_a_count_that_nobody_can_explain_is_told() -> None:
 
 def test_what_had_passed_an_interface_is_known_from_its_own_counters(tmp_path: Path) -> None:
     (tmp_path / "dev").write_text(DEV)
-    told = list(missed(["ppp0", "ppp1", "eth0:1"], tmp_path / "dev"))
-    assert told == [
+    fresh = [Link("ppp0"), Link("ppp1"), Link("eth0:1", passed=0)]
+    assert list(missed(fresh, tmp_path / "dev")) == [
         "up to 7 packets had passed ppp0 before it was counted",
         "up to 18 packets had passed eth0:1 before it was counted",
+    ]
+    called_so_lately = [Link("ppp0", passed=7), Link("eth0:1", passed=17)]
+    assert list(missed(called_so_lately, tmp_path / "dev")) == [
+        "up to 1 packet had passed eth0:1 before it was counted"
     ]
 
 

@@ -12,7 +12,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, final
 
 from netledger.errors import NetledgerError, SourceError
@@ -45,6 +45,8 @@ class Link:
         lower: index of the interface whose packets it has, if that is in the same namespace.
         master: index of the bridge or bond that it belongs to.
         is_loopback: whether it is lo.
+        passed: packets that it had passed when it got this name, received and sent; None where it had it before
+            anybody followed.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Link:
     lower: int | None = None
     master: int | None = None
     is_loopback: bool = False
+    passed: int | None = None
 
 
 Links = Mapping[int, Link]
@@ -104,6 +107,7 @@ class Follower:
         self._told = told
         self._links: dict[int, Link] = {}
         self._gone: dict[int, str] = {}
+        self._before: Links | None = None  # while all are asked for: those that were known until then
         self._exits = ExitStack()
         self._thread: threading.Thread | None = None
         self._error: OSError | NetledgerError | None = None
@@ -187,6 +191,7 @@ class Follower:
     def _ask(self, line: socket.socket) -> None:
         """Asks for all there are, and waits until all are told."""
         before, self._links = self._links, {}
+        self._before = before
         line.settimeout(_ASKED_SECONDS)
         line.send(struct.pack("=IHHII", 32, _RTM_GETLINK, _NLM_F_REQUEST_DUMP, 1, 0) + bytes(16))
         is_done, is_torn = False, False
@@ -207,6 +212,7 @@ class Follower:
         line.setblocking(False)  # noqa: FBT003  (the standard library's)
         for index in before.keys() - self._links.keys():
             self._note_gone(index, before[index].name)
+        self._before = None
         if is_torn:
             self._ask(line)
 
@@ -214,11 +220,18 @@ class Follower:
         if news.link is None:
             return
         if news.kind == _RTM_NEWLINK:
-            self._links[news.index] = news.link
+            self._links[news.index] = self._since_named(news.index, news.link)
             self._gone.pop(news.index, None)
         else:
             self._links.pop(news.index, None)
             self._note_gone(news.index, news.link.name)
+
+    def _since_named(self, index: int, link: Link) -> Link:
+        """The interface with what it had passed when it got its name, which only the first news of that name tell."""
+        known = self._links.get(index) or (None if self._before is None else self._before.get(index))
+        if known is not None and known.name == link.name:
+            return replace(link, passed=known.passed)
+        return link if self._before is None else replace(link, passed=None)
 
     def _note_gone(self, index: int, name: str) -> None:
         self._gone[index] = name
@@ -228,6 +241,10 @@ class Follower:
     def _tell(self) -> None:
         names = {index: link.name for index, link in self._links.items()}
         self._told(dict(self._links), self._gone | names)
+
+
+def _passed(statistics: Mapping[str, int] | None) -> int | None:
+    return None if statistics is None else statistics["rx_packets"] + statistics["tx_packets"]
 
 
 def _told_by(datagram: bytes) -> Iterator[_News]:
@@ -248,6 +265,7 @@ def _told_by(datagram: bytes) -> Iterator[_News]:
                 lower=None if is_elsewhere else message.get_attr("IFLA_LINK"),
                 master=message.get_attr("IFLA_MASTER"),
                 is_loopback=message["ifi_type"] == _LOOPBACK,
+                passed=_passed(message.get_attr("IFLA_STATS64")),
             )
             yield _News(kind, is_torn, index=message["index"], link=link)
         else:
