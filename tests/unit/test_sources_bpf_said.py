@@ -158,9 +158,7 @@ def test_what_had_passed_an_interface_is_known_from_its_own_counters(tmp_path: P
         "up to 18 packets had passed eth0:1 before it was counted",
     ]
     lately = [Link("ppp0", passed=7), Link("eth0:1", passed=17)]
-    assert list(missed(lately, tmp_path / "dev")) == [
-        "up to 1 packet had passed eth0:1 before it was counted"
-    ]
+    assert list(missed(lately, tmp_path / "dev")) == ["up to 1 packet had passed eth0:1 before it was counted"]
 
 
 def added(rules: Ruleset) -> list[tuple[str, dict[str, Json]]]:
