@@ -89,5 +89,5 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 def _first_line(program: str, argument: str) -> str:
     if shutil.which(program) is None:
         return f"no {program}"
-    answer = subprocess.run([program, argument], capture_output=True, text=True, timeout=30, check=False)
+    answer = subprocess.run([program, argument], capture_output=True, text=True, timeout=120, check=False)
     return (answer.stdout or answer.stderr).partition("\n")[0].strip()

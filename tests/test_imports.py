@@ -23,7 +23,7 @@ def _lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 def _ruff(source: str, name: str) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("ruff")
     arguments = [str(program), "check", "--no-cache", "--output-format", "concise", "--stdin-filename", name, "-"]
-    return subprocess.run(arguments, cwd=ROOT, input=source, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(arguments, cwd=ROOT, input=source, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture

@@ -13,12 +13,17 @@ from tests.kernel.conftest import lab
 __all__ = ["lab"]
 
 HERE = Path(__file__).parent
+LIVES_SECONDS = 900  # a busy machine takes a while for each of many lives
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.is_relative_to(HERE) and "lab" in getattr(item, "fixturenames", ()):
+        if not item.path.is_relative_to(HERE):
+            continue
+        if "lab" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kernel)
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LIVES_SECONDS))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

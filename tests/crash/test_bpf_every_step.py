@@ -181,7 +181,6 @@ def test_kill_after_kill_under_load_loses_no_packet(gateway: BpfLab) -> None:
     check_books(bench)
 
 
-@pytest.mark.timeout(900)  # some eighty lives; a busy machine takes a while for each
 def test_the_daemon_dies_before_any_step_and_nothing_is_lost(gateway: BpfLab) -> None:
     """Each life takes over, begins, and dies one step later than the one before, until one has cut three intervals."""
     gateway.witness(gateway.gw)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.kernel import senders
 from tests.kernel.gateway import Gateway
-from tests.kernel.lab import Count, Lab, wait_for
+from tests.kernel.lab import Count, Lab, text_of, wait_for
 from tests.kernel.senders import Udp
 
 LOAD = Udp(source="10.77.1.2", destination="10.77.2.2", sources=200, count=0, rate=5000)
@@ -43,7 +43,7 @@ def wait_for_frozen(gateway: Gateway, number: int) -> None:
     """Until so many generations are closed and wait for the disk."""
 
     def are_frozen() -> bool:
-        facts = [json.loads(path.read_text()) for path in gateway.generations()]
+        facts = [json.loads(text) for text in map(text_of, gateway.generations()) if text]
         return sum(each["closing"] is not None for each in facts) == number
 
     wait_for(are_frozen, 10, f"{number} closed generations")

@@ -57,7 +57,7 @@ def test_an_export_killed_at_any_step_is_written_once_by_the_next_start(
     assert len(expected) == (6 if form == "csv" else 3)
     killed = tmp_path / "killed"
     argv = [sys.executable, "-c", EXPORTER, str(killed), form, step]
-    assert subprocess.run(argv, cwd=ROOT, check=False, timeout=60).returncode == -signal.SIGKILL
+    assert subprocess.run(argv, cwd=ROOT, check=False, timeout=120).returncode == -signal.SIGKILL
     named = [path for path in (killed / "a").rglob("*.*") if path.suffix in {".csv", ".jsonl"}]
     before = {path.name: path.stat().st_ino for path in named}
     with running(killed / "store", *exports_of(killed, form)) as run:

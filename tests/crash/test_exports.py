@@ -17,7 +17,7 @@ from tests.kernel.gateway import Gateway
 from tests.kernel.lab import Lab, wait_for
 from tests.kernel.senders import Udp
 
-LOAD = Udp(source="10.77.1.2", destination="10.77.2.2", sources=50, ports=3, count=0, rate=5000, seconds=120)
+LOAD = Udp(source="10.77.1.2", destination="10.77.2.2", sources=50, ports=3, count=0, rate=5000)
 KILLS = 6
 
 

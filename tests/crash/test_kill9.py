@@ -2,10 +2,10 @@
 
 import os
 import random
-import time
 
 import pytest
 
+from netledger.live import Client
 from tests.crash.kill9 import kill_at_random
 from tests.crash.trial import Trial, say
 from tests.kernel.lab import Lab
@@ -19,7 +19,7 @@ def test_rows_add_up_to_the_witness_after_kills_at_random_moments(lab: Lab, kill
     say(outcome.figures())
     assert outcome.problems() == []
     # A program that accounted nothing and called it all lost would balance too.
-    assert outcome.books.accounted.packets > outcome.witness.packets // 10
+    assert outcome.books.accounted.packets > outcome.witness.packets // 50
     assert outcome.books.statuses["exact"] > 0
     assert outcome.witness.packets > 50_000
 
@@ -28,20 +28,19 @@ def test_a_kill_loses_what_comes_before_the_next_start_and_nothing_that_was_rece
     """Intervals of an hour: until the kill everything is in memory, and only the mapped file can save it."""
     kills, rate = 5, 50_000
     trial = Trial(lab, interval="1d", rate=rate)
-    deaf_seconds = 0.0
+    client, received = Client(trial.gateway.runtime), 0
     for _ in range(kills):
         trial.wait_for_packets(rate)  # a second
-        killed = time.monotonic()
+        (meter,) = client.status().meters
+        received += meter.received_packets or 0
         trial.gateway.child.kill()
         trial.gateway.start_counting()
-        deaf_seconds += time.monotonic() - killed
     outcome = trial.end()
-    say(f"{deaf_seconds:.2f} s without a listener\n{outcome.figures()}")
+    say(f"{received:,} packets received before the kills\n{outcome.figures()}")
     assert outcome.problems() == []
     assert outcome.books.statuses == {"lossy": kills, "exact": 1}
-    # Besides those that nobody listened for: what was under way between the kernel's rule and the process.
-    under_way = rate // 5
-    assert outcome.books.lost.packets <= rate * deaf_seconds + kills * under_way
+    assert received > kills * rate // 50
+    assert outcome.books.accounted.packets >= received
 
 
 def test_nothing_is_lost_while_nobody_is_killed(lab: Lab) -> None:

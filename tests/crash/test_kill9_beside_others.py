@@ -10,7 +10,7 @@ import pytest
 
 from tests.kernel import senders
 from tests.kernel.gateway import Gateway
-from tests.kernel.lab import Lab, wait_for
+from tests.kernel.lab import Lab, open_files, wait_for
 from tests.kernel.senders import Udp
 
 pytestmark = pytest.mark.kernel
@@ -21,14 +21,13 @@ STREAM = Udp(source="10.77.1.2", destination="10.77.2.2", payload_bytes=200, cou
 
 def netledger(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "netledger", *map(str, words)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", "netledger", *map(str, words)], capture_output=True, text=True, check=False, timeout=120
     )
 
 
 def deleted(pid: int) -> list[str]:
     """Files that a process has open and that have no name any more."""
-    links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
-    return [link for link in links if link.endswith("(deleted)") and "ledger.sqlite" in link]
+    return [link for link in open_files(pid) if link.endswith("(deleted)") and "ledger.sqlite" in link]
 
 
 def wait_for_two_more(gateway: Gateway) -> None:

@@ -90,4 +90,4 @@ def by_files(store: Path) -> dict[str, Count]:
 def netledger(*words: str, store: Path) -> str:
     """What a command prints about a store."""
     argv = [sys.executable, "-m", "netledger", *words, "--config", os.devnull, "--store", str(store)]
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60).stdout
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120).stdout

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from netledger._core import BpfMeter, Generation, KeySpec
 from tests.kernel.bpf_box import BPFFS, BpfPair, own_bpffs
+from tests.kernel.settling import settle
 
 HERE, THERE = "10.77.1.1", "10.77.1.2"
 DIRECTORY = BPFFS / "netledger" / "test"
@@ -71,12 +72,13 @@ def cut(counter: BpfMeter, path: Path) -> Generation:
 
 
 def send(count: int = 1, *, to: str = THERE, size: int = 100, ports: Sequence[int] = (9000,)) -> int:
-    """Sends UDP, ``count`` packets to each port; returns the IP bytes of one."""
+    """Sends UDP, ``count`` packets to each port, and waits until they are received; returns the IP bytes of one."""
     family = socket.AF_INET6 if ":" in to else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sender:
         for port in ports:
             for _ in range(count):
                 sender.sendto(bytes(size), (to, port))
+    settle()
     return size + HEADERS_BYTES + (20 if ":" in to else 0)
 
 

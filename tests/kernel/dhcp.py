@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.kernel.lab import Child, Network, wait_for
 
 SERVER_SECONDS = 20.0
-CLIENT_SECONDS = 30.0
+CLIENT_SECONDS = 90.0
 DEVICE = "02:77:00:00:01:02"
 
 

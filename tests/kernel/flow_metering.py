@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from netledger.reports.written import Prefixes
 from netledger.sources.base import Step, no_step
 from netledger.sources.conntrack import ConntrackConfig, ConntrackSource
+from tests.kernel.flows import none_ends_by_itself
 from tests.kernel.lab import Lab
 from tests.kernel.metering import CLOCK, Committed, Interval
 from tests.kernel.metering_child import Child, answer, dying
@@ -33,6 +34,8 @@ class FlowBench(Committed):
     def on(cls, lab: Lab, **wishes: object) -> "FlowBench":
         """With a witness installed before anything is counted."""
         lab.witness(lab.gw)
+        with lab.inside(lab.gw):
+            none_ends_by_itself()
         config = ConntrackConfig(
             meter="flows", node="gw1", runtime=lab.directory / "run" / "flows", store=lab.directory / "store" / "meters"
         )

@@ -6,9 +6,11 @@ import struct
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from netledger.conntrack import Direction, Family, Flow, Status
 from tests.kernel.lab import Network
+from tests.kernel.settling import settle
 
 PAYLOAD_BYTES = 100
 """Of each UDP packet; 128 bytes with its headers."""
@@ -35,6 +37,8 @@ table inet tracked {{
 }}"""
 SWITCHES = ("acct=1", "timestamp=1", "events=1")
 
+LIFE_SECONDS = 900
+
 GRE, ESP, SCTP = 47, 50, 132
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", GRE: "gre", 58: "icmpv6", SCTP: "sctp"}
 _MOVING = re.compile(r"(^ipv[46] +\d+ \w+ +\d+) \d+ | delta-time=\d+")
@@ -48,11 +52,13 @@ class Tracked(Network):
         self.nft(self.here, RULES)
         for switch in SWITCHES:
             self.run(self.here, ["sysctl", "-qw", f"net.netfilter.nf_conntrack_{switch}"])
+        with self.inside(self.here):
+            none_ends_by_itself()
 
     def peer(self, *words: str, code: int = 0) -> str:
         """What the real program prints."""
         argv = ["ip", "netns", "exec", self.here, "conntrack", *words]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == code, done.stderr
         return done.stdout
 
@@ -60,6 +66,12 @@ class Tracked(Network):
         """The flows that the real program lists, without what changes by itself, in order."""
         listed = self.peer("-L", *words, "-o", "extended,id").splitlines()
         return sorted(_MOVING.sub(lambda found: f"{found[1]} " if found[1] else "", line).rstrip() for line in listed)
+
+
+def none_ends_by_itself() -> None:
+    """In the namespace of the calling thread: a flow may live for three seconds only, and a machine may be busy."""
+    for timeout in Path("/proc/sys/net/netfilter").glob("nf_conntrack_*timeout*"):
+        timeout.write_text(f"{LIFE_SECONDS}\n")
 
 
 def send_udp(port: int, packets: int = 1, host: str = "127.0.0.1", source_port: int = 0) -> None:
@@ -70,6 +82,7 @@ def send_udp(port: int, packets: int = 1, host: str = "127.0.0.1", source_port: 
         sender.bind(("::" if ":" in host else "0.0.0.0", source_port))  # noqa: S104  # a sender, not a server
         for _ in range(packets):
             sender.sendto(bytes(PAYLOAD_BYTES), (host, port))
+    settle()
 
 
 def send_raw(protocol: int, payload: bytes) -> None:
@@ -82,7 +95,7 @@ def connected(port: int, host: str = "127.0.0.1") -> Iterator[tuple[socket.socke
     """A TCP connection of the calling thread with itself: the two ends."""
     with ExitStack() as exits:
         listener = exits.enter_context(socket.create_server(("127.0.0.1", port)))
-        client = exits.enter_context(socket.create_connection((host, port), timeout=10))
+        client = exits.enter_context(socket.create_connection((host, port), timeout=120))
         server = exits.enter_context(listener.accept()[0])
         yield client, server
 
@@ -104,6 +117,7 @@ def make_every_kind(network: Tracked) -> None:
         received = 0
         while received < PAYLOAD_BYTES:
             received += len(server.recv(PAYLOAD_BYTES))
+    settle()
 
 
 def _above(direction: Direction) -> str:

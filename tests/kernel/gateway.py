@@ -102,7 +102,7 @@ class Gateway:
     def stop(self) -> int:
         """SIGTERM, and the exit status."""
         self.child.signal(signal.SIGTERM)
-        return self.child.wait(STOP_SECONDS)
+        return self.child.wait()
 
     def books(self, meter: str = "lan") -> Books:
         return Books.read(self.store, meter)
@@ -119,5 +119,5 @@ class Gateway:
         return books
 
     def log(self) -> str:
-        """What all its processes wrote to stderr, in order."""
-        return "".join(child.errors() for child in self.children)
+        """What all its processes wrote to stderr, in order; whole lines."""
+        return "".join(told[: told.rfind("\n") + 1] for told in (child.errors() for child in self.children))

@@ -41,7 +41,7 @@ def reported(file: Path) -> dict[str, Count]:
     argv = [sys.executable, "-m", "netledger", "report", "--by", "subject", "--json", "--config", str(file)]
     argv += ["--period", "yesterday..now"]
     # 3: the ledger does not cover the period whole.
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode in {0, 3}, done.stderr
     rows = json.loads(done.stdout)["rows"]
     return {

@@ -12,17 +12,20 @@ every accounting hook, so that no ICMP error answers it. ``senders.py`` makes th
 """
 
 import ctypes
+import fcntl
 import itertools
 import json
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +36,7 @@ NAMESPACES = Path("/run/netns")
 COMMAND_SECONDS = 90.0
 PATIENCE = 4
 """Deadlines are written as for a machine that does nothing else; one that runs all tests at once takes longer."""
+SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 _numbers = itertools.count(1)
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -104,6 +108,23 @@ def wait_for(condition: Callable[[], T], deadline_seconds: float, what: str) -> 
     return value
 
 
+def text_of(path: Path, errors: str | None = "replace") -> str:
+    """What a file has, or nothing: somebody may take it away, or write it anew, while one looks."""
+    try:
+        return path.read_text(errors=errors)
+    except FileNotFoundError:
+        return ""
+
+
+def open_files(pid: int) -> list[str]:
+    """What a process has open; it may open and close files while one looks."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").glob("*"):
+        with suppress(OSError):
+            found.append(str(link.readlink()))
+    return found
+
+
 class Child:
     """A process of the lab. Its output goes to files, so that a full pipe never stops it."""
 
@@ -150,6 +171,14 @@ class Child:
     def errors(self) -> str:
         return self.standard_error.read_text(errors="replace")
 
+    def status_of_threads(self) -> str:
+        """``/proc/PID/status`` of each thread that it has."""
+        told = []
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):  # one that ends while one looks
+                told.append((task / "status").read_text())
+        return "".join(told)
+
 
 class Network:
     """Namespaces and the processes in them. As a context manager it removes both, whatever happens inside."""
@@ -188,7 +217,7 @@ class Network:
         with self.inside(name):
             for setting, value in SETTINGS.items():
                 Path("/proc/sys/net", setting).write_text(f"{value}\n")
-        self.run(name, ["ip", "link", "set", "lo", "up"])
+            set_up("lo")
         self.nft(name, QUIET)
 
     def join(self, gateway: str, interface: str, side: str, network: int) -> None:
@@ -198,17 +227,16 @@ class Network:
         peer = ["type", "veth", "peer", "name", "uplink", "address", hardware[2], "netns", side]
         _command(["ip", "-n", gateway, "link", "add", interface, "address", hardware[1], *peer])
         for space, device, end in ends:
+            other = 3 - end
+            known = f"lladdr {hardware[other]} dev {device} nud permanent"
             lines = (
                 f"address add 10.77.{network}.{end}/24 dev {device}",
                 f"address add fd77:{network}::{end}/64 dev {device} nodad",
                 f"link set {device} up",
+                f"neighbour replace 10.77.{network}.{other} {known}",
+                f"neighbour replace fd77:{network}::{other} {known}",
             )
-            _command(["ip", "-n", space, "-batch", "-"], text="\n".join(lines))
-        for space, device, end in ends:
-            other = 3 - end
-            for address in (f"10.77.{network}.{other}", f"fd77:{network}::{other}"):
-                entry = [address, "lladdr", hardware[other], "dev", device, "nud", "permanent"]
-                _command(["ip", "-n", space, "neighbour", "replace", *entry])
+            _batch(space, *lines)
 
     def entering(self, namespace: str) -> list[str]:
         """How a command starts that is to run in a namespace. It has the /sys of that namespace, with nothing below."""
@@ -234,11 +262,13 @@ class Network:
 
     def nft(self, namespace: str, text: str) -> str:
         """Hands a script to nft: one transaction."""
-        return self.run(namespace, ["nft", "-f", "-"], text=text)
+        with self.inside(namespace):
+            return _command(["nft", "-f", "-"], text=text)
 
     def counters(self, namespace: str, table: str) -> dict[str, Count]:
         """All named counters of an inet table."""
-        reply = json.loads(self.run(namespace, ["nft", "-j", "list", "counters", "table", "inet", table]))
+        with self.inside(namespace):
+            reply = json.loads(_command(["nft", "-j", "list", "counters", "table", "inet", table]))
         found = (item["counter"] for item in reply["nftables"] if "counter" in item)
         return {item["name"]: Count(item["packets"], item["bytes"]) for item in found if item["table"] == table}
 
@@ -280,15 +310,9 @@ class Lab(Network):
         self.left, self.gw, self.right = (self.namespace(label) for label in ("left", "gw", "right"))
         for number, side, interface in ((1, self.left, "left"), (2, self.right, "right")):
             self.join(self.gw, interface, side, number)
-            _command(["ip", "-n", side, "route", "add", "default", "via", f"10.77.{number}.1"])
-            _command(["ip", "-n", side, "-6", "route", "add", "default", "via", f"fd77:{number}::1"])
-        _command(["ip", "-n", self.gw, "route", "add", "10.78.0.0/16", "via", "10.77.2.2"])
-        _command(["ip", "-n", self.gw, "-6", "route", "add", "fd78::/32", "via", "fd77:2::2"])
-        for command in (
-            ["route", "add", "blackhole", "10.78.0.0/16"],
-            ["-6", "route", "add", "blackhole", "fd78::/32"],
-        ):
-            _command(["ip", "-n", self.right, *command])
+            _batch(side, f"route add default via 10.77.{number}.1", f"route add default via fd77:{number}::1")
+        _batch(self.gw, "route add 10.78.0.0/16 via 10.77.2.2", "route add fd78::/32 via fd77:2::2")
+        _batch(self.right, "route add blackhole 10.78.0.0/16", "route add blackhole fd78::/32")
 
 
 class Pair(Network):
@@ -305,6 +329,17 @@ def remove_stale() -> None:
         owner = re.match(r"nlt(\d+)_", name)
         if owner and not Path("/proc", owner[1]).exists():
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def set_up(interface: str) -> None:
+    """Brings up an interface of the calling thread's namespace."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+        fcntl.ioctl(line, SIOCSIFFLAGS, struct.pack("16sH22x", interface.encode(), IFF_UP))
+
+
+def _batch(namespace: str, *lines: str) -> None:
+    """Commands of ip, one after the other, in one process."""
+    _command(["ip", "-n", namespace, "-batch", "-"], text="\n".join(lines))
 
 
 def _command(argv: Sequence[str], *, text: str | None = None, seconds: float = COMMAND_SECONDS) -> str:

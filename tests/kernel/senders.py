@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kernel.lab import COMMAND_SECONDS, Child, Count, Network
+from tests.kernel.lab import COMMAND_SECONDS, Child, Count, Network, wait_for
 from tests.kernel.settling import settle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ class Udp:
     payload_bytes: int = 72
     count: int = 1
     rate: int = 20_000
-    seconds: float = 60.0
+    seconds: float = 240.0
 
     def argv(self) -> list[str]:
         options = {
@@ -79,8 +79,10 @@ def udp(network: Network, namespace: str, plan: Udp) -> Sent:
 
 
 def start_udp(network: Network, namespace: str, plan: Udp) -> Child:
-    """Starts a sender that goes on beside the test."""
-    return network.spawn(namespace, plan.argv())
+    """Starts a sender that goes on beside the test; it has begun to send."""
+    sender = network.spawn(namespace, plan.argv())
+    wait_for(lambda: "begun" in sender.errors() or not sender.running, COMMAND_SECONDS, "the first packets")
+    return sender
 
 
 def stop_udp(sender: Child) -> Sent:

@@ -7,7 +7,6 @@ the datagram goes round as often as a packet of these tests may be queued on its
 """
 
 import ctypes
-import fcntl
 import itertools
 import os
 import select
@@ -17,11 +16,12 @@ import threading
 import time
 from functools import cache
 
+from tests.kernel.lab import set_up
+
 HOPS = 4  # to the gateway, to the other side, and back
 AGAIN_SECONDS = 0.2
 DEADLINE_SECONDS = 90.0
 CLONE_NEWNET = 0x4000_0000
-SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count()
 _one_at_a_time = threading.Lock()
@@ -71,7 +71,7 @@ def _line() -> socket.socket:
             failed.append(OSError(number, os.strerror(number), "unshare"))
             return
         line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        fcntl.ioctl(line, SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", IFF_UP))
+        set_up("lo")
         line.bind(("127.0.0.1", 0))
         line.connect(line.getsockname())
         made.append(line)

@@ -10,7 +10,7 @@ from tests.kernel.bpf_duel import Duel
 from tests.kernel.bpf_mutants import mutant
 from tests.kernel.bpf_proof import FULL, HOST, PACKETS_MIN, ROWS_MAX, meter, prove
 
-TURNS_MAX = 4
+TURNS_MAX = 12
 MUTANT_CUTS = 25
 SLOW_PACKETS_MIN = 300
 

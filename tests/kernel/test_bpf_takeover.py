@@ -17,6 +17,7 @@ from tests.kernel.lab import Count, wait_for
 
 PROOF = BPFFS / "proof"
 VICTIM = """
+import signal
 import sys
 from tests.kernel.bpf_proof import meter
 one = meter(sys.argv[1], columns=("host",))
@@ -29,7 +30,7 @@ else:
     one.attach()
 one.switch(1)
 print("counting", flush=True)
-sys.stdin.read()
+signal.pause()
 """
 
 
@@ -47,9 +48,9 @@ def layout_directory() -> Path:
 
 @pytest.mark.parametrize("kind", ["netfilter", "tcx"])
 def test_a_killed_process_leaves_a_kernel_that_counts_and_the_next_one_takes_it_over(duel: Duel, kind: str) -> None:
-    argv = [sys.executable, "-c", VICTIM, kind, str(index_of(duel)), WIRE]
-    victim = duel.spawn(duel.near, ["sh", "-c", 'exec "$@" </dev/zero', "victim", *argv])
-    wait_for(lambda: "counting" in victim.output() or not victim.running, 20, victim.errors())
+    victim = duel.spawn(duel.near, [sys.executable, "-c", VICTIM, kind, str(index_of(duel)), WIRE])
+    wait_for(lambda: "counting" in victim.output() or not victim.running, 20, "the victim")
+    assert victim.running, victim.errors()
     with Flood(duel) as flood:
         wait_for(lambda: duel.witnessed().packets > PACKETS_MIN, 20, "packets")
         victim.signal(signal.SIGKILL)

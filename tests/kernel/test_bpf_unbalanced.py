@@ -11,7 +11,7 @@ from tests.kernel.bpf_metering import BpfBench
 from tests.kernel.bpf_mutants import mutant
 from tests.kernel.metering import leftovers
 
-CUTS_MAX = 20
+CUTS_MAX = 100
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ import pytest
 from netledger.errors import NotSupportedError, SourceError
 from netledger.intervals import SECOND_NS
 from netledger.receipt import ZERO, Count, parse_rfc3339
+from netledger.sources import bpf
 from netledger.sources.base import Past
 from netledger.sources.bpf import BpfSource
+from netledger.sources.bpf_watch import Watch
 from netledger.sources.ruleset import PRIORITY
 from tests.kernel.bpf_box import BpfLab, own_bpffs
 from tests.kernel.bpf_hands import detach
@@ -81,7 +84,10 @@ def test_chains_of_nftables_hide_no_link_that_somebody_detached(gateway: BpfLab)
     assert bench.sum("accounted") == bench.witnessed() == BURST_COUNT
 
 
-def test_what_was_detached_right_before_a_cut_is_on_the_receipt_of_that_interval(gateway: BpfLab) -> None:
+def test_what_was_detached_right_before_a_cut_is_on_the_receipt_of_that_interval(
+    gateway: BpfLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bpf, "Watch", partial(Watch, seconds=3600.0))  # the cut is to see it, and nobody before
     bench = BpfBench.on(gateway)
     bench.open()
     for name in ("link-forward-ipv4", "link-forward-ipv6"):

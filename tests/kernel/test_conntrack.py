@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -38,13 +37,14 @@ from tests.kernel.flows import (
 )
 from tests.kernel.lab import wait_for
 from tests.kernel.lesser import lacking
-from tests.kernel.senders import Udp, udp
+from tests.kernel.senders import Udp, start_udp, stop_udp, udp
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peers("conntrack")]
 
 UDP_BYTES = PAYLOAD_BYTES + 28
 KINDS = 13
 MANY = 30_000
+ROUNDS = 200
 SECONDS = 10.0
 
 
@@ -226,22 +226,20 @@ def test_a_flush_takes_all_or_one_family(space: Tracked) -> None:
 
 
 def test_counters_that_are_zeroed_under_traffic_add_up(space: Tracked) -> None:
-    plan = Udp(source="127.0.0.1", destination="127.0.0.1", ports=50, count=20_000, rate=20_000)
-    sender = space.spawn(space.here, plan.argv())
-    packets = octets = rounds = 0
-    while sender.running or rounds == 0:
+    plan = Udp(source="127.0.0.1", destination="127.0.0.1", ports=50, count=0, rate=20_000)
+    sender = start_udp(space, space.here, plan)
+    packets = octets = 0
+    for _ in range(ROUNDS):
         for flow in conntrack.zero(Filter(protocol=17)):
             assert flow.original.packets is not None
             assert flow.original.bytes is not None
             packets += flow.original.packets
             octets += flow.original.bytes
-        rounds += 1
-    assert sender.wait() == 0, sender.errors()
+    sent = stop_udp(sender).count
     left = [flow.original for flow in conntrack.zero(Filter(protocol=17))]
     packets += sum(direction.packets or 0 for direction in left)
     octets += sum(direction.bytes or 0 for direction in left)
-    assert rounds > 1
-    assert (packets, octets) == (20_000, 20_000 * (plan.payload_bytes + 28))
+    assert (packets, octets) == (sent.packets, sent.bytes)
     assert {flow.original.packets for flow in conntrack.dump()} == {0}
 
 
@@ -282,7 +280,6 @@ def parts_of_a_list() -> Iterator[list[Flow]]:
 def test_a_list_has_each_flow_once_while_others_end(space: Tracked, parts_ahead: int) -> None:
     # The kernel writes some parts ahead of the reader. If the flow with which the next one shall begin is gone, it
     # begins the chain again that the flow was in, with flows that have been told already.
-    Path("/proc/sys/net/netfilter/nf_conntrack_udp_timeout").write_text("600")  # none ends by itself meanwhile
     for port in (SINK, SINK + 500):
         ports = {"ports": MANY, "source_port": 10_000, "count": MANY, "port": port, "rate": 200_000}
         udp(space, space.here, Udp(source="127.0.0.1", destination="127.0.0.1", **ports))

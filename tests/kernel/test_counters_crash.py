@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.peers("nfacct", "iptables")]
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = ("tallied", "noted", "begun", "frozen")
-END_SECONDS = 20.0
+END_SECONDS = 90.0
 
 
 @pytest.fixture

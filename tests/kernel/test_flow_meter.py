@@ -12,7 +12,9 @@ import pytest
 
 from netledger._core import ConntrackMeter, FlowsCut, KeySpec
 from netledger.errors import SourceError, TableError
+from tests.kernel.flows import none_ends_by_itself
 from tests.kernel.lab import Network, wait_for
+from tests.kernel.settling import settle
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peers("conntrack")]
 
@@ -43,6 +45,8 @@ class Flows(Network):
         for name in SWITCHES:
             self.run(self.here, ["sysctl", "-qw", f"net.netfilter.nf_conntrack_{name}=1"])
         self.nft(self.here, RULES)
+        with self.inside(self.here):
+            none_ends_by_itself()
         self.run(self.here, ["ip", "route", "add", "198.51.100.0/24", "dev", "lo"])
 
     def conntrack(self, *words: str) -> None:
@@ -122,6 +126,7 @@ def test_flows_of_any_length_are_booked_where_their_bytes_moved(space: Flows, tm
             client.sendall(bytes(20_000))
             assert booking.meets(booking.cut())
         taken.close()
+    settle()
     space.conntrack("-F")
     space.send(5)
     space.conntrack("-F")

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.kernel import senders
 from tests.kernel.gateway import Gateway
 from tests.kernel.lab import Lab, wait_for
+from tests.kernel.settling import settle
 
 pytestmark = pytest.mark.kernel
 
@@ -36,6 +38,7 @@ Sums = Counter[tuple[int | None, int | None]]
 
 def send(lab: Lab, port: int, count: int) -> None:
     lab.run(lab.left, [sys.executable, "-c", SEND.format(source=port + 20_000, port=port, count=count)])
+    settle()
 
 
 def reported(lab: Lab, gateway: Gateway, *options: str) -> Sums:
@@ -58,7 +61,7 @@ def traffic(lab: Lab) -> None:
     send(lab, 9100, 2)
     send(lab, 9101, 3)
     send(lab, 9200, 4)
-    lab.run(lab.left, ["ping", "-q", "-c", "3", "-i", "0.01", "-s", "72", "10.77.2.2"])
+    senders.ping(lab, lab.left, "10.77.2.2", 3, payload_bytes=72)
 
 
 def test_rows_have_the_zones_and_marks_of_their_flows(lab: Lab) -> None:

@@ -15,7 +15,11 @@ from typing import TypeAlias
 
 import pytest
 
+from tests.kernel import senders
+from tests.kernel.flows import none_ends_by_itself
 from tests.kernel.lab import Child, Lab, Pair, wait_for
+from tests.kernel.senders import Udp
+from tests.kernel.settling import settle
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peers("conntrack")]
 
@@ -43,13 +47,9 @@ table ip nat {
 LOCAL = "table inet local { chain i { type filter hook input priority 0; ct state established accept; }; }"
 
 # So many datagrams, each from a port of its own, so that each is a flow.
-STORM = """
-import socket, sys
-for port in range(1024, 1024 + {flows}):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.bind(("10.77.1.2", port))
-        one.sendto(b"x", ("10.77.1.1", 8000))
-"""
+STORM = Udp(
+    source="10.77.1.2", destination="10.77.1.1", source_port=1024, ports=60_000, port=8000, count=60_000, rate=100_000
+)
 
 SERVER = """
 import socket
@@ -77,6 +77,8 @@ def lab() -> Iterator[Lab]:
     with Lab() as made:
         made.nft(made.gw, TRACKING)
         switch(made.gw, made.run, nf_conntrack_acct=1, nf_conntrack_timestamp=1, nf_conntrack_events=1)
+        with made.inside(made.gw):
+            none_ends_by_itself()
         yield made
 
 
@@ -85,7 +87,9 @@ def switch(namespace: str, run: Callable[..., str], **switches: int) -> None:
 
 
 def python(lab: Lab | Pair, namespace: str, code: str) -> None:
+    """Runs it, and waits until what it has sent has been received."""
     lab.run(namespace, [sys.executable, "-c", code])
+    settle()
 
 
 def flows(lab: Lab | Pair, namespace: str, *options: str) -> dict[str, list[Told]]:
@@ -101,7 +105,7 @@ def traffic(lab: Lab) -> None:
     for port, size in ((9100, 100), (9200, 200)):
         python(lab, lab.left, SEND.format(family="socket.AF_INET", size=size, to="10.77.2.2", port=port))
     python(lab, lab.left, SEND.format(family="socket.AF_INET6", size=300, to="fd77:2::2", port=9300))
-    lab.run(lab.left, ["ping", "-q", "-c", "3", "-i", "0.01", "10.77.2.2"])
+    senders.ping(lab, lab.left, "10.77.2.2", 3)
 
 
 def real(lab: Lab, namespace: str) -> dict[int, dict[str, list[str]]]:
@@ -227,10 +231,10 @@ def test_on_a_terminal_the_picture_is_drawn_again_in_its_place() -> None:
             os.close(theirs)
             shown = b""
             while shown.count(b"bytes/s") < 3:
-                assert select.select([ours], [], [], 20)[0], shown
+                assert select.select([ours], [], [], 90)[0], shown
                 shown += os.read(ours, 65_536)
             child.send_signal(signal.SIGINT)
-            assert child.wait(20) == 130
+            assert child.wait(90) == 130
         finally:
             child.kill()
             child.wait()
@@ -276,6 +280,8 @@ def test_what_finds_no_room_while_it_does_not_read_is_told_in_the_stream() -> No
     with Pair() as pair:
         pair.nft(pair.a, LOCAL)
         switch(pair.a, pair.run, nf_conntrack_acct=1, nf_conntrack_events=1)
+        with pair.inside(pair.a):
+            none_ends_by_itself()
         child = pair.spawn(pair.a, [*NETLEDGER, "flows", "--follow", "--json"])
 
         def new() -> int:
@@ -287,7 +293,7 @@ def test_what_finds_no_room_while_it_does_not_read_is_told_in_the_stream() -> No
 
         wait_for(heard, 20, "the first event")
         child.signal(signal.SIGSTOP)
-        python(pair, pair.b, STORM.format(flows=60_000))
+        senders.udp(pair, pair.b, STORM)
         count = int(pair.run(pair.a, ["conntrack", "-C"]))
         assert count > 50_000
         child.signal(signal.SIGCONT)
@@ -315,9 +321,8 @@ def test_looking_again_tells_how_quick_a_flow_is(lab: Lab) -> None:
         looks = [json.loads(line) for line in child.lines()]
         return [one["bytes_per_second"] for look in looks for one in look["flows"]]
 
-    rate = max(wait_for(lambda: [one for one in rates() if one], 20, "a rate"))
+    # 84 bytes each way, 20 times a second; where the machine is held up between two looks they tell of that.
+    wait_for(lambda: any(1000 < (one or 0) < 7000 for one in rates()), 20, "the rate of the requests and their answers")
     ping.kill()
-    # 84 bytes each way, 20 times a second.
-    assert 1000 < rate < 7000
     child.signal(signal.SIGINT)
     assert child.wait() == 130

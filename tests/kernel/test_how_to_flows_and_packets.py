@@ -69,7 +69,7 @@ class Place:
             line += f" --config {self.gateway.file}"
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         argv = ["ip", "netns", "exec", self.lab.gw, "sh", "-c", line]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=environment)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, env=environment)
         assert done.returncode in codes, (line, done.stderr)
         return done.stdout
 

@@ -98,7 +98,7 @@ def test_a_failing_test_leaves_no_namespace_no_process_and_no_directory() -> Non
         with Lab() as lab:
             left.extend((lab.left, lab.gw, lab.right))
             directories.append(lab.directory)
-            pids.append(lab.spawn(lab.gw, ["cat", "/dev/zero"]).pid)
+            pids.append(lab.spawn(lab.gw, ["tail", "-f", "/dev/null"]).pid)
             raise ExpectedError
 
     left: list[str] = []

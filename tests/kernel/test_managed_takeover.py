@@ -252,7 +252,7 @@ def test_a_group_taken_at_the_last_moment_names_its_holder(gateway: Lab) -> None
         message = rf"nflog group {taken}: bind: already bound by pid {thief.pid} "
         with pytest.raises(GroupBusyError, match=message):
             bench.cut()
-        thief.communicate(timeout=20)
+        thief.communicate(timeout=90)
     burst(gateway)
     bench.cut()
     bench.close()

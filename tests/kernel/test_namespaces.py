@@ -112,8 +112,8 @@ def test_one_that_is_not_there_yet_is_counted_as_soon_as_it_is(lab: Lab) -> None
 
 def lab_process(lab: Lab) -> int:
     """A process that is in the gateway's namespace until the lab ends."""
-    child = lab.spawn(lab.gw, ["cat", "/dev/zero"])
-    wait_for(lambda: Path(f"/proc/{child.pid}/comm").read_text() == "cat\n", WAIT_SECONDS, "it is in there")
+    child = lab.spawn(lab.gw, ["tail", "-f", "/dev/null"])
+    wait_for(lambda: Path(f"/proc/{child.pid}/comm").read_text() == "tail\n", WAIT_SECONDS, "it is in there")
     return child.pid
 
 

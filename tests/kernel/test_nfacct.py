@@ -39,7 +39,7 @@ class Counters(Network):
     def peer(self, *words: bytes | str, text: bytes | None = None) -> bytes:
         """What the real program prints, in ``here``."""
         argv = ["ip", "netns", "exec", self.here, "nfacct", *words]
-        return subprocess.run(argv, input=text, capture_output=True, timeout=30, check=True).stdout
+        return subprocess.run(argv, input=text, capture_output=True, timeout=120, check=True).stdout
 
     def rule(self, name: str, *target: str) -> None:
         match = ["-p", "udp", "--dport", str(PORT), "-m", "nfacct", "--nfacct-name", name]

@@ -28,7 +28,7 @@ class Place(Network):
 
     def program(self, code: str, *words: str) -> tuple[int, str, str]:
         argv = ["ip", "netns", "exec", self.here, sys.executable, "-c", code, *words]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
         return done.returncode, done.stdout, done.stderr
 
 

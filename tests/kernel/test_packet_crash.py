@@ -125,7 +125,7 @@ def test_killed_under_load_the_receipt_says_from_when_to_when_nobody_counted(gat
     assert told
     since_ns, until_ns = parse_rfc3339(told[1]), parse_rfc3339(told[2])
     # What was read last came shortly before the kill; the machine is busy.
-    assert before_ns - SECOND_NS < since_ns < until_ns == last.end.wall_ns
+    assert before_ns - 20 * SECOND_NS < since_ns < until_ns == last.end.wall_ns
 
 
 def test_the_name_of_a_line_that_is_gone_survives_the_process(gateway: Lab) -> None:

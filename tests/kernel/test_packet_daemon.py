@@ -129,7 +129,7 @@ def test_a_killed_daemon_loses_what_came_meanwhile_and_says_so(lab: Lab) -> None
     assert set(books.statuses) == {"interrupted", "unproven"}
     told = [one.reason for one in books.intervals if one.status == "interrupted"]
     assert all("nobody counted: the process had ended" in reason for reason in told)
-    assert sent.packets // 4 < books.accounted.packets < sent.packets
+    assert sent.packets // 20 < books.accounted.packets < sent.packets
     assert books.sent == books.received == books.accounted
 
 
@@ -227,8 +227,7 @@ def test_a_ring_that_was_too_small_is_a_problem_with_its_remedy(lab: Lab) -> Non
 
 
 def capabilities(gateway: Gateway) -> set[int]:
-    threads = Path(f"/proc/{gateway.child.pid}/task").iterdir()
-    lines = [line for task in threads for line in (task / "status").read_text().splitlines()]
+    lines = gateway.child.status_of_threads().splitlines()
     return {int(line.partition(":")[2], 16) for line in lines if line.startswith("CapEff:")}
 
 

@@ -58,6 +58,11 @@ def told(machine: Machine) -> Iterator[Told]:
         follower.close()
 
 
+def followers() -> set[threading.Thread]:
+    """The threads that follow interfaces; a test that failed may have left one."""
+    return {thread for thread in threading.enumerate() if thread.name == "interfaces"}
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     wait_for(condition, 10, "news")
 
@@ -107,14 +112,15 @@ def test_hundreds_at_once_are_all_told(machine: Machine, told: Told) -> None:
 
 
 def test_it_ends_at_once_and_may_be_closed_again(machine: Machine) -> None:
+    before = followers()
     follower = Follower(Told())
     follower.close()
     with machine.inside(machine.space):
         follower.open()
-    assert any(thread.name == "interfaces" for thread in threading.enumerate())
+    assert len(followers() - before) == 1
     follower.close()
     follower.close()
-    assert not any(thread.name == "interfaces" for thread in threading.enumerate())
+    assert followers() <= before
 
 
 @pytest.mark.parametrize(
@@ -135,13 +141,14 @@ def test_one_that_fails_says_so_when_it_is_asked(
         if len(said) > 1:
             raise failure
 
+    before = followers()
     follower = Follower(fail)
     with machine.inside(machine.space):
         follower.open()
     try:
         follower.check()
         machine.ip("link add one type veth peer name two")
-        wait_until(lambda: len(said) > 1 and not any(each.name == "interfaces" for each in threading.enumerate()))
+        wait_until(lambda: len(said) > 1 and followers() <= before)
         with pytest.raises(SourceError, match=f"interfaces: follow: {words}"):
             follower.check()
     finally:

@@ -10,8 +10,7 @@ from signal import SIGHUP
 import pytest
 
 from tests.kernel import senders
-from tests.kernel.gateway import STOP_SECONDS
-from tests.kernel.lab import Child, Lab
+from tests.kernel.lab import Lab
 from tests.kernel.lesser import AS_SOMEBODY, SOMEBODY, THEIR_GROUP, LesserGateway, bounded, within_reach
 from tests.kernel.senders import Udp
 
@@ -37,11 +36,6 @@ def without_bounds(status: str) -> dict[str, set[int]]:
     return {name: values for name, values in sets(status).items() if name != "CapBnd"}
 
 
-def of_threads(child: Child) -> str:
-    """The status of every thread of a process."""
-    return "".join((task / "status").read_text() for task in Path(f"/proc/{child.pid}/task").iterdir())
-
-
 @pytest.fixture
 def telling(lab: Lab) -> Path:
     """A directory with an nft that writes what it may do to ``told`` beside it."""
@@ -65,7 +59,7 @@ def count_with_a_new_meter(lab: Lab, gateway: LesserGateway) -> None:
     gateway.child.signal(SIGHUP)
     gateway.wait_until_counting("all")
     senders.udp(lab, lab.left, Udp(source="10.77.1.2", destination="10.77.2.2", count=1_000))
-    threads = of_threads(gateway.child)
+    threads = gateway.child.status_of_threads()
     assert threads.count("CapEff:") > 3
     assert gateway.stop() == 0
     for meter, packets in (("lan", 3_000), ("all", 1_000)):
@@ -112,7 +106,7 @@ def test_the_right_to_administer_the_network_is_enough(lab: Lab) -> None:
     lab.witness(lab.gw)
     gateway = LesserGateway(lab, *bounded("net_admin"))
     child = gateway.start_counting()
-    assert sets(of_threads(child))["CapEff"] == {ONLY_NET_ADMIN}
+    assert sets(child.status_of_threads())["CapEff"] == {ONLY_NET_ADMIN}
     senders.udp(lab, lab.left, Udp(source="10.77.1.2", destination="10.77.2.2", count=2_000))
     assert gateway.stop() == 0
     books = gateway.books()
@@ -124,7 +118,7 @@ def test_the_right_to_administer_the_network_is_enough(lab: Lab) -> None:
 
 def test_without_it_the_refusal_says_what_is_missing(lab: Lab) -> None:
     child = LesserGateway(lab, *bounded()).start()
-    assert child.wait(STOP_SECONDS) == 1
+    assert child.wait() == 1
     assert "operation not permitted" in child.errors().lower()
     assert "CAP_NET_ADMIN" in child.errors()
 
@@ -139,7 +133,7 @@ def test_a_store_of_somebody_else_is_refused_with_its_owner(lab: Lab, name: str)
     os.chown(theirs, 0, 0)
     theirs.chmod(0o700)
     child = gateway.start()
-    assert child.wait(STOP_SECONDS) == 1
+    assert child.wait() == 1
     assert "read: permission denied" in child.errors()
     assert f"{theirs} belongs to root, and this runs as user {SOMEBODY}: run it as root" in child.errors()
     assert "Traceback" not in child.errors()
@@ -157,7 +151,7 @@ def test_a_runtime_directory_of_somebody_else_is_refused_with_its_owner(lab: Lab
     gateway.belongs_to_somebody()
     os.chown(gateway.runtime, 0, 0)
     child = gateway.start()
-    assert child.wait(STOP_SECONDS) == 1
+    assert child.wait() == 1
     assert f"{gateway.runtime}: open: permission denied" in child.errors()
     assert f"{gateway.runtime} belongs to root, and this runs as user {SOMEBODY}: run it as root" in child.errors()
     assert "Traceback" not in child.errors()

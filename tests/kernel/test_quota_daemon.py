@@ -201,7 +201,7 @@ def test_no_command_is_begun_while_the_ledger_cannot_be_written(guests: Guests) 
     program = script(guests.lab.directory / "program", f"echo ran >> {trace}")
     guests.gateway.start_counting()
     guests.add("guest", "1MB", "--verdict", "drop", "--address", GUEST, "--print-rule", "--", str(program))
-    other = sqlite3.connect(guests.gateway.store / "ledger.sqlite", isolation_level=None)
+    other = sqlite3.connect(guests.gateway.store / "ledger.sqlite", isolation_level=None, timeout=120)
     other.execute("BEGIN IMMEDIATE")
     senders.udp(guests.lab, guests.lab.left, FLOOD)
     # The rule asks nobody.

@@ -307,7 +307,7 @@ def test_an_event_that_could_not_be_written_is_told_later_with_its_packet(
     other.execute("BEGIN IMMEDIATE")
     with nfacct.events() as events:
         space.send(14)
-        event = events.wait(10)
+        event = events.wait(60)
     assert isinstance(event, nfacct.Counter)
     keeper.event(event.text, Count(event.packets, event.bytes))
     assert "locked" in keeper.failures["limited"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.lab import WITNESS, wait_for
+from tests.kernel.settling import settle
 from tests.kernel.systemd_box import ROOT, Box, booted
 from tests.requirements import required, verdict
 
@@ -22,7 +23,7 @@ DROP_IN = f"""
 ProtectHome=tmpfs
 BindReadOnlyPaths={ROOT} {Path(sys.base_prefix).resolve()}
 StandardError=append:/run/netledger.log
-WatchdogSec=4s
+WatchdogSec=8s
 RestartSec=1s
 """
 NET_ADMIN, NET_RAW, SYS_ADMIN, PERFMON, BPF = (1 << number for number in (12, 13, 21, 38, 39))
@@ -64,6 +65,7 @@ def put(box: Box, path: str, text: str) -> None:
 def send(box: Box, packets: int) -> None:
     """Echo requests that nobody answers."""
     box.attempt("ping", "-q", "-c", str(packets), "-i", "0.01", "-W", "1", "10.9.9.2")
+    settle()
 
 
 def log(box: Box) -> str:
@@ -164,6 +166,7 @@ def test_with_the_drop_in_of_the_page_it_counts_in_another_namespace_and_lets_it
     status = box.run("cat", f"/proc/{box.shown(UNIT, 'MainPID')}/status")
     assert re.search(rf"^CapEff:\t{NET_ADMIN | SYS_ADMIN:016x}$", status, re.MULTILINE)
     box.run("ping", "-q", "-c", "10", "-i", "0.01", "10.8.8.2")
+    settle()
     box.run("ip", "netns", "del", "guests")
     wait_for(lambda: box.attempt("ip", "link", "show", "g0").returncode != 0, 20, f"the namespace is gone; {log(box)}")
     wait_for(lambda: box.shown(UNIT, "StatusText") == "Counting nothing; not yet guests.", 10, "it waits")

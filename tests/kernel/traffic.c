@@ -6,6 +6,7 @@
  * Sources and destinations count up from the given address, once per packet; all of one family. With --count 0 it sends
  * until SIGTERM or until the limit. It prints what the kernel accepted as one line of JSON:
  * {"packets": N, "bytes": IP total length with the header, "refused": N, "seconds": S}
+ * and on standard error "begun" when it has sent something.
  *
  * Raw sockets, because a test of a thousand hosts needs a thousand source addresses and not a thousand interfaces.
  */
@@ -191,6 +192,8 @@ static void run(const struct plan *plan)
                 done += (unsigned)accepted;
             }
         }
+        if (number == 0)
+            fputs("begun\n", stderr);
         number += wanted;
         finish = now();
     }

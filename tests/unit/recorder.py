@@ -89,7 +89,7 @@ def running(learner: Learner, record: Kept) -> Iterator[threading.Thread]:
         yield thread
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(60)
         stop.close()
     assert not thread.is_alive()
     if failures:

@@ -121,7 +121,7 @@ def closed(
     )
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 90) -> None:
     """Waits for a condition, and fails when it does not come true."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()

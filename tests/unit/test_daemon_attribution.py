@@ -48,7 +48,7 @@ class Scripted:
         self.runs += 1
         if self.runs > 1:
             # What was told of the one before is to be seen first.
-            assert self.turn.acquire(timeout=10)
+            assert self.turn.acquire(timeout=60)
         if self.failures:
             raise self.failures.pop(0)
         self.standing.follows()

@@ -12,7 +12,7 @@ DEMOS = pytest.mark.parametrize("demo", ["run", "day"])
 
 def asked(demo: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, f"demo/{demo}", *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, f"demo/{demo}", *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
     )
 
 

@@ -49,7 +49,7 @@ def test_one_housekeeping_at_a_time(tmp_path: Path) -> None:
     thread = threading.Thread(target=other)
     with alone_in_housekeeping(tmp_path):
         thread.start()
-        assert told.wait(30)
+        assert told.wait(90)
         assert done == []
     thread.join(30)
     assert [one.days_rolled_up for one in done] == [("2025-11-20",)]

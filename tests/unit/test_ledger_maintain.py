@@ -188,7 +188,7 @@ def test_housekeeping_killed_at_any_step_changes_nothing(tmp_path: Path, step: s
     filled(tmp_path, 3)
     before = totals(tmp_path)
     arguments = [sys.executable, "-c", KEEPER, str(tmp_path), step, str(LATER_NS)]
-    assert subprocess.run(arguments, cwd=ROOT, check=False, timeout=60).returncode == -signal.SIGKILL
+    assert subprocess.run(arguments, cwd=ROOT, check=False, timeout=120).returncode == -signal.SIGKILL
     assert totals(tmp_path) == before
     assert verify(Reader(tmp_path)) == []
     clock = TestClock(LATER_NS)

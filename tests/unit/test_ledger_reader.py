@@ -57,7 +57,7 @@ def look_as_nobody(store: Path) -> list[int]:
     # As a member of the group that may read the store.
     arguments = [str(store), str(NOBODY), str(store.stat().st_gid)]
     answer = subprocess.run(
-        [sys.executable, "-c", LOOK, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", LOOK, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
     assert answer.returncode == 0, answer.stderr
     seen: list[int] = json.loads(answer.stdout)
@@ -84,7 +84,7 @@ def test_another_user_reads_what_a_killed_writer_left(shared: Path) -> None:
         "import os, signal, sys\nfrom pathlib import Path\nfrom tests.unit.store import add, opened\n"
         "with opened(Path(sys.argv[1])) as ledger:\n    add(ledger, 1)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    subprocess.run([sys.executable, "-c", script, str(shared)], cwd=ROOT, check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", script, str(shared)], cwd=ROOT, check=False, timeout=120)
     assert (shared / "ledger.sqlite-wal").stat().st_size > 0
     assert look_as_nobody(shared) == [1, 3, 1000]
 

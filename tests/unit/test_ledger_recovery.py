@@ -36,7 +36,7 @@ with opened(Path(sys.argv[1]), at_step=at_step) as ledger:
 
 
 def run(script: str, *arguments: str) -> int:
-    return subprocess.run([sys.executable, "-c", script, *arguments], cwd=ROOT, check=False, timeout=60).returncode
+    return subprocess.run([sys.executable, "-c", script, *arguments], cwd=ROOT, check=False, timeout=120).returncode
 
 
 def files(store: Path) -> set[str]:

@@ -166,7 +166,7 @@ def test_ctrl_c_waits_for_the_writer_of_a_pipe_and_the_second_one_does_not(times
         interrupted = "None" if times == 1 else "reading was interrupted at byte 312"
         assert _line(process) == f"2 {interrupted}\n"
         process.stdin.close()
-        assert process.wait(30) == 0
+        assert process.wait(90) == 0
 
 
 def _line(process: "subprocess.Popen[bytes]") -> str:

@@ -76,7 +76,7 @@ def theirs(path: Path) -> Sums:
 def test_every_address_has_the_sums_that_tshark_finds(options: tuple[str, ...], tmp_path: Path) -> None:
     original, converted = tmp_path / "original.pcap", tmp_path / "converted"
     original.write_bytes(made())
-    subprocess.run(["editcap", *options, original, converted], check=True, timeout=60)
+    subprocess.run(["editcap", *options, original, converted], check=True, timeout=120)
     mine = ours(converted)
     assert sum(number for (_, what), number in mine.items() if what == "sent_packets") > PACKETS // 2
     assert mine == theirs(converted)
@@ -88,5 +88,5 @@ def test_a_merged_capture_has_the_sum_of_its_parts(tmp_path: Path) -> None:
     parts[0].write_bytes(made())
     parts[1].write_bytes((Path(__file__).parents[1] / "golden" / "captures" / "cooked.pcap").read_bytes())
     merged = tmp_path / "merged.pcapng"
-    subprocess.run(["mergecap", "-F", "pcapng", "-w", merged, *parts], check=True, timeout=60)
+    subprocess.run(["mergecap", "-F", "pcapng", "-w", merged, *parts], check=True, timeout=120)
     assert ours(merged) == ours(parts[0]) + ours(parts[1]) == theirs(merged)

@@ -39,7 +39,7 @@ def run(*arguments: str) -> Result:
 def program(*arguments: str, standard_input: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
     """The whole command in a process of its own."""
     command = [sys.executable, "-m", "netledger", "read", *arguments]
-    return subprocess.run(command, input=standard_input, capture_output=True, check=False, timeout=60)
+    return subprocess.run(command, input=standard_input, capture_output=True, check=False, timeout=120)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_the_period_ends_behind_its_last_packet(tmp_path: Path) -> None:
 def test_a_full_disk_is_an_error_and_no_traceback(option: str) -> None:
     command = [sys.executable, "-m", "netledger", "read", MIXED, option]
     with Path("/dev/full").open("wb") as full:
-        failed = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
+        failed = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=120)
     assert failed.returncode == 1
     assert failed.stderr.decode().splitlines()[-1] == "netledger: standard output: write: no space left on device"
 

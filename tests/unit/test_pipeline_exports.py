@@ -116,7 +116,7 @@ def test_one_that_hangs_holds_up_neither_another_nor_the_ledger(tmp_path: Path, 
 
     def hang(_name: str) -> None:
         if threading.current_thread().name == "export slow":
-            assert released.wait(20)
+            assert released.wait(90)
 
     slow, fast = export(tmp_path / "slow", "slow"), export(tmp_path / "fast", "fast")
     with running(store, slow, fast, at_step=hang) as run:
@@ -232,11 +232,11 @@ def test_a_change_in_the_middle_of_a_write_doubles_nothing(tmp_path: Path, store
     def pause(name: str) -> None:
         if name == "synced" and not in_write.is_set():
             in_write.set()
-            assert goes_on.wait(20)
+            assert goes_on.wait(90)
 
     with running(store, export(tmp_path / "a"), at_step=pause) as run:
         run.commit(1, 2)
-        assert in_write.wait(20)
+        assert in_write.wait(90)
         run.pipeline.change_exports([export(tmp_path / "b")])
         run.commit(3)
         assert written(tmp_path / "b") == []

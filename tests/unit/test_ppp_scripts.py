@@ -35,7 +35,7 @@ def call(script: Path, config: Path, *arguments: str, **environment: str) -> sub
         "LC_ALL": "C.UTF-8",
     } | environment
     return subprocess.run(
-        [str(script), *arguments], env=settings, cwd="/", capture_output=True, text=True, timeout=60, check=False
+        [str(script), *arguments], env=settings, cwd="/", capture_output=True, text=True, timeout=120, check=False
     )
 
 

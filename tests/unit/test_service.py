@@ -38,7 +38,7 @@ def analyzed(*arguments: str) -> str:
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         env={"LC_ALL": "C.UTF-8"},
     )
     assert done.returncode == 0, done.stderr
@@ -112,7 +112,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_the_command_says_what_it_did_and_what_is_next(tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("netledger")
     done = subprocess.run(
-        [program, "service", "install", "--root", tmp_path], check=True, capture_output=True, text=True, timeout=60
+        [program, "service", "install", "--root", tmp_path], check=True, capture_output=True, text=True, timeout=120
     )
     assert f"written    {tmp_path / UNIT.relative_to('/')}\n" in done.stdout
     assert "systemctl enable --now netledger" in done.stdout
@@ -171,7 +171,7 @@ def test_systemd_makes_the_user_of_the_unit(tmp_path: Path) -> None:
     install(tmp_path, program=Path("/usr/bin/netledger"))
     for name in ("passwd", "group", "shadow", "gshadow"):
         (tmp_path / "etc" / name).touch()
-    subprocess.run(["systemd-sysusers", f"--root={tmp_path}"], check=True, capture_output=True, timeout=60)
+    subprocess.run(["systemd-sysusers", f"--root={tmp_path}"], check=True, capture_output=True, timeout=120)
     assert "netledger:x:" in (tmp_path / "etc" / "passwd").read_text()
     assert "/var/lib/netledger:" in (tmp_path / "etc" / "passwd").read_text()
     assert "netledger:x:" in (tmp_path / "etc" / "group").read_text()

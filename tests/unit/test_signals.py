@@ -13,17 +13,17 @@ def test_what_comes_before_somebody_looks_is_given_in_its_order() -> None:
     with SignalPipe(BOTH) as pipe:
         for number in (signal.SIGUSR2, signal.SIGUSR1, signal.SIGUSR2):
             os.kill(os.getpid(), number)
-        assert pipe.wait(10) == [signal.SIGUSR2, signal.SIGUSR1, signal.SIGUSR2]
+        assert pipe.wait(90) == [signal.SIGUSR2, signal.SIGUSR1, signal.SIGUSR2]
         assert pipe.wait(0) == []
 
 
 def test_another_thread_ends_the_wait_and_is_no_signal() -> None:
     with SignalPipe(BOTH) as pipe:
         threading.Thread(target=pipe.notify).start()
-        assert pipe.wait(10) == []
+        assert pipe.wait(90) == []
         for _ in range(100_000):  # more than the pipe holds
             pipe.notify()
-        assert pipe.wait(10) == []
+        assert pipe.wait(90) == []
 
 
 def test_a_descriptor_ends_the_wait() -> None:

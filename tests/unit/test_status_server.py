@@ -37,7 +37,7 @@ class Echo:
         return b"x" * int(request) + b"\n" if request.isdigit() else b"ok\n"
 
     def later(self, user: int) -> bytes:
-        assert self.may_go_on.wait(30)
+        assert self.may_go_on.wait(90)
         return b"by %d\n" % user
 
     def look(self) -> None:

@@ -7,14 +7,13 @@ import struct
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.compat.conntrack.both import Program, real_program
 from tests.compat.conntrack.tables import settings
-from tests.kernel.lab import Child, Network, wait_for
+from tests.kernel.lab import Child, Network, open_files, wait_for
 from tests.kernel.senders import Udp, udp
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peers("conntrack")]
@@ -90,10 +89,7 @@ class Space(Network):
         """What waits in its sockets that listen, in the kernel's bytes."""
         with self.inside(self.here):
             rows = [line.split() for line in Path("/proc/thread-self/net/netlink").read_text().splitlines()[1:]]
-        inodes = set()
-        for link in Path("/proc", str(child.pid), "fd").glob("*"):
-            with suppress(OSError):  # it may be closed by now
-                inodes.add(str(link.readlink()))
+        inodes = open_files(child.pid)
         listening = [row for row in rows if row[1] == str(NETLINK_NETFILTER) and int(row[3], 16)]
         return [int(row[4]) for row in listening if f"socket:[{row[9]}]" in inodes]
 

@@ -16,7 +16,7 @@ REFUSED = [case for case in flag_cases() if case.status != 124]
 def run(directory: Path, *words: str, cwd: Path | None = None) -> tuple[int, str]:
     argv = [str(PROGRAM), "-priority", "0", "-runtime-directory", str(directory / "run"), *words]
     done = subprocess.run(
-        argv, check=False, capture_output=True, cwd=cwd or directory, timeout=60, start_new_session=True
+        argv, check=False, capture_output=True, cwd=cwd or directory, timeout=120, start_new_session=True
     )
     assert done.stdout == b""
     return done.returncode, os.fsdecode(done.stderr)
@@ -81,13 +81,13 @@ def test_the_log_directory_is_made_even_when_the_start_then_fails(tmp_path: Path
 def test_the_usage_names_the_program_as_it_was_called(tmp_path: Path) -> None:
     alias = tmp_path / "acct"
     alias.symlink_to(PROGRAM)
-    done = subprocess.run([str(alias), "-h"], check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([str(alias), "-h"], check=False, capture_output=True, text=True, timeout=120)
     assert done.stderr == usage().replace("go-nflog-acctd", "acct")
 
 
 def test_the_subcommand_is_the_same_program(tmp_path: Path) -> None:
     argv = [str(PROGRAM.with_name("netledger")), "compat", "go-nflog-acctd", "-h"]
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert (done.returncode, done.stderr) == (0, usage())
 
 

@@ -86,14 +86,14 @@ def test_a_refused_start_goes_to_the_log_daemon_too(wire: Wire) -> None:
     before = own_dev(dev)
     with listener(dev / "log") as log:
         daemon = wire.start("-syslog", before=before)
-        assert daemon.child.wait(SECONDS) == 1
+        assert daemon.child.wait() == 1
         assert messages("".join(log.lines())) == ["Not monitoring any groups - exiting"]
     assert daemon.text() == ""
 
 
 def test_without_a_log_daemon_the_start_is_refused(wire: Wire) -> None:
     daemon = wire.start("-syslog=true", "-ip4-dst-group", "4", before=own_dev(wire.directory / "dev"))
-    assert daemon.child.wait(SECONDS) == 1
+    assert daemon.child.wait() == 1
     assert daemon.log() == ["Failed to start syslog: Unix syslog delivery error"]
 
 

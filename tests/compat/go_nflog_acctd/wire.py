@@ -87,8 +87,9 @@ class Daemon:
         return self.child.errors()
 
     def log(self) -> list[str]:
-        """What it said, without times."""
-        return [even(line) for line in self.text().splitlines()]
+        """The lines that it said, without times; the last may be half written when one looks, and is left out."""
+        text = self.text()
+        return [even(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
     def wait_for_line(self, wanted: str | Callable[[str], bool], times: int = 1) -> None:
         """Waits until a line has been said so many times."""
@@ -110,7 +111,7 @@ class Daemon:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ends it by a signal; gives the exit status."""
         self.child.signal(number)
-        return self.child.wait(SECONDS)
+        return self.child.wait()
 
     def files(self) -> dict[str, list[str]]:
         """The rows of each CSV file by its name, times evened out; the header is checked and left out."""

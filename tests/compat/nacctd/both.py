@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.compat.nacctd.space import Wires
-from tests.kernel.lab import Child, wait_for
+from tests.kernel.lab import Child, text_of, wait_for
 
 PACKAGE: Final = Path("/usr/share/doc/net-acct")
 START_SECONDS: Final = 30.0
@@ -100,7 +100,10 @@ class Nacctd:
         noted = {int(since_ns): holders for since_ns, holders in json.loads(self._note.read_text()).items()}
         newest = max(noted)
         # It is noted before the counters are cut. After the cut the generation before is closed, or gone already.
-        *before, begun = (json.loads(path.read_text()) for path in sorted(self._note.parent.glob("gen-*.json")))
+        texts = [text_of(path) for path in sorted(self._note.parent.glob("gen-*.json"))]
+        if not texts or "" in texts:  # one is being taken away
+            return "nobody yet"
+        *before, begun = map(json.loads, texts)
         if begun["start"]["monotonic_ns"] < newest or any(one["closing"] is None for one in before):
             return "nobody yet"
         found = noted[newest].get(address)
@@ -118,7 +121,7 @@ class Nacctd:
 
     def noted(self) -> Counter[str]:
         """The rows of the dump: what has no line yet."""
-        text = self.dump.read_text(errors="surrogateescape") if self.dump.exists() else ""
+        text = text_of(self.dump, "surrogateescape")
         return Counter(line.partition("\t")[2] for line in text.splitlines())
 
     def stop(self) -> int:
@@ -127,14 +130,14 @@ class Nacctd:
         # Its signal handler interrupts anything, and forgets a packet that was just being added.
         wait_for(self._waits, STOP_SECONDS, f"{self.program.value} waits for packets")
         self.child.signal(signal.SIGTERM)
-        status = self.child.wait(STOP_SECONDS)
+        status = self.child.wait()
         # The real one leaves its last lines to a child that it does not wait for.
         wait_for(lambda: not self._left(), STOP_SECONDS, f"{self.program.value} has written all")
         return status
 
     def lines(self) -> list[str]:
         """The log, line by line."""
-        return self.log.read_text(errors="surrogateescape").splitlines() if self.log.exists() else []
+        return text_of(self.log, "surrogateescape").splitlines()
 
     def rows(self) -> Counter[str]:
         """The lines without their times, in no order."""

@@ -12,6 +12,7 @@ from typing import Final, Self
 
 from tests.kernel.lab import Network, wait_for
 from tests.kernel.links import send_frame
+from tests.kernel.settling import settle
 
 _TUNSETIFF: Final = 0x400454CA
 _IFF_TUN_NO_PI: Final = 0x1001
@@ -113,6 +114,7 @@ class Wires(Network):
             sender.bind((source, ports[0]))
             for _ in range(count):
                 sender.sendto(bytes(100), (destination, ports[1]))
+        settle()
 
     def frames(self, namespace: str, *packets: bytes) -> None:
         """Packets as they are, from left or right to gw."""
@@ -123,6 +125,7 @@ class Wires(Network):
             own = bytes.fromhex(f"027700000{number:x}02")
             for packet in packets:
                 send_frame(sender, target + own + struct.pack("!H", _ETH_P_IP) + packet)
+        settle()
 
     def login(self, address: str, user: str | None) -> None:
         """Writes into the directories of users whose an address is from now on, and waits until it is noticed."""
@@ -144,4 +147,5 @@ class Wires(Network):
 
     def settled(self) -> None:
         """Waits until no packet is on its way to a socket."""
+        settle()
         wait_for(lambda: all(one["Rmem"] == "0" for one in self.listeners()), 20, "all packets are read")

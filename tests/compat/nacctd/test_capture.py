@@ -141,7 +141,7 @@ def test_without_device_what_is_for_others_does_not_count(wire: Wire) -> None:
 def test_no_device_stays_promiscuous_behind_a_dead_process(wire: Wire, number: signal.Signals) -> None:
     daemon = wire.start(f"{LONG}device eth0\n")
     daemon.signal(number)
-    daemon.wait(SECONDS)
+    daemon.wait()
     assert "promiscuity 0" in wire.run(wire.a, ["ip", "-d", "-o", "link", "show", "eth0"])
 
 

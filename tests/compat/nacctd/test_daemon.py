@@ -53,7 +53,7 @@ def test_idle_records_are_written_and_the_others_are_in_the_dump(wire: Wire) -> 
 def test_as_a_daemon_it_has_a_session_of_its_own_and_no_open_files(wire: Wire) -> None:
     wire.write_table(LONG)
     parent = wire.launch("-c", "tab")
-    assert parent.wait(SECONDS) == 0
+    assert parent.wait() == 0
     pid = int(wait_for(lambda: wire.pid_file.exists() and wire.pid_file.read_text(), SECONDS, "a pid"))
     try:
         counted = wire.directory / "run" / "netledger" / "nacctd" / "holders.json"
@@ -78,8 +78,8 @@ def test_a_second_instance_touches_nothing(wire: Wire) -> None:
         each.name: each.read_bytes() for each in wire.directory.iterdir() if each.is_file() and each.name != "dump"
     }
     second = wire.launch("-D", "-c", "tab")
-    assert second.wait(SECONDS) == 1
-    assert wire.launch("-c", "tab").wait(SECONDS) == 0
+    assert second.wait() == 1
+    assert wire.launch("-c", "tab").wait() == 0
     wire.wait_for_said("daemon already running or stale pid-file", 2)
     assert (30, f"found pid-file with pid {daemon.pid}\n") in wire.said()
     assert (30, f"process {daemon.pid} is still running.\n") in wire.said()
@@ -115,7 +115,7 @@ def test_a_pid_file_of_nobody_keeps_nobody_out(wire: Wire, content: str) -> None
 def test_a_start_that_fails_is_said_in_the_old_words(wire: Wire, text: str, said: list[str]) -> None:
     wire.write_table(text)
     daemon = wire.launch("-D", "-c", "tab")
-    assert daemon.wait(SECONDS) == 1
+    assert daemon.wait() == 1
     assert [each for _, each in wire.said()][-len(said) :] == said
     assert not wire.pid_file.exists()
     assert (daemon.output(), daemon.errors()) == ("", "")
@@ -125,7 +125,7 @@ def test_without_root_it_is_refused(wire: Wire) -> None:
     (wire.directory / "dev" / "log").chmod(0o777)
     code = "import os; from netledger.compat.nacctd.main import main; os.setresuid(7, 7, 7); raise SystemExit(main([]))"
     wrapped = ["unshare", "--mount", "sh", "-c", OWN, str(wire.directory), sys.executable, "-c", code]
-    assert wire.spawn(wire.a, wrapped).wait(SECONDS) == 1
+    assert wire.spawn(wire.a, wrapped).wait() == 1
     assert wire.said() == [(11, "must be superuser to run nacctd\n")]
 
 
@@ -170,7 +170,7 @@ def test_when_no_log_daemon_listens_errors_go_to_standard_error(wire: Wire) -> N
     (wire.directory / "dev" / "log").unlink()
     (wire.directory / "tab").write_text("nonsense\n")
     daemon = wire.launch("-D", "-c", "tab")
-    assert daemon.wait(SECONDS) == 1
+    assert daemon.wait() == 1
     assert daemon.errors().splitlines() == [
         "nacctd: config file: unknown keyword nonsense in line 1",
         "nacctd: error reading config file",
@@ -179,7 +179,7 @@ def test_when_no_log_daemon_listens_errors_go_to_standard_error(wire: Wire) -> N
 
 def test_a_table_that_is_not_there_is_named(wire: Wire) -> None:
     daemon = wire.launch("-D", "-c", "nosuch")
-    assert daemon.wait(SECONDS) == 1
+    assert daemon.wait() == 1
     assert [text for _, text in wire.said()][-3:-1] == [
         "config file: nosuch: No such file or directory\n",
         "error reading config file\n",

@@ -38,7 +38,7 @@ class Provider(Wires):
             "LC_ALL": "C",
         }
         done = subprocess.run(
-            ["sh", "-c", own], capture_output=True, timeout=60, check=False, env=environment, cwd=here
+            ["sh", "-c", own], capture_output=True, timeout=120, check=False, env=environment, cwd=here
         )
         # A month of which there is one hour is not whole, and the report says so.
         assert done.returncode in ({0, 3} if "report" in line else {0}), done.stderr.decode()

@@ -35,7 +35,7 @@ class Host:
     def run(self, *argv: str) -> int:
         """Runs a command there, and gives its exit status."""
         inside = ["nsenter", "--target", self._first, "--mount", "--pid", f"--wd={self._wire.directory}"]
-        return self._wire.spawn(self._wire.a, [*inside, *argv]).wait(SECONDS)
+        return self._wire.spawn(self._wire.a, [*inside, *argv]).wait()
 
     def init(self, word: str) -> int:
         return self.run("/etc/init.d/net-acct", word)

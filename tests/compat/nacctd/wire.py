@@ -6,11 +6,12 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tests.kernel.lab import Child, Pair, wait_for
+from tests.kernel.lab import Child, Pair, text_of, wait_for
 from tests.kernel.senders import Udp, udp
 
 PROGRAM = Path(sys.executable).with_name("nacctd")
@@ -64,6 +65,7 @@ class Wire(Pair):
         """Starts the program in the foreground with a naccttab, and waits until it counts."""
         if text is not None:
             self.write_table(text, stock=stock)
+        begun = time.time()
         child = self.launch("-D", "-c", "tab", *words, program=program)
         counts = self.directory / "run" / "netledger" / "nacctd" / "holders.json"
         is_ours = program == PROGRAM
@@ -71,7 +73,7 @@ class Wire(Pair):
         def is_ready() -> bool:
             if not child.running:
                 raise AssertionError(f"it ended: {self.said()} {child.errors()}")
-            return self.pid_file.exists() and (not is_ours or (counts.exists() and self._is_of(child, counts)))
+            return self.pid_file.exists() and (not is_ours or (counts.exists() and counts.stat().st_mtime > begun))
 
         wait_for(is_ready, SECONDS, "nacctd counts")
         return child
@@ -89,8 +91,7 @@ class Wire(Pair):
 
     def lines(self, name: str = "acct") -> list[str]:
         """Lines of a file without their times, sorted."""
-        path = self.directory / name
-        return sorted(line.partition("\t")[2] for line in path.read_text().splitlines()) if path.exists() else []
+        return sorted(line.partition("\t")[2] for line in text_of(self.directory / name).splitlines())
 
     def wait_for_lines(self, lines: Sequence[str], name: str = "acct") -> None:
         """Waits until a file has these lines."""
@@ -145,11 +146,7 @@ class Wire(Pair):
     def stop(self, child: Child, number: signal.Signals = signal.SIGTERM) -> int:
         """Ends the program by a signal; gives the exit status."""
         child.signal(number)
-        return child.wait(SECONDS)
-
-    def _is_of(self, child: Child, path: Path) -> bool:
-        started = float(Path(f"/proc/{child.pid}").stat().st_ctime) if child.running else 0.0
-        return path.stat().st_mtime >= started
+        return child.wait()
 
 
 def udp_line(packets: int, size: int = 128, *, port: int = 4000, to: str = PEER, user: str = "unknown") -> str:

@@ -49,7 +49,7 @@ class Tables:
         TABLES[name](self)
 
     def _iptables(self, rules: str) -> None:
-        subprocess.run(["iptables-restore", "-w"], input=rules, text=True, check=True, timeout=30, capture_output=True)
+        subprocess.run(["iptables-restore", "-w"], input=rules, text=True, check=True, timeout=120, capture_output=True)
 
     def used(self) -> None:
         """Objects of rules, one of them over each kind of limit, after 4 packets of 128 bytes."""

@@ -36,7 +36,7 @@ class Host(Network):
         """A command of the page. Its files are put where nobody else has any."""
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         own = line.replace("/var/lib/", f"{self.directory}/")
-        done = subprocess.run(["sh", "-c", own], capture_output=True, timeout=60, check=True, env=environment)
+        done = subprocess.run(["sh", "-c", own], capture_output=True, timeout=120, check=True, env=environment)
         assert done.stderr == b"", line
         return done.stdout.decode()
 
@@ -119,8 +119,8 @@ def _downloaded(octets: int) -> int:
     """How much of it comes through; what a rule drops is sent again and again, and never does."""
     received = 0
     with socket.create_server(("127.0.0.1", 8080)) as server, socket.socket() as client:
-        client.settimeout(1.0)
         client.connect(("127.0.0.1", 8080))
+        client.settimeout(1.0)
         with server.accept()[0] as connection:
             connection.settimeout(3.0)
             sender = threading.Thread(target=_send, args=(connection, octets))
@@ -149,7 +149,7 @@ def test_the_examples_do_what_those_in_c_did(host: Host) -> None:
 
     def run(path: Path, *words: str) -> tuple[str, str, int]:
         argv = [sys.executable, f"./{path.name}", *words]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, cwd=host.directory)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, cwd=host.directory)
         return done.stdout, done.stderr, done.returncode
 
     line = "{ pkts = 00000000000000000000, bytes = 00000000000000000000 } = http-traffic;\n"

@@ -13,7 +13,7 @@ from netledger import nfacct
 from netledger.nfacct import Quota, Unit
 from tests.compat.nfacct.both import NOBODY, Program, real_program, run
 from tests.compat.nfacct.tables import PAYLOAD_BYTES, PORT
-from tests.kernel.lab import Child, Network, wait_for
+from tests.kernel.lab import Child, Network, open_files, wait_for
 
 pytestmark = [pytest.mark.kernel, pytest.mark.peers("nfacct", "iptables", "stdbuf")]
 
@@ -44,7 +44,7 @@ class Space(Network):
     def _sockets(self, child: Child) -> list[list[str]]:
         rows = [line.split() for line in Path("/proc/thread-self/net/netlink").read_text().splitlines()[1:]]
         listening = [row for row in rows if row[1] == NETLINK_NETFILTER and int(row[3], 16)]
-        inodes = {str(link.readlink()) for link in Path("/proc", str(child.pid), "fd").glob("*") if link.is_symlink()}
+        inodes = open_files(child.pid)
         return [row for row in listening if f"socket:[{row[9]}]" in inodes]
 
     def rule(self, name: str) -> None:
@@ -118,7 +118,7 @@ def test_without_privilege_ours_says_so_and_the_real_one_listens_to_nothing(spac
 def _waits(pid: int) -> bool:
     """Whether a process has a socket, and sleeps."""
     state = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0]
-    return state == "S" and any("socket" in str(link.readlink()) for link in Path("/proc", str(pid), "fd").iterdir())
+    return state == "S" and any("socket" in name for name in open_files(pid))
 
 
 def test_lost_events_end_the_real_one_silently_and_ours_tells_of_them_and_goes_on(space: Space) -> None:
@@ -130,7 +130,7 @@ def test_lost_events_end_the_real_one_silently_and_ours_tells_of_them_and_goes_o
         nfacct.reset("pq")
     for child in (real, ours):
         child.signal(signal.SIGCONT)
-    assert real.wait(SECONDS) == 0
+    assert real.wait() == 0
     assert real.errors() == "mnl_socket_recvfrom: No buffer space available\n"
     wait_for(lambda: "events lost" in ours.errors() and space.queued(ours) == 0, SECONDS, "ours tells of the loss")
     nfacct.reset("pq")

@@ -170,7 +170,7 @@ def test_as_it_is_installed_it_does_the_same(tables: Tables, command: list[str],
 
 
 def _started(words: Sequence[bytes | str], executable: Path, environment: dict[str, str]) -> tuple[bytes, bytes, int]:
-    done = subprocess.run(words, capture_output=True, timeout=60, check=False, env=environment, executable=executable)
+    done = subprocess.run(words, capture_output=True, timeout=120, check=False, env=environment, executable=executable)
     return done.stdout, done.stderr, done.returncode
 
 

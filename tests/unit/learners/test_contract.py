@@ -172,7 +172,7 @@ def test_a_ledger_that_refuses_ends_it_and_the_next_try_learns_all(world: World)
             world.wait_for(a2="alice")
             ledger.rename(away)
             world.tell(a2="bob")
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
 
     with pytest.raises(LedgerError):

@@ -169,7 +169,7 @@ def test_a_forgotten_period_is_no_longer_known(tmp_path: Path, write: Write) -> 
 
 
 def test_two_writers_of_one_name_do_not_mix(directory: Path, tmp_path: Path) -> None:
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
     log = Log(SystemClock(), program="test", verbose=False)
     done: list[bool] = []
 

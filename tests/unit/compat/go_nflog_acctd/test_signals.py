@@ -21,7 +21,7 @@ from netledger.compat.go_nflog_acctd.signals import EndSignals
 def test_a_signal_that_came_before_the_wait_is_not_missed(number: signal.Signals, word: str) -> None:
     with EndSignals() as signals:
         os.kill(os.getpid(), number)
-        assert signals.wait(10) == word
+        assert signals.wait(90) == word
         assert signals.wait(0) is None
 
 
@@ -36,7 +36,7 @@ def test_the_first_of_several_signals_counts() -> None:
     with EndSignals() as signals:
         for number in (signal.SIGQUIT, signal.SIGTERM):
             os.kill(os.getpid(), number)
-        assert signals.wait(10) == "quit"
+        assert signals.wait(90) == "quit"
 
 
 def test_an_ignored_hangup_stays_ignored_and_all_is_as_before_at_the_end() -> None:
