@@ -51,7 +51,7 @@ class Grid:
             self._ends[start_ns].append(end_ns)
             by_length[(end_ns - start_ns).bit_length()].append((start_ns, end_ns))
         self._by_length = {1 << bits: spans for bits, spans in by_length.items()}
-        starts = list(self._ends)
+        self._starts = starts = list(self._ends)
         self.start_ns = starts[0] if starts else 0
         self.last_start_ns = starts[-1] if starts else 0
         self.end_ns = max((ends[-1] for ends in self._ends.values()), default=0)
@@ -62,6 +62,11 @@ class Grid:
     def ends(self, start_ns: int) -> Sequence[int]:
         """Where the intervals end that begin at this moment."""
         return self._ends[start_ns]
+
+    def starts_within(self, start_ns: int, end_ns: int) -> tuple[int, int] | None:
+        """The first and the last moment in [start, end) at which intervals begin, if there is one."""
+        first, last = bisect_left(self._starts, start_ns), bisect_left(self._starts, end_ns)
+        return (self._starts[first], self._starts[last - 1]) if first < last else None
 
     def across(self, moment_ns: int) -> Iterator[int]:
         """The starts of intervals that begin before a moment and end behind it; some of them more than once."""

@@ -52,7 +52,7 @@ def booked_rows(
         LedgerError: a file cannot be read, or what is asked meanwhile fails.
     """
     with reader.rows(files) as connection:
-        _load(reader, connection, bookings, files, hours=hours, not_in_hours=not_in_hours)
+        load_bookings(reader, connection, bookings, files, hours=hours, not_in_hours=not_in_hours)
         if files:
             connection.execute(f"CREATE OR REPLACE VIEW {VIEW} AS {_joined(bookings, files)}")
         else:
@@ -80,7 +80,7 @@ def booked_sums(
     with reader.rows(files) as connection:
         parts = []
         if files:
-            _load(reader, connection, bookings := known(), files)
+            load_bookings(reader, connection, bookings := known(), files)
             parts.append(_joined(bookings, files, ", ".join((*SUMMED_COLUMNS, *COUNTER_COLUMNS))))
         if rollups:
             has_gaps = _load_gaps(connection, known, rollups, lengths)
@@ -89,7 +89,7 @@ def booked_sums(
         yield connection
 
 
-def _load(
+def load_bookings(
     reader: Reader,
     connection: "duckdb.DuckDBPyConnection",
     bookings: Bookings,
@@ -98,7 +98,11 @@ def _load(
     hours: Sequence[Path] = (),
     not_in_hours: Sequence[Path] | None = None,
 ) -> None:
-    """Books the places that are in the files."""
+    """Books the places that are in the files; ``hours`` and ``not_in_hours`` as for :func:`booked_rows`.
+
+    Raises:
+        duckdb.Error: a file cannot be read.
+    """
     if not files or not bookings.needs_places:
         bookings.load(connection)
     elif bookings.is_of_hosts and hours and not_in_hours is not None:

@@ -32,7 +32,8 @@ SUBJECT_COLUMNS: Final = ("subject", "reason", "is_partly")
 PLACE_COLUMNS: Final = ("host", "interface", "mark")
 """What of a row says whose it may be."""
 
-_TABLE: Final = "bookings"
+BOOKINGS: Final = "bookings"
+"""A table of what places are booked to."""
 NO_ASSIGNMENT: Final = str(Reason.NO_ASSIGNMENT)
 # A join for each day has all it needs near at hand, and is twice as quick as one for a month; a thousand of them take
 # their time to be planned.
@@ -95,6 +96,10 @@ class Bookings:
         """Whether hosts are all that matters in :meth:`places_sql`."""
         return self._keys == ("host",) and len(kinds_of(self._lengths)) == 1
 
+    def starts(self, start_ns: int, end_ns: int) -> tuple[int, int] | None:
+        """The first and the last start of an interval in [start, end), if there is one."""
+        return self._grid.starts_within(start_ns, end_ns)
+
     def places_sql(self, rows: str) -> str:
         """Asks rows for the places in them, for :meth:`load`."""
         columns = ", ".join(name if name in self._keys else f"NULL AS {name}" for name in PLACE_COLUMNS)
@@ -113,7 +118,7 @@ class Bookings:
                 number = numbers.setdefault(named, len(numbers))
                 lines.append((*one, *booking, number))
         columns = zip(*lines, strict=True) if lines else ((),) * len(_TABLE_COLUMNS)
-        make_table(connection, _TABLE, zip(_TABLE_COLUMNS, columns, strict=True), order="from_ns")
+        make_table(connection, BOOKINGS, zip(_TABLE_COLUMNS, columns, strict=True), order="from_ns")
         told = [*zip(*numbers, strict=True), tuple(numbers.values())]
         make_table(connection, NAMED, zip((*SUBJECT_COLUMNS, NUMBER), told, strict=True), order=NUMBER)
 
@@ -131,7 +136,7 @@ class Bookings:
             f"{_IS_LONE} AS is_lone, "
             f"{_WHOSE if self._keys == ('host',) else _WHOSE_OF_HOSTS} AS {NUMBER} "
             f"FROM {rows} AS counted "
-            f"LEFT JOIN (SELECT * FROM {_TABLE} WHERE {where}) AS booked ON {' AND '.join(is_same)} "
+            f"LEFT JOIN (SELECT * FROM {BOOKINGS} WHERE {where}) AS booked ON {' AND '.join(is_same)} "
             "AND counted.interval_start >= booked.from_ns AND counted.interval_start < booked.to_ns "
             "AND (booked.until_ns IS NULL OR booked.until_ns = counted.interval_end)"
         )
@@ -156,14 +161,15 @@ _NAMED: Final[dict[_Named, int]] = {
         for place, one in enumerate(one for one in Account if one is not Account.HOST)
     },
 }
-_UNBOOKED: Final = (
+UNBOOKED: Final = (
     f"CASE counted.account WHEN '{Account.HOST}' THEN CASE WHEN counted.host IS NULL THEN 1 ELSE 0 END "
     + " ".join(f"WHEN '{name}' THEN {number}" for (name, _, _), number in _NAMED.items() if number > 1)
     + " END"
 )
+"""The number of rows ``counted`` without a booking."""
 # Rows that are no host's have no address. Where they may have an interface it takes a second look, at each row.
-_WHOSE: Final = f"coalesce(booked.{NUMBER}, {_UNBOOKED})"
-_WHOSE_OF_HOSTS: Final = f"CASE WHEN counted.account = '{Account.HOST}' THEN {_WHOSE} ELSE {_UNBOOKED} END"
+_WHOSE: Final = f"coalesce(booked.{NUMBER}, {UNBOOKED})"
+_WHOSE_OF_HOSTS: Final = f"CASE WHEN counted.account = '{Account.HOST}' THEN {_WHOSE} ELSE {UNBOOKED} END"
 # Of what is nobody's, and may get another reason by what is known of other times.
 _IS_LONE: Final = (
     f"counted.account = '{Account.HOST}' AND booked.subject IS NULL "

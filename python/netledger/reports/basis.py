@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
+from netledger.ledger.added_rows import Adding, added_rows
 from netledger.ledger.assignments import read_facts
 from netledger.ledger.booked_rows import booked_rows, booked_sums
 from netledger.ledger.booking import Bookings, Knowledge
@@ -48,8 +49,11 @@ def basis(
     *,
     as_known_at_ns: int | None,
     is_of_sums: bool,
+    adding: Adding | None = None,
 ) -> Basis:
-    """What answers a question about subjects. ``is_of_sums`` says that sums of five minutes and hours can do it.
+    """What answers a question about subjects.
+
+    ``is_of_sums`` says that sums of five minutes and hours can do it, and ``adding`` which rows may be added up to one.
 
     Raises:
         LedgerError: the ledger cannot be read.
@@ -69,14 +73,16 @@ def basis(
 
     rollups = snapshot.subject_rollups
     if not is_of_sums or not rollups:
+
+        def rows() -> "AbstractContextManager[Connection]":
+            known, files = bookings(snapshot.files), snapshot.files
+            hours, others = snapshot.rollups, snapshot.not_rolled_up
+            if adding is not None and known.is_of_hosts and adding.suits(files):
+                return added_rows(reader, known, files, adding, hours=hours, not_in_hours=others)
+            return booked_rows(reader, known, files, hours=hours, not_in_hours=others)
+
         return Basis(
-            rows=lambda: booked_rows(
-                reader,
-                bookings(snapshot.files),
-                snapshot.files,
-                hours=snapshot.rollups,
-                not_in_hours=snapshot.not_rolled_up,
-            ),
+            rows=rows,
             gone=snapshot.days_dropped,
             days_outdated=frozenset(),
             has_facts=has_facts,

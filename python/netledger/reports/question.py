@@ -105,9 +105,17 @@ class Question:
 
         ``borders`` are those of the period and of its pieces, UTC nanoseconds.
         """
-        asked = {*self.by, *self.where.columns}
         columns = _SUMMED if self.is_of_subjects else _HOURLY
-        return asked <= columns and all(border % HOUR_NS == 0 for border in borders)
+        return self._asked <= columns and all(border % HOUR_NS == 0 for border in borders)
+
+    @property
+    def is_of_subjects_alone(self) -> bool:
+        """Whether it asks whose the rows are, and for nothing that would tell rows of a subject apart."""
+        return self.is_of_subjects and self._asked <= _SUMMED
+
+    @property
+    def _asked(self) -> set[str]:
+        return {*self.by, *self.where.columns}
 
 
 def totals_sql(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from netledger.errors import LedgerError
 from netledger.intervals import DAY_NS, HOUR_NS
+from netledger.ledger.added_rows import Adding
 from netledger.ledger.intervals import IntervalRow
 from netledger.ledger.reader import Reader, Snapshot
 from netledger.ledger.store import day_of
@@ -118,7 +119,7 @@ def answer(reader: Reader, snapshot: Snapshot, question: Question, calendar: Cal
     pieces = calendar.split(period, question.per) if question.per else [period]
     borders = [piece.start_ns for piece in pieces]
     is_of_hours = question.is_of_hours([*borders, period.end_ns])
-    source = _source(reader, snapshot, question, intervals, is_of_hours=is_of_hours)
+    source = _source(reader, snapshot, question, intervals, borders, is_of_hours=is_of_hours)
     kept = [one for one in intervals if day_of(one.start_ns) not in source.gone]
     days = {day_of(one.start_ns) for one in intervals}
     totals, undetailed = _nothing(question), {}
@@ -164,10 +165,23 @@ class _Source:
 
 
 def _source(
-    reader: Reader, snapshot: Snapshot, question: Question, intervals: Sequence[IntervalRow], *, is_of_hours: bool
+    reader: Reader,
+    snapshot: Snapshot,
+    question: Question,
+    intervals: Sequence[IntervalRow],
+    borders: Sequence[int],
+    *,
+    is_of_hours: bool,
 ) -> _Source:
     if question.is_of_subjects:
-        found = basis(reader, snapshot, intervals, as_known_at_ns=question.as_known_at_ns, is_of_sums=is_of_hours)
+        found = basis(
+            reader,
+            snapshot,
+            intervals,
+            as_known_at_ns=question.as_known_at_ns,
+            is_of_sums=is_of_hours,
+            adding=_adding(snapshot, question, borders) if question.is_of_subjects_alone else None,
+        )
         return _Source(
             rows=found.rows,
             gone=found.gone,
@@ -182,6 +196,17 @@ def _source(
             is_of_hours=True,
         )
     return _Source(rows=lambda: reader.rows(snapshot.files), gone=snapshot.days_dropped)
+
+
+def _adding(snapshot: Snapshot, question: Question, borders: Sequence[int]) -> Adding:
+    """Rows of one subject that the question does not tell apart."""
+    days = _whole_days(snapshot.days_dropped)
+    return Adding(
+        start_ns=question.period.start_ns,
+        end_ns=question.period.end_ns,
+        borders=frozenset((*borders, *(moment_ns for day in days for moment_ns in (day.start_ns, day.end_ns)))),
+        is_by_meter=bool(question.where.texts) or not {"node", "meter"}.isdisjoint(question.by),
+    )
 
 
 def _steps(intervals: Iterable[IntervalRow], borders: Sequence[int], *, is_of_hours: bool) -> list[tuple[int, int]]:
