@@ -43,6 +43,7 @@ NAMED: Final = "named"
 NUMBER: Final = "whose"
 """The number, which rows have as well: to add up by it takes a third less time than by names."""
 _TABLE_COLUMNS: Final = ("kind", *PLACE_COLUMNS, "from_ns", "to_ns", "until_ns", *SUBJECT_COLUMNS, NUMBER)
+_UNTIL: Final = _TABLE_COLUMNS.index("until_ns")
 
 FoundPlace = tuple[int, bytes | None, str | None, int | None]
 """How its address is cut, as :func:`~netledger.ledger.prefixes.kind_sql` says, and :data:`PLACE_COLUMNS`."""
@@ -85,6 +86,8 @@ class Bookings:
         self._singles = known.singles
         self._grid = Grid(spans)
         self._lengths = lengths
+        self.has_ends = False
+        """Whether some of what was loaded is of intervals with one end alone."""
 
     @property
     def needs_places(self) -> bool:
@@ -117,6 +120,7 @@ class Bookings:
                 named = (booking.subject or UNKNOWN, booking.reason, booking.is_partly)
                 number = numbers.setdefault(named, len(numbers))
                 lines.append((*one, *booking, number))
+        self.has_ends = any(line[_UNTIL] is not None for line in lines)
         columns = zip(*lines, strict=True) if lines else ((),) * len(_TABLE_COLUMNS)
         make_table(connection, BOOKINGS, zip(_TABLE_COLUMNS, columns, strict=True), order="from_ns")
         told = [*zip(*numbers, strict=True), tuple(numbers.values())]
