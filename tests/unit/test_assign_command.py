@@ -297,6 +297,8 @@ def test_an_import_says_all_mistakes_with_their_lines_and_does_nothing(config: P
         (b'address,subject,detail\n10.0.0.2,alice,"[1]"\n', ":2: its detail is no object of texts"),
         (b"address,subject\n10.0.0.2,a\x00b\n", ":2: "),
         (b"10.0.0.2,alice\n10.0.0.3", ":2: it ends before its subject"),
+        (b"address;subject\n10.0.0.2;alice\n", "hint: values are divided by commas, as in 10.0.0.2,alice"),
+        (b"ip,user\n10.0.0.2,alice\n", "a heading has the words target (or address), subject, from, to"),
         (b"address,from,subject\n10.0.0.2,2026-11-20\n", ":2: it ends before its subject"),
     ],
 )

@@ -67,6 +67,10 @@ class Found:
 class _LineError(Exception):
     """A line is wrong, for a reason that no part of it has by itself."""
 
+    def __init__(self, cause: str, hint: str | None = None) -> None:
+        super().__init__(cause)
+        self.hint = hint
+
 
 def read(path: Path, *, default_from_ns: int, read_time: ReadTime, progress: Progress) -> Found:
     """The facts of a file; lines that do not say since when begin at ``default_from_ns``.
@@ -108,10 +112,8 @@ class _Reading:
                 progress(f"lines of {self._path.name}", line, lines)
             try:
                 facts.append(self._fact(line, cells))
-            except (FactError, UsageError) as error:
+            except (FactError, UsageError, _LineError) as error:
                 mistakes.append(Mistake(line, str(error), error.hint))
-            except _LineError as error:
-                mistakes.append(Mistake(line, str(error), None))
         # The lines of a file are known at once: none is a correction of another. Who comes later has it from then on.
         facts.sort(key=lambda fact: fact.valid_from_ns)
         return Found(facts, sorted(mistakes, key=lambda one: one.line))
@@ -159,7 +161,8 @@ class _Reading:
         if len(cells) > (self._width or len(_IN_ORDER)):
             raise _LineError("there are more values than columns")
         if len(cells) <= self._places[_SUBJECT]:
-            raise _LineError("it ends before its subject; that it is nobody's is said by an empty one")
+            hint = "values are divided by commas, as in 10.0.0.2,alice" if len(cells) == 1 else None
+            raise _LineError("it ends before its subject; that it is nobody's is said by an empty one", hint)
         values = {name: cells[place] for name, place in self._places.items() if place < len(cells)}
         subject, start, end, mac = (values.get(name) or None for name in (_SUBJECT, _FROM, _TO, _MAC))
         fact = Fact(
@@ -196,7 +199,8 @@ def _target(text: str) -> Target:
     target = Target.parse(text)
     if target.kind is Kind.INTERFACE and text != str(target):
         # Half a heading, or a column too few: in a file nobody looks at each word.
-        raise FactError(text, "", "this is no address", f"an interface is written {target}")
+        words = "a heading has the words target (or address), subject, from, to"
+        raise FactError(text, "", "this is no address", f"an interface is written {target}; {words}")
     return target
 
 
