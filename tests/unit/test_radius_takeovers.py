@@ -151,3 +151,11 @@ def test_a_clock_that_was_set_back_hides_no_change(world: World) -> None:
     world.tell(5060, INTERIM, "1", user="alice", address=A)
     world.tell(1000, INTERIM, "1", user="bob", address=A)
     assert world.held()[-1] == ("bob", 5000, None)
+
+
+def test_updates_that_name_their_access_server_otherwise_are_updates_of_it(world: World) -> None:
+    world.tell(0, START, "1", user="alice", address=A)
+    world.tell(0, START, "2", user="bob", address=B)
+    world.tell(60, INTERIM, "1", user="alice", address=A, nas="")
+    assert world.silence(61 + STALE_SECONDS) == 4
+    assert (world.held(A), world.held(B)) == ([("alice", 0, 60)], [("bob", 0, 1e-09)])

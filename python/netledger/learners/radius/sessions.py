@@ -153,6 +153,7 @@ class Sessions:
         if request.status is Status.INTERIM:
             # A Start that is sent again is none: who takes over sees by signs behind a beginning that updates come.
             session.seen_ns = max(session.seen_ns, at.told_ns)
+            self._is_lively(session.nas)  # as its own Start named it
         session.usage = request.usage or session.usage
         facts: list[Fact] = []
         subject = name_of(request.user) if request.is_named and not is_late else None
