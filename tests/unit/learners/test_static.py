@@ -208,3 +208,27 @@ def test_who_has_it_until_a_time_may_be_followed_by_who_has_it_from_then_on(tmp_
         record.clock.advance(100 * 365 * DAY * 10**9)
     handed_over = 4_070_908_800
     assert record.spans("10.0.0.2") == [("alice", START_NS // 10**9, handed_over), ("bob", handed_over, None)]
+
+
+@pytest.mark.parametrize("is_behind", [False, True])
+def test_a_link_that_leads_elsewhere_now_is_followed_there(tmp_path: Path, record: Kept, *, is_behind: bool) -> None:
+    """``is_behind``: the link is a directory's, as where a whole set of files is exchanged at once."""
+    for name, who in (("old", "alice"), ("new", "bob")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "people.csv").write_text(f"target,subject\n10.0.0.2,{who}\n")
+    etc = tmp_path / "etc"
+    etc.mkdir()
+    link = etc / "..data" if is_behind else etc / "people.csv"
+    if is_behind:
+        (etc / "people.csv").symlink_to("..data/people.csv")
+    link.symlink_to(tmp_path / "old" / ("" if is_behind else "people.csv"))
+    one = learner(etc / "people.csv", record)
+    with running(one, record):
+        wait_until(lambda: record.now() == {"10.0.0.2": "alice"}, "alice")
+        other = etc / "other"
+        other.symlink_to(tmp_path / "new" / ("" if is_behind else "people.csv"))
+        other.rename(link)
+        wait_until(lambda: record.now() == {"10.0.0.2": "bob"}, "bob")
+        # What is written where it leads now is seen, too.
+        (tmp_path / "new" / "people.csv").write_text("target,subject\n10.0.0.2,carol\n")
+        wait_until(lambda: record.now() == {"10.0.0.2": "carol"}, "carol")
