@@ -73,16 +73,8 @@ def basis(
 
     rollups = snapshot.subject_rollups
     if not is_of_sums or not rollups:
-
-        def rows() -> "AbstractContextManager[Connection]":
-            known, files = bookings(snapshot.files), snapshot.files
-            hours, others = snapshot.rollups, snapshot.not_rolled_up
-            if adding is not None and known.is_of_hosts and adding.suits(files):
-                return added_rows(reader, known, files, adding, hours=hours, not_in_hours=others)
-            return booked_rows(reader, known, files, hours=hours, not_in_hours=others)
-
         return Basis(
-            rows=rows,
+            rows=lambda: _rows(reader, snapshot, bookings(snapshot.files), adding),
             gone=snapshot.days_dropped,
             days_outdated=frozenset(),
             has_facts=has_facts,
@@ -106,6 +98,15 @@ def basis(
         days_outdated=frozenset(stale & snapshot.days_dropped),
         has_facts=has_facts,
     )
+
+
+def _rows(
+    reader: Reader, snapshot: Snapshot, bookings: Bookings, adding: Adding | None
+) -> "AbstractContextManager[Connection]":
+    files, hours, others = snapshot.files, snapshot.rollups, snapshot.not_rolled_up
+    if adding is not None and bookings.is_of_hosts and adding.suits(files):
+        return added_rows(reader, bookings, files, adding, hours=hours, not_in_hours=others)
+    return booked_rows(reader, bookings, files, hours=hours, not_in_hours=others)
 
 
 def _day_of(file: "Path") -> str:
