@@ -45,6 +45,8 @@ VARIANTS = (
 XML = ("-E -o xml", "-E -o xml,id,ktimestamp", "-E -o xml,timestamp -e DESTROY", "-E -p icmp -o xml", "-E -p 99 -o xml")
 _STAMP = re.compile(r"^\[\d{8,}\.\d{6}\]\t", re.MULTILINE)
 _WHEN = re.compile(r"<when>.*?</when>")
+# How old a flow is when one of them reads of it: a second may have passed until the other does.
+_AGE = re.compile(r"(<deltatime>|delta-time=)\d+")
 _CAUSE = re.compile(r" \[USERSPACE\] portid=\d+(?: progname=.*)?$", re.MULTILINE)
 _ICMP = re.compile(r"(<layer4 [^>]*>)<type>\d+</type><code>\d+</code><id>\d+</id>")
 
@@ -134,7 +136,8 @@ def _ended(child: Child, number: signal.Signals) -> tuple[str, str, int]:
 
 
 def _evened(printed: tuple[str, str, int]) -> tuple[str, str, int]:
-    return _STAMP.sub("[N]\t", _WHEN.sub("<when/>", printed[0])), printed[1], printed[2]
+    output = _STAMP.sub("[N]\t", _WHEN.sub("<when/>", printed[0]))
+    return _AGE.sub(r"\1N", output), printed[1], printed[2]
 
 
 def test_both_show_the_same_events_and_end_alike(space: Space) -> None:
