@@ -1,7 +1,7 @@
 """The sessions of all access servers: requests in, facts out. No clock, no socket and no disk.
 
 Requests come late, twice, out of order or never. The rules are in docs/reference/attribution.md; in short: a thing is
-booked once, an address has one session, of two that tell the same address the one that began later has it, and a
+booked once, an address has one session, of two that tell the same address the one that got it later has it, and a
 session whose end was not told ends at its last sign of life.
 """
 
