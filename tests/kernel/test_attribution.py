@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from netledger.intervals import SECOND_NS, SystemClock
+from netledger.ledger.assignments import Assignments
 from netledger.live import AttributionStatus, Client
 from tests.kernel import dhcp, senders
 from tests.kernel.dhcp import Wire
@@ -125,6 +127,10 @@ def test_a_daemon_that_is_killed_learns_what_it_has_missed(lab: Lab, folder: Pat
     books.wait_for_facts(1)
     senders.udp(lab, lab.left, Udp(source=USER, destination=SINK, count=100))
     wait_for(lambda: books.received() >= 100, SECONDS, "packets")
+    # She has it for longer than the second that does not count beside what bob has until the next start.
+    (fact,) = Assignments(books.gateway.store, SystemClock()).facts()
+    her_second_ns = fact.valid_from_ns + SECOND_NS
+    wait_for(lambda: SystemClock().now().wall_ns > her_second_ns, SECONDS, "a second of hers")
     books.gateway.child.kill()
     (folder / USER).write_text("bob\n")
     books.gateway.start_counting()
