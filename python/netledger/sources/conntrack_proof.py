@@ -68,7 +68,7 @@ def judge(accounted: Count, *, base: Bracket | None, now: Bracket | None) -> Ver
         return Verdict(kernel=None, base=now, why=why, excess=excess)
     if least == most:
         return Verdict(kernel=most, base=now)
-    between = f"the counters saw between {_words(least)} and {_words(most)}, for packets passed while flows were read"
+    between = f"the counters saw between {_words(least)} and {_words(most)}, for packets passed while they were read"
     if accounted.covers(least):
         return Verdict(kernel=None, base=_following(accounted, base, now), why=between, is_bounded=True)
     kernel = Count(max(least.packets, accounted.packets), max(least.bytes, accounted.bytes))
