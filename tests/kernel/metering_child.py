@@ -1,4 +1,6 @@
-"""A managed meter in a process of its own, which a test can stop, kill, or let die at a chosen step.
+"""A meter in a process of its own, which a test can stop, kill, or let die at a chosen step.
+
+Here a managed one; the modules of the others end with the same line.
 
     python -m tests.kernel.metering_child CONFIG [STEP]
 
@@ -10,79 +12,18 @@ With STEP, such as ``switched:2``, it kills itself with SIGKILL when that step h
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Self
 
 from pydantic import TypeAdapter
 
 from netledger.sources.base import Step
 from netledger.sources.nflog_managed import ManagedNflogConfig
 from tests.kernel.lab import Lab
-from tests.kernel.metering import Bench, Committed, Interval
+from tests.kernel.metering import ANSWER, Bench, Interval, Metered, S
 
-ROOT = Path(__file__).resolve().parents[2]
-ANSWER = TypeAdapter(list[Interval])
 CONFIG = TypeAdapter(ManagedNflogConfig)
-END_SECONDS = 90.0
-
-
-class Child:
-    """The test's end of a meter in another process. As a context manager it kills the process at the end."""
-
-    def __init__(self, bench: Committed, module: str, config: str, die_at: str) -> None:
-        self._bench = bench
-        argv = [sys.executable, "-m", module, config, die_at]
-        self.process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.first = self._intervals(self._line())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.communicate(timeout=END_SECONDS)
-
-    def tell(self, command: str) -> list[Interval] | None:
-        """Hands over a command; None when the process died of it."""
-        return self._intervals(self._exchange(command))
-
-    def received_packets(self) -> int:
-        """How many packets have reached it."""
-        return int(self._exchange("stats"))
-
-    def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def wait(self) -> int:
-        return self.process.wait(END_SECONDS)
-
-    def _exchange(self, command: str) -> bytes:
-        assert self.process.stdin is not None
-        self.process.stdin.write(command.encode() + b"\n")
-        self.process.stdin.flush()
-        return self._line()
-
-    def _line(self) -> bytes:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline()
-
-    def _intervals(self, line: bytes) -> list[Interval] | None:
-        if not line:
-            return None
-        intervals = ANSWER.validate_json(line)
-        self._bench.intervals += intervals
-        return intervals
-
-
-class ChildMeter(Child):
-    """A managed meter."""
-
-    def __init__(self, bench: Bench, die_at: str = "") -> None:
-        super().__init__(bench, "tests.kernel.metering_child", CONFIG.dump_json(bench.config).decode(), die_at)
 
 
 def dying(die_at: str) -> Step:
@@ -98,8 +39,8 @@ def dying(die_at: str) -> Step:
     return at_step
 
 
-def main(config: str, die_at: str) -> None:
-    bench = Bench(Lab(), config=CONFIG.validate_json(config))
+def obey(bench: Metered[S], die_at: str = "") -> None:
+    """Opens it, and does as it is told until nobody tells anything more."""
     answer(bench.open(dying(die_at)))
     for line in sys.stdin:
         match line.strip():
@@ -110,8 +51,7 @@ def main(config: str, die_at: str) -> None:
             case "keep":
                 answer(bench.close(keep_rules=True))
             case "stats":
-                assert bench.source is not None
-                sys.stdout.write(f"{bench.source.stats().received_packets}\n")
+                sys.stdout.write(f"{bench.opened().stats().received_packets}\n")
                 sys.stdout.flush()
             case command:
                 raise ValueError(command)
@@ -123,4 +63,4 @@ def answer(intervals: Sequence[Interval]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "")
+    obey(Bench(Lab(), config=CONFIG.validate_json(sys.argv[1])), *sys.argv[2:])

@@ -16,10 +16,9 @@ from netledger.sources.bpf import BpfSource
 from netledger.sources.nft import Nft
 from tests.kernel import senders
 from tests.kernel.bpf_box import BpfLab, own_bpffs
-from tests.kernel.bpf_metering import CONFIG, BpfBench, burst
+from tests.kernel.bpf_metering import BpfBench, burst
 from tests.kernel.lab import wait_for
-from tests.kernel.metering import CLOCK, leftovers
-from tests.kernel.metering_child import Child
+from tests.kernel.metering import CLOCK, Child, leftovers
 from tests.kernel.senders import Udp
 
 BURST = Udp(source="10.77.1.2", destination="10.77.2.2", count=500)
@@ -222,7 +221,7 @@ def test_without_the_capabilities_nothing_is_left_behind(gateway: BpfLab) -> Non
     )
     taken = "-bpf,-sys_admin,-perfmon"
     argv = ["setpriv", "--bounding-set", taken, "--inh-caps", taken, sys.executable, "-c", program_text]
-    said = gateway.run(gateway.gw, [*argv, CONFIG.dump_json(bench.config).decode()])
+    said = gateway.run(gateway.gw, [*argv, bench.config_text()])
     assert said.startswith(PermissionDeniedError.__name__)
     assert "CAP_BPF" in said
     assert leftovers(bench.config.runtime) == bench.pinned() == []

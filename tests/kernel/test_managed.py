@@ -14,7 +14,6 @@ from netledger.sources.nft import Nft
 from tests.kernel import senders
 from tests.kernel.lab import Lab, wait_for
 from tests.kernel.metering import Bench, leftovers
-from tests.kernel.metering_child import ChildMeter
 from tests.kernel.senders import Udp
 
 FLOOD = Udp(source="10.77.1.2", destination="10.77.2.2", sources=20, destinations=5, count=0, rate=40_000)
@@ -82,7 +81,7 @@ def test_bulk_tcp_in_merged_super_packets_equals_the_kernel(gateway: Lab, addres
 
 def test_a_stalled_listener_loses_exactly_what_the_kernel_says(gateway: Lab) -> None:
     bench = Bench.on(gateway, buffer_bytes=65536)
-    with ChildMeter(bench) as child:
+    with bench.child() as child:
         senders.udp(gateway, gateway.left, Udp(source="10.77.1.2", destination="10.77.2.2", count=100))
         child.signal(signal.SIGSTOP)
         senders.udp(gateway, gateway.left, Udp(source="10.77.1.2", destination="10.77.2.2", count=30_000))
@@ -225,7 +224,7 @@ def test_a_change_that_was_made_but_not_answered_loses_nothing(gateway: Lab) -> 
 def test_a_takeover_misses_nothing_and_says_what_passed_while_nobody_listened(gateway: Lab) -> None:
     bench = Bench.on(gateway)
     plan = Udp(source="10.77.1.2", destination="10.77.2.2", count=700)
-    with ChildMeter(bench) as child:
+    with bench.child() as child:
         senders.udp(gateway, gateway.left, plan)
         child.tell("cut")
         senders.udp(gateway, gateway.left, plan)

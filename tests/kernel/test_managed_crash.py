@@ -15,7 +15,6 @@ from netledger.sources.nft import Nft
 from tests.kernel import senders
 from tests.kernel.lab import Child, Lab, wait_for
 from tests.kernel.metering import CLOCK, Bench, Interval, leftovers
-from tests.kernel.metering_child import ChildMeter
 from tests.kernel.senders import Udp
 
 FLOOD = Udp(source="10.77.1.2", destination="10.77.2.2", sources=20, count=0, rate=30_000)
@@ -62,7 +61,7 @@ def finish(bench: Bench, gateway: Lab, load: Child) -> None:
 def test_a_crash_at_any_step_of_a_cut_keeps_the_books_whole(gateway: Lab, step: str) -> None:
     bench = Bench.on(gateway)
     turn = 2 if step in FIRST_STEPS else 1  # the start takes such steps too
-    with ChildMeter(bench, f"{step}:{turn + 1}") as child:
+    with bench.child(f"{step}:{turn + 1}") as child:
         load = senders.start_udp(gateway, gateway.left, FLOOD)
         assert child.tell("cut")
         assert child.tell("cut") is None
@@ -78,12 +77,12 @@ def test_a_crash_at_any_step_of_a_cut_keeps_the_books_whole(gateway: Lab, step: 
 @pytest.mark.parametrize("step", TAKEOVER_STEPS)
 def test_a_crash_while_taking_over_from_a_crash(gateway: Lab, cut_step: str, step: str) -> None:
     bench = Bench.on(gateway)
-    with ChildMeter(bench, f"{cut_step}:{2 if cut_step == 'prepared' else 1}") as child:
+    with bench.child(f"{cut_step}:{2 if cut_step == 'prepared' else 1}") as child:
         load = senders.start_udp(gateway, gateway.left, FLOOD)
         assert child.tell("cut") is None
         child.wait()
     for _ in range(2):
-        with ChildMeter(bench, step) as child:
+        with bench.child(step) as child:
             assert child.first is None
             child.wait()
     bench.open()
@@ -94,7 +93,7 @@ def test_a_crash_while_taking_over_from_a_crash(gateway: Lab, cut_step: str, ste
 @pytest.mark.parametrize("step", FIRST_STEPS)
 def test_a_crash_at_the_very_first_start_leaves_nothing_behind(gateway: Lab, step: str) -> None:
     bench = Bench.on(gateway)
-    with ChildMeter(bench, step) as child:
+    with bench.child(step) as child:
         assert child.first is None
         child.wait()
     bench.open()
@@ -108,7 +107,7 @@ def test_a_crash_at_the_very_first_start_leaves_nothing_behind(gateway: Lab, ste
 @pytest.mark.parametrize("step", STOP_STEPS)
 def test_a_crash_while_stopping_keeps_the_books_whole(gateway: Lab, step: str) -> None:
     bench = Bench.on(gateway)
-    with ChildMeter(bench, step) as child:
+    with bench.child(step) as child:
         senders.udp(gateway, gateway.left, BURST)
         wait_for(lambda: child.received_packets() >= 500, 10, "the packets in the table")
         assert child.tell("close") is None
@@ -123,12 +122,12 @@ def test_a_crash_while_stopping_keeps_the_books_whole(gateway: Lab, step: str) -
 @pytest.mark.parametrize("step", TAKEOVER_STEPS)
 def test_a_crash_while_taking_over_from_a_crash_while_stopping(gateway: Lab, step: str) -> None:
     bench = Bench.on(gateway)
-    with ChildMeter(bench, "stopped") as child:
+    with bench.child("stopped") as child:
         senders.udp(gateway, gateway.left, BURST)
         wait_for(lambda: child.received_packets() >= 500, 10, "the packets in the table")
         assert child.tell("close") is None
         child.wait()
-    with ChildMeter(bench, step) as child:
+    with bench.child(step) as child:
         assert child.first is None
         child.wait()
     bench.open()
@@ -141,7 +140,7 @@ def test_a_crash_while_taking_over_from_a_crash_while_stopping(gateway: Lab, ste
 @pytest.mark.parametrize("step", ["cleared", *FIRST_STEPS])
 def test_a_crash_while_replacing_rules_without_state(gateway: Lab, step: str) -> None:
     bench = Bench.on(gateway)
-    with ChildMeter(bench) as child:
+    with bench.child() as child:
         senders.udp(gateway, gateway.left, BURST)
         child.tell("cut")
         senders.udp(gateway, gateway.left, BURST)
@@ -149,7 +148,7 @@ def test_a_crash_while_replacing_rules_without_state(gateway: Lab, step: str) ->
         child.wait()
     shutil.rmtree(bench.config.runtime)
     bench.intervals.clear()
-    with ChildMeter(bench, step) as child:
+    with bench.child(step) as child:
         assert child.first is None
         child.wait()
     bench.open()
@@ -183,7 +182,7 @@ def test_kill_after_kill_under_load_loses_no_packet_of_the_count(gateway: Lab) -
     bench = Bench.on(gateway)
     load = None
     for life in range(6):
-        with ChildMeter(bench) as child:
+        with bench.child() as child:
             load = load or senders.start_udp(gateway, gateway.left, FLOOD)
             for _ in range(life % 3):
                 child.tell("cut")

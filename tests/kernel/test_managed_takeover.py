@@ -23,7 +23,6 @@ from tests.kernel import senders
 from tests.kernel.lab import Lab, wait_for
 from tests.kernel.lesser import lacking
 from tests.kernel.metering import Bench
-from tests.kernel.metering_child import ChildMeter
 from tests.kernel.senders import Udp
 
 BURST = Udp(source="10.77.1.2", destination="10.77.2.2", count=500)
@@ -42,7 +41,7 @@ def burst(gateway: Lab) -> None:
 
 def killed_meter(bench: Bench) -> None:
     """A meter that received one burst and was killed before its first cut."""
-    with ChildMeter(bench) as child:
+    with bench.child() as child:
         burst(bench.lab)
         wait_for(lambda: child.received_packets() >= 500, 10, "the packets in the table")
         child.signal(signal.SIGKILL)
@@ -178,7 +177,7 @@ def test_other_wishes_at_the_next_start_change_the_rules_and_miss_nothing(
 
 def test_a_second_process_with_the_same_state_is_refused(gateway: Lab) -> None:
     bench = Bench.on(gateway)
-    with ChildMeter(bench) as child:
+    with bench.child() as child:
         with pytest.raises(SourceError, match=f"meter lan: open: already counted by pid {child.process.pid}$"):
             bench.open()
         burst(gateway)
@@ -188,7 +187,7 @@ def test_a_second_process_with_the_same_state_is_refused(gateway: Lab) -> None:
 
 def test_a_second_process_with_another_state_is_refused(gateway: Lab) -> None:
     bench = Bench.on(gateway)
-    with ChildMeter(bench) as child:
+    with bench.child() as child:
         bench.config = replace(bench.config, runtime=bench.config.runtime.with_name("elsewhere"))
         words = rf"meter lan: open: table netledger already counts for it by pid {child.process.pid} \(python"
         with pytest.raises(RulesetError, match=words):
@@ -265,7 +264,7 @@ def test_meters_with_tables_of_their_own_never_want_the_same_group(gateway: Lab)
     other = ManagedNflogConfig(
         meter="t", node="n", runtime=bench.config.runtime.with_name("t"), store=bench.config.store, table="another"
     )
-    with ChildMeter(Bench(gateway, config=other)) as child:
+    with Bench(gateway, config=other).child() as child:
         for _ in range(3):
             bench.cut()
             child.tell("cut")

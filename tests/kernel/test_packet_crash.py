@@ -16,8 +16,7 @@ from netledger.sources.packet import PacketSource
 from tests.kernel import links, senders
 from tests.kernel.lab import Lab, wait_for
 from tests.kernel.lesser import lacking
-from tests.kernel.metering import CLOCK, leftovers
-from tests.kernel.metering_child import Child
+from tests.kernel.metering import CLOCK, Child, leftovers
 from tests.kernel.packet_metering import MEBIBYTE, PacketBench
 from tests.kernel.senders import Udp
 from tests.unit import packets

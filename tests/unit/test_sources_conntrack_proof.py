@@ -32,7 +32,7 @@ def test_in_traffic_the_count_lies_between_two_numbers_and_nothing_is_claimed() 
     verdict = judge(packets(7), base=at(10), now=at(15, 20))
     assert verdict.kernel is None
     assert verdict.why == (
-        "the counters saw between 5 packets (500 bytes) and 10 packets (1,000 bytes), for packets passed while flows "
+        "the counters saw between 5 packets (500 bytes) and 10 packets (1,000 bytes), for packets passed while they "
         "were read"
     )
     assert verdict.base == at(17), "the books go on where they were closed"
