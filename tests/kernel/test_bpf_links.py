@@ -1,14 +1,11 @@
-"""Interfaces and namespaces that go, and what somebody else does to links and pins: what the bpf meter has then."""
+"""Interfaces and namespaces that go, and come back: what the bpf meter has then."""
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from netledger.errors import NetledgerError
 from tests.kernel import senders
-from tests.kernel.bpf_box import BPFFS, BpfPair, own_bpffs, pins
+from tests.kernel.bpf_box import BpfPair, own_bpffs, pins
 from tests.kernel.bpf_counting import TO_A, WIRE, burst, counting, index_of
 from tests.kernel.lab import wait_for
 
@@ -24,12 +21,6 @@ def pair() -> Iterator[BpfPair]:
 
 def send(pair: BpfPair) -> None:
     senders.udp(pair, pair.b, TO_A)
-
-
-def pin_of(name: str) -> str:
-    """The path of a pin by its name, wherever the layout puts it."""
-    (found,) = [BPFFS / pin for pin in pins() if pin.rpartition("/")[2] == name]
-    return str(found)
 
 
 def test_an_interface_that_goes_takes_its_links_and_not_its_rows_and_comes_back_in_the_same_generation(
@@ -56,13 +47,6 @@ def test_an_interface_that_goes_takes_its_links_and_not_its_rows_and_comes_back_
     assert pins() == []
 
 
-def test_an_interface_that_is_not_there_is_named(pair: BpfPair) -> None:
-    one = counting(pair, "tcx").begin()
-    with pytest.raises(NetledgerError, match="gone0"):
-        one.meter.attach_interface(4242, "gone0")
-    one.meter.remove()
-
-
 def test_at_netfilter_hooks_an_interface_may_go_and_come_back(pair: BpfPair) -> None:
     one = counting(pair, "netfilter").begin()
     one.meter.attach()
@@ -74,50 +58,6 @@ def test_at_netfilter_hooks_an_interface_may_go_and_come_back(pair: BpfPair) -> 
     assert one.stop().total == burst(2 * TO_A.count)
     assert one.attached() == NETFILTER
     one.meter.remove()
-
-
-@pytest.mark.peers("bpftool")
-@pytest.mark.parametrize("kind", ["netfilter", "tcx"])
-def test_a_link_that_somebody_detaches_is_seen_and_made_again(pair: BpfPair, kind: str) -> None:
-    one = counting(pair, kind).begin()
-    index = index_of(pair)
-
-    def attach() -> None:
-        one.meter.attach() if kind == "netfilter" else one.meter.attach_interface(index, WIRE)
-
-    attach()
-    before = one.attached()
-    name = "link-input-ipv4" if kind == "netfilter" else f"link-{index}-ingress"
-    send(pair)
-    subprocess.run(["bpftool", "link", "detach", "pinned", pin_of(name)], check=True, capture_output=True)
-    send(pair)
-    assert set(before) - set(one.attached()) == {name}
-    attach()
-    assert one.attached() == before
-    send(pair)
-    closed = one.stop()
-    # What came while nobody counted is in nobody's books: that is what the daemon has to say.
-    assert (closed.total, closed.problems("closed")) == (burst(2 * TO_A.count), [])
-    one.meter.remove()
-    assert pins() == []
-
-
-@pytest.mark.parametrize("kind", ["netfilter", "tcx"])
-def test_pins_that_somebody_deletes_stop_nothing_while_the_process_lives(pair: BpfPair, kind: str) -> None:
-    one = counting(pair, kind).begin()
-    if kind == "netfilter":
-        one.meter.attach()
-    else:
-        one.meter.attach_interface(index_of(pair), WIRE)
-    attached = one.attached()
-    send(pair)
-    shutil.rmtree(BPFFS / "proof")
-    send(pair)
-    assert one.attached() == attached
-    assert [link.name for link in one.meter.links() if link.is_pinned] == []
-    assert one.stop().total == burst(2 * TO_A.count)
-    one.meter.remove()
-    assert pins() == []
 
 
 def test_removed_links_let_a_deleted_namespace_end(pair: BpfPair) -> None:

@@ -147,12 +147,43 @@ def test_a_tcx_link_that_somebody_detaches_is_made_again() -> None:
     with machine() as space:
         counter = meter(attach="tcx")
         counter.load()
+        counter.prepare(1)
         index = space.index()
         counter.attach_interface(index, "wire")
-        detach(space, f"link-{index}-egress")
+        counter.switch(1)
+        name = f"link-{index}-egress"
+        detach(space, name)
+        assert {link.name: link.is_attached for link in counter.links()} == {name: False, f"link-{index}-ingress": True}
+        send(1)
+        assert counter.receipt(1).received_packets == 0
         assert counter.mend() == [(f"link {index}-egress was detached", True)]
         assert counter.mend() == []
         assert all(link.is_attached and link.is_pinned for link in counter.links())
+        send(2)
+        assert counter.receipt(1).received_packets == 2
+        detach(space, name)
+        counter.attach_interface(index, "wire")
+        assert all(link.is_attached for link in counter.links())
+        send(3)
+        assert counter.receipt(1).received_packets == 5
+
+
+def test_pins_of_tcx_that_somebody_removes_stop_nothing(tmp_path: Path) -> None:
+    with machine() as space:
+        counter = meter(attach="tcx")
+        counter.load()
+        for generation in (1, 2):
+            counter.prepare(generation)
+        counter.attach_interface(space.index(), "wire")
+        counter.switch(1)
+        send(1)
+        shutil.rmtree(DIRECTORY)
+        send(2)
+        assert [(link.is_attached, link.is_pinned) for link in counter.links()] == [(True, False)] * 2
+        counter.switch(2)
+        counter.settle()
+        assert counter.read(1, str(tmp_path / "1")).totals.received_packets == 3
+        counter.remove()
 
 
 def test_pins_that_somebody_removes_stop_nothing_and_are_made_again(tmp_path: Path) -> None:
