@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kernel import senders
-from tests.kernel.bpf_box import BpfPair, own_bpffs, pins
+from tests.kernel.bpf_box import BPFFS, BpfPair, own_bpffs, pins
+from tests.kernel.bpf_hands import detach
 from tests.kernel.gateway import Gateway
 from tests.kernel.lab import NAMESPACES, wait_for
 
@@ -19,11 +20,11 @@ def pair() -> Iterator[BpfPair]:
         yield made
 
 
-def counting(pair: BpfPair) -> Gateway:
+def counting(pair: BpfPair, *, besides: str = "") -> Gateway:
     """The daemon in a third namespace, with a meter in that of the second machine."""
     home, stranger = pair.namespace("home"), pair.namespace("stranger")
     pair.join(home, "side", stranger, 3)
-    meters = {"lan": f'source = "bpf"\nnetns = "{NAMESPACES / pair.b}"\n'}
+    meters = {"lan": f'source = "bpf"\nnetns = "{NAMESPACES / pair.b}"\n{besides}'}
     gateway = Gateway(pair, home, interval="1h", meters=meters)
     gateway.start_counting()
     pair.witness(pair.b)
@@ -111,3 +112,24 @@ def test_one_that_went_while_the_program_was_down_is_read_and_let_go(pair: BpfPa
     assert pins() == []
     if is_back:
         assert rest[-1].sent == pair.counter(pair.b, "witness", "total")
+
+
+def test_another_source_finishes_there_what_it_takes_the_place_of(pair: BpfPair) -> None:
+    """From elsewhere nobody sees that a link was detached, nor takes out the counters that prove."""
+    gateway = counting(pair, besides="[meters.lan.bpf]\nprove = true\n")
+    senders.ping(pair, pair.a, "10.77.1.2", 30)
+    gateway.child.kill()
+    for pin in pins():
+        if "link-input-ipv4" in pin:
+            detach(BPFFS / pin)
+    senders.ping(pair, pair.a, "10.77.1.2", 30)
+    assert "netledger_bpf" in pair.run(pair.b, ["nft", "list", "tables"])
+    lines = gateway.file.read_text().replace("[meters.lan.bpf]\nprove = true\n", "")
+    gateway.write(lines.replace('source = "bpf"', 'source = "nflog"'))
+    gateway.start_counting()
+    assert gateway.stop() == 0
+    assert "netledger" not in pair.run(pair.b, ["nft", "list", "tables"])
+    first, *_ = gateway.books().intervals
+    assert (first.receipt["source"], first.status) == ("bpf", "interrupted")
+    assert "link-input-ipv4 was detached" in first.reason
+    assert pins() == []

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from netledger._core import Totals
-from netledger.errors import SourceError
+from netledger.errors import NamespaceAbsentError, PermissionDeniedError, SourceError
 from netledger.intervals import Moment
 from netledger.sources.base import NO_PAST, Closed, Glance, LiveRows, Past, Source
 from netledger.sources.leavings import Finishing
@@ -59,10 +59,19 @@ class PlacedSource:
             self._namespace.close()
 
     def finish(self, now: Moment, past: Past) -> list[Closed]:
-        """What a dead process left, by a source that needs no namespace for that; else by opening and closing it."""
-        if isinstance(self._source, Finishing):
-            return self._source.finish(now, past)
-        return [*self.open(now, past), *self.close(now=now, keep_rules=False)]
+        """What a dead process left, by a source that can do only that; else by opening and closing it.
+
+        In the namespace if it can be entered: from elsewhere nobody sees what was done to what counts there.
+        """
+        source = self._source
+        if not isinstance(source, Finishing):
+            return [*self.open(now, past), *self.close(now=now, keep_rules=False)]
+        if not self._can_be_entered():
+            return source.finish(now, past)
+        try:
+            return self._namespace.run(lambda: source.finish(now, past))
+        finally:
+            self._namespace.close()
 
     def disturb(self, what: str) -> None:
         """As the source has it."""
@@ -85,6 +94,16 @@ class PlacedSource:
     def live(self, *, top: int | None = None, sort: str = "bytes") -> LiveRows:
         """As the source has it."""
         return self._source.live(top=top, sort=sort)
+
+    def _can_be_entered(self) -> bool:
+        """Whether the namespace is there and open from now on; who names none any more may lack the right to it."""
+        try:
+            self._namespace.open()
+            self._namespace.run(lambda: None)
+        except (NamespaceAbsentError, PermissionDeniedError):
+            self._namespace.close()
+            return False
+        return True
 
     def _leaving(self, now: Moment) -> Callable[[], list[Closed]]:
         def leave() -> list[Closed]:
