@@ -40,7 +40,7 @@ def facts(draw: st.DrawFn) -> Fact:
 @st.composite
 def intervals(draw: st.DrawFn) -> list[Booked]:
     """Of two meters, over midnight; some begin together and end at different moments."""
-    found = []
+    found: list[Booked] = []
     for meter in ("lan", "wan"):
         at = draw(st.sampled_from((0, 0, 600)))
         while at < SPAN_SECONDS and len(found) < 24:

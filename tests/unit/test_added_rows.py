@@ -10,13 +10,13 @@ from netledger.reports.basis import basis
 from netledger.reports.periods import Step
 from tests.unit.assigned import by_subject, fact, learn
 from tests.unit.booked import Booked, ask, book
-from tests.unit.rows import row
+from tests.unit.rows import Row, row
 
 HUGE = 2**63 + 5
 ALL_NS = 2**62
 
 
-def traffic(*counts: int) -> list[dict[str, object]]:
+def traffic(*counts: int) -> list[Row]:
     hosts = [row("host", host=f"10.0.0.{place}", sent=(count, 1)) for place, count in enumerate(counts, 1)]
     return [*hosts, row("external", received=(sum(counts), len(counts)))]
 
