@@ -10,11 +10,22 @@ use crate::flow::Address;
 /// So few changes are counted faster than they are searched: the private networks have six.
 const COUNTED_MAX: usize = 8;
 
+/// Of the addresses that begin with an octet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    No,
+    Yes,
+    /// Some of them yes, and some no.
+    Both,
+}
+
 /// The set. IPv4 and IPv6 are apart: `::/0` holds no IPv4 address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks {
     changes_v4: Box<[u32]>,
     changes_v6: Box<[u128]>,
+    /// What most IPv4 addresses need: their first octet has one answer. Others are searched.
+    first_octets: Box<[Answer]>,
     empty: bool,
 }
 
@@ -33,9 +44,11 @@ impl Networks {
                 },
             )
         };
+        // A change behind the last address is never met.
+        let changes_v4: Box<[u32]> = changes(of_family(true)).filter_map(|change| u32::try_from(change).ok()).collect();
         Self {
-            // A change behind the last address is never met.
-            changes_v4: changes(of_family(true)).filter_map(|change| u32::try_from(change).ok()).collect(),
+            first_octets: (0..=u8::MAX).map(|octet| answer(octet, &changes_v4)).collect(),
+            changes_v4,
             changes_v6: changes(of_family(false)).collect(),
             empty: list.is_empty(),
         }
@@ -67,12 +80,34 @@ impl Networks {
     #[must_use]
     #[inline]
     pub fn lookup_v4(&self, address: u32) -> bool {
+        let [octet, ..] = address.to_be_bytes();
+        match self.first_octets.get(usize::from(octet)) {
+            Some(Answer::No) => false,
+            Some(Answer::Yes) => true,
+            _ => self.search_v4(address),
+        }
+    }
+
+    fn search_v4(&self, address: u32) -> bool {
         let changes: usize = if self.changes_v4.len() <= COUNTED_MAX {
             self.changes_v4.iter().map(|&change| usize::from(change <= address)).sum()
         } else {
             self.changes_v4.partition_point(|&change| change <= address)
         };
         changes % 2 == 1
+    }
+}
+
+/// The answer to all addresses that begin with `octet`.
+fn answer(octet: u8, changes: &[u32]) -> Answer {
+    let first = u32::from_be_bytes([octet, 0, 0, 0]);
+    let before = |address: u32| changes.partition_point(|&change| change <= address);
+    if before(first) != before(first | 0x00ff_ffff) {
+        Answer::Both
+    } else if before(first) % 2 == 1 {
+        Answer::Yes
+    } else {
+        Answer::No
     }
 }
 

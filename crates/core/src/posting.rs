@@ -263,16 +263,23 @@ impl Poster {
         self.is_host_only
     }
 
-    /// The key of an IPv4 address where nothing but the host tells rows apart; None if it is not local.
+    /// The host of an IPv4 address as its key has it; None if it is not local.
     #[must_use]
     #[allow(clippy::inline_always, reason = "as for `post`")]
     #[inline(always)]
-    pub fn ipv4_host(&self, address: u32) -> Option<Key> {
+    pub fn ipv4_host(&self, address: u32) -> Option<Address> {
         if !self.local.is_empty() && !self.local.lookup_v4(address) {
             return None;
         }
         let Address(host) = Address::from_v4(address.to_be_bytes());
-        Some(Key::host_only(Address(host & self.host_v4)))
+        Some(Address(host & self.host_v4))
+    }
+
+    /// The same of an address in an IPv6 header.
+    #[must_use]
+    #[inline]
+    pub fn ipv6_host(&self, address: Address) -> Option<Address> {
+        (!self.is_external(address)).then_some(Address(address.0 & self.host_v6))
     }
 
     #[inline]

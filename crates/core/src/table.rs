@@ -10,6 +10,7 @@
 pub(crate) mod bulk;
 pub mod closed;
 pub mod file;
+pub(crate) mod flight;
 pub mod header;
 pub(crate) mod index;
 pub(crate) mod interfaces;
@@ -25,16 +26,15 @@ use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU64, compiler_fence};
 
 use crate::error::Error;
-use crate::flow::{Account, Key, NARROW_WORDS, Posting, Side, Sums, WIDE_WORDS};
+use crate::flow::{Account, Key, NARROW_WORDS, Side, Sums, WIDE_WORDS};
 use crate::posting::KeySpec;
-use crate::sys::mapping::{Mapping, PAGE_BYTES, prefetch};
+use crate::sys::mapping::{Mapping, PAGE_BYTES};
 
+use flight::{add_to, is_at};
 use index::{Index, NONE, ROWS_LIMIT, Tag};
 
 /// Rows beside `rows_max`: the special ones (external, other) of each tag.
 const SPECIALS: usize = 8;
-/// Postings whose look-ups are in flight together. Their tags and rows stay in the first-level cache.
-const FLIGHT: usize = 64;
 /// Disk space is taken in steps of this many bytes, ahead of use.
 const STEP_BYTES: usize = 1 << 20;
 /// The row that always exists: what finds no room at all is booked here.
@@ -52,8 +52,8 @@ pub(crate) struct Shape {
 }
 
 /// A narrow row is one cache line of 64 bytes, a wide one 96 bytes.
-const NARROW_STRIDE: usize = 8;
-const WIDE_STRIDE: usize = 12;
+pub(crate) const NARROW_STRIDE: usize = 8;
+pub(crate) const WIDE_STRIDE: usize = 12;
 
 impl Shape {
     pub(crate) fn of(spec: &KeySpec) -> Self {
@@ -112,6 +112,11 @@ impl Table {
         Ok(table)
     }
 
+    /// Whether keys have a peer, and so all of their words.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.shape.key_words == WIDE_WORDS
+    }
+
     fn insert_first(&mut self) {
         if self.count == 0 {
             let key = Key::special(Account::Other, 0);
@@ -129,76 +134,6 @@ impl Table {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
-    }
-
-    /// Adds postings to their rows, in order.
-    pub fn apply(&mut self, postings: &[Posting]) {
-        self.apply_flights(postings, |_| 1);
-    }
-
-    /// Adds postings that stand for so many packets each, in order.
-    pub fn apply_counted(&mut self, postings: &[(Posting, u64)]) {
-        let mut flight = [Posting::default(); FLIGHT];
-        for chunk in postings.chunks(FLIGHT) {
-            for (to, (posting, _)) in flight.iter_mut().zip(chunk) {
-                *to = *posting;
-            }
-            let taken = flight.get(..chunk.len()).unwrap_or_default();
-            self.apply_flights(taken, |at| chunk.get(at).map_or(0, |&(_, packets)| packets));
-        }
-    }
-
-    /// Adds a single posting that stands for so many packets.
-    pub(crate) fn apply_one(&mut self, posting: &Posting, packets: u64) {
-        self.apply_flights(std::slice::from_ref(posting), |_| packets);
-    }
-
-    #[inline]
-    fn apply_flights(&mut self, postings: &[Posting], packets: impl Fn(usize) -> u64) {
-        for flight in postings.chunks(FLIGHT) {
-            if self.shape.key_words == WIDE_WORDS {
-                self.apply_flight::<WIDE_WORDS, WIDE_STRIDE>(flight, &packets);
-            } else {
-                self.apply_flight::<NARROW_WORDS, NARROW_STRIDE>(flight, &packets);
-            }
-        }
-    }
-
-    /// Looks up many rows at once: a cache miss of one is waited for while the others are asked for.
-    #[inline]
-    fn apply_flight<const KEY: usize, const STRIDE: usize>(
-        &mut self,
-        flight: &[Posting],
-        packets: impl Fn(usize) -> u64,
-    ) {
-        let mut tags = [0; FLIGHT];
-        let mut candidates = [NONE; FLIGHT];
-        for (posting, tag) in flight.iter().zip(&mut tags) {
-            *tag = self.index.tag::<KEY>(&posting.key);
-            self.index.prefetch(*tag);
-        }
-        let (rows, _) = self.rows.words().as_chunks::<STRIDE>();
-        for (_, (tag, candidate)) in flight.iter().zip(tags.iter().zip(&mut candidates)) {
-            *candidate = self.index.first(*tag);
-            prefetch(rows, *candidate as usize);
-        }
-        for (at, (posting, (&tag, &candidate))) in flight.iter().zip(tags.iter().zip(&candidates)).enumerate() {
-            let (rows, _) = self.rows.words().as_chunks::<STRIDE>();
-            match rows.get(candidate as usize) {
-                Some(row) if is_at::<KEY>(row, &posting.key) => {
-                    add_to::<KEY>(row, posting.side, packets(at), posting.bytes);
-                }
-                _ => {
-                    let row = self.find_or_append(&posting.key, tag);
-                    self.add(row, posting.side, packets(at), posting.bytes);
-                }
-            }
-            self.applied = self.applied.wrapping_add(1);
-            // The compiler must not let the store pass the additions, nor the next additions pass the store.
-            compiler_fence(SeqCst);
-            self.set_control(CONTROL_APPLIED, self.applied);
-            compiler_fence(SeqCst);
-        }
     }
 
     #[inline]
@@ -221,20 +156,16 @@ impl Table {
 
     fn is_at(&self, row: u32, key: &Key) -> bool {
         let words = self.words(row);
-        if self.shape.key_words == WIDE_WORDS {
-            is_at::<WIDE_WORDS>(words, key)
+        if self.is_wide() {
+            words.first_chunk::<WIDE_WORDS>().is_some_and(|words| is_at(words, key))
         } else {
-            is_at::<NARROW_WORDS>(words, key)
+            words.first_chunk::<NARROW_WORDS>().is_some_and(|words| is_at(words, key))
         }
     }
 
     /// The tag of a key, for those who look up one.
     fn tag(&self, key: &Key) -> Tag {
-        if self.shape.key_words == WIDE_WORDS {
-            self.index.tag::<WIDE_WORDS>(key)
-        } else {
-            self.index.tag::<NARROW_WORDS>(key)
-        }
+        if self.is_wide() { self.index.tag::<WIDE_WORDS>(key) } else { self.index.tag::<NARROW_WORDS>(key) }
     }
 
     /// The row of `key`, if there is one.
@@ -294,7 +225,7 @@ impl Table {
     }
 
     fn add(&self, row: u32, side: Side, packets: u64, bytes: u64) {
-        if self.shape.key_words == WIDE_WORDS {
+        if self.is_wide() {
             add_to::<WIDE_WORDS>(self.words(row), side, packets, bytes);
         } else {
             add_to::<NARROW_WORDS>(self.words(row), side, packets, bytes);
@@ -353,25 +284,6 @@ fn rows_in(rows: &Mapping, shape: Shape, count: usize) -> impl Iterator<Item = (
         };
         (key, sums)
     })
-}
-
-/// Whether a row's first words are the key's. All are compared before the one decision.
-#[inline]
-fn is_at<const KEY: usize>(row: &[AtomicU64], key: &Key) -> bool {
-    let Some(row) = row.first_chunk::<KEY>() else { return false };
-    let differences = row.iter().zip(&key.words).map(|(word, wanted)| word.load(Relaxed) ^ wanted);
-    differences.fold(0, |all, difference| all | difference) == 0
-}
-
-#[inline]
-fn add_to<const KEY: usize>(row: &[AtomicU64], side: Side, packets: u64, bytes: u64) {
-    let Some([sent_packets, sent_bytes, received_packets, received_bytes, ..]) = row.get(KEY..) else { return };
-    let (packet_word, byte_word) = match side {
-        Side::Sent => (sent_packets, sent_bytes),
-        Side::Received => (received_packets, received_bytes),
-    };
-    packet_word.store(packet_word.load(Relaxed).saturating_add(packets), Relaxed);
-    byte_word.store(byte_word.load(Relaxed).saturating_add(bytes), Relaxed);
 }
 
 fn capacity(rows_max: usize, specials_max: usize) -> usize {

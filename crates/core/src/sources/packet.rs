@@ -1,5 +1,6 @@
 //! Packet sockets: from the frames in a ring to postings.
 
+mod at_hand;
 pub(crate) mod filter;
 mod fragments;
 pub mod frame;
@@ -74,24 +75,39 @@ impl Reader {
     }
 
     /// The packet in a frame, seen at an interface; None if it is not to be counted.
-    #[allow(clippy::inline_always, reason = "once, in the loop over frames")]
-    #[inline(always)]
     pub fn read(&mut self, frame: &Frame<'_>, interface: u32, state: &mut GroupState) -> Option<Record> {
-        let is_super = self.tells_segments && frame.is_super();
-        if frame.protocol() == IPV4
-            && !is_super
-            && let Some(quick) = quick(frame.network(), frame.network_bytes(), self.depth == Depth::Ports, interface)
-        {
-            state.received_packets += 1;
-            state.ring.wire_packets += 1;
-            state.received_bytes = state.received_bytes.saturating_add(bytes(&quick));
-            return Some(quick);
+        match self.read_quick(frame, interface) {
+            Some(record) => {
+                count_quick(1, bytes(&record), state);
+                Some(record)
+            }
+            None => self.read_thoroughly(*frame, interface, state),
         }
-        self.read_thoroughly(frame, state).map(|headers| record(&headers, interface))
     }
 
+    /// The packet in a frame if it is like almost all are; it is for the caller to count it ([`count_quick`]). All others
+    /// have to be read thoroughly.
+    #[allow(clippy::inline_always, reason = "once, in the loop over frames")]
+    #[inline(always)]
+    pub(crate) fn read_quick(&self, frame: &Frame<'_>, interface: u32) -> Option<Record> {
+        if frame.protocol() != IPV4 || self.tells_segments && frame.is_super() {
+            return None;
+        }
+        quick(frame.network_if_any()?, frame.network_bytes(), self.depth == Depth::Ports, interface)
+    }
+
+    /// The packet in any frame, and counts it.
     #[inline(never)]
-    fn read_thoroughly(&mut self, frame: &Frame<'_>, state: &mut GroupState) -> Option<Headers> {
+    pub(crate) fn read_thoroughly(
+        &mut self,
+        frame: Frame<'_>,
+        interface: u32,
+        state: &mut GroupState,
+    ) -> Option<Record> {
+        self.headers(&frame, state).map(|headers| record(&headers, interface))
+    }
+
+    fn headers(&mut self, frame: &Frame<'_>, state: &mut GroupState) -> Option<Headers> {
         let network = frame.network();
         let (mut protocol, mut ip) = (frame.protocol(), network);
         if protocol != IPV4 && protocol != IPV6 {
@@ -133,6 +149,14 @@ impl Reader {
         let given = &self.wanted.given;
         (is_wanted && (given.is_empty() || program::passes(given, ip, protocol))).then_some((protocol, ip))
     }
+}
+
+/// Counts packets that were read quickly.
+#[inline]
+pub(crate) fn count_quick(packets: u64, bytes: u64, state: &mut GroupState) {
+    state.received_packets += packets;
+    state.ring.wire_packets += packets;
+    state.received_bytes = state.received_bytes.saturating_add(bytes);
 }
 
 /// Sees to it that nothing is booked that was not there.

@@ -6,6 +6,7 @@
 //! The index lives in this process alone: after a crash it is built again from the rows.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::error::Error;
@@ -43,53 +44,39 @@ impl Index {
         Ok(Self { slots: slots(bits)?, bits, used: 0, seeds })
     }
 
-    /// Folded multiplications, after wyhash's construction: two for a narrow key, three for a wide one.
+    /// What looking up needs, for those who look up many: it stays in registers.
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "the upper half of 64 bits")]
+    pub(crate) fn look_up(&self) -> LookUp<'_> {
+        let [_, _, s2, s3, ..] = self.seeds;
+        let zeros = fold(s2, s3);
+        LookUp { slots: self.slots.words(), shift: 32 - self.bits, seeds: self.seeds, zeros }
+    }
+
+    #[inline]
     pub(crate) fn tag<const KEY: usize>(&self, key: &Key) -> Tag {
-        let [w0, w1, w2, w3, w4, w5] = key.words;
-        let [s0, s1, s2, s3, s4, s5] = self.seeds;
-        let mut hash = fold(w0 ^ s0, w1 ^ s1) ^ fold(w2 ^ s2, w3 ^ s3);
-        if KEY > NARROW_WORDS {
-            hash ^= fold(w4 ^ s4, w5 ^ s5);
-        }
-        (hash >> 32) as Tag
+        self.look_up().tag::<KEY>(key)
     }
 
     #[inline]
     fn place(&self, tag: Tag) -> usize {
-        (tag >> (32 - self.bits)) as usize
+        self.look_up().place(tag)
     }
 
     #[inline]
     pub(crate) fn prefetch(&self, tag: Tag) {
-        prefetch(self.slots.words(), self.place(tag));
+        self.look_up().prefetch(tag);
     }
 
     /// The first row whose hash has this tag, or [`NONE`].
     #[inline]
     pub(crate) fn first(&self, tag: Tag) -> u32 {
-        self.find(tag, |_| true)
+        self.look_up().first(tag)
     }
 
     /// The first row of this tag that `is_it`, or [`NONE`].
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "the two halves of a slot")]
-    pub(crate) fn find(&self, tag: Tag, mut is_it: impl FnMut(u32) -> bool) -> u32 {
-        let slots = self.slots.words();
-        let mask = slots.len().wrapping_sub(1);
-        let mut place = self.place(tag);
-        loop {
-            let slot = slots.get(place).map_or(0, |slot| slot.load(Relaxed));
-            if slot == 0 {
-                return NONE;
-            }
-            let row = (slot as u32).wrapping_sub(1);
-            if (slot >> 32) as Tag == tag && is_it(row) {
-                return row;
-            }
-            place = (place + 1) & mask;
-        }
+    pub(crate) fn find(&self, tag: Tag, is_it: impl FnMut(u32) -> bool) -> u32 {
+        self.look_up().find(tag, is_it)
     }
 
     /// Makes sure that one more row can be found; false if there is no memory for it.
@@ -164,6 +151,72 @@ impl Index {
             }
         }
         true
+    }
+}
+
+/// An index as it is until the next row is noted.
+#[derive(Clone, Copy)]
+pub(crate) struct LookUp<'a> {
+    slots: &'a [AtomicU64],
+    shift: u32,
+    seeds: [u64; 6],
+    /// What the third and the fourth word make of the hash when they are zero.
+    zeros: u64,
+}
+
+impl LookUp<'_> {
+    /// Folded multiplications, after wyhash's construction: two for a narrow key, three for a wide one.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "the upper half of 64 bits")]
+    pub(crate) fn tag<const KEY: usize>(&self, key: &Key) -> Tag {
+        let [w0, w1, w2, w3, w4, w5] = key.words;
+        let [s0, s1, s2, s3, s4, s5] = self.seeds;
+        let mut hash = fold(w0 ^ s0, w1 ^ s1) ^ fold(w2 ^ s2, w3 ^ s3);
+        if KEY > NARROW_WORDS {
+            hash ^= fold(w4 ^ s4, w5 ^ s5);
+        }
+        (hash >> 32) as Tag
+    }
+
+    /// The tag of a narrow key of which all but the host is zero.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "the upper half of 64 bits")]
+    pub(crate) fn host_tag(&self, [w0, w1]: [u64; 2]) -> Tag {
+        let [s0, s1, ..] = self.seeds;
+        ((fold(w0 ^ s0, w1 ^ s1) ^ self.zeros) >> 32) as Tag
+    }
+
+    #[inline]
+    fn place(&self, tag: Tag) -> usize {
+        (tag >> self.shift) as usize
+    }
+
+    #[inline]
+    pub(crate) fn prefetch(&self, tag: Tag) {
+        prefetch(self.slots, self.place(tag));
+    }
+
+    #[inline]
+    pub(crate) fn first(&self, tag: Tag) -> u32 {
+        self.find(tag, |_| true)
+    }
+
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "the two halves of a slot")]
+    pub(crate) fn find(&self, tag: Tag, mut is_it: impl FnMut(u32) -> bool) -> u32 {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut place = self.place(tag);
+        loop {
+            let slot = self.slots.get(place).map_or(0, |slot| slot.load(Relaxed));
+            if slot == 0 {
+                return NONE;
+            }
+            let row = (slot as u32).wrapping_sub(1);
+            if (slot >> 32) as Tag == tag && is_it(row) {
+                return row;
+            }
+            place = (place + 1) & mask;
+        }
     }
 }
 

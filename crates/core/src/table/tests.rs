@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::file::TableFile;
 use super::header::{GroupSpec, GroupState, Header};
 use super::*;
-use crate::flow::{Address, Fields, Sides};
+use crate::flow::{Address, Fields, Posting, Sides};
 use crate::recovery::finish;
 use crate::sources::nflog::Reader;
 

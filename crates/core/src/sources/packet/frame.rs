@@ -46,7 +46,9 @@ impl<'a> Frames<'a> {
         let next = self.rest.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes)) as usize;
         let ahead = next.wrapping_mul(FRAMES_AHEAD);
         prefetch(self.rest, ahead);
+        // A short frame is longer than two lines, and its IP header is at its end.
         prefetch(self.rest, ahead.wrapping_add(CACHE_LINE_BYTES));
+        prefetch(self.rest, ahead.wrapping_add(2 * CACHE_LINE_BYTES));
     }
 
     /// The next frame; None at the end.
@@ -143,7 +145,13 @@ impl<'a> Frame<'a> {
     #[inline]
     #[must_use]
     pub fn network(&self) -> &'a [u8] {
-        self.bytes.get(usize::from(self.half::<26>())..).unwrap_or_default()
+        self.network_if_any().unwrap_or_default()
+    }
+
+    /// The same; None where nothing can be there.
+    #[inline]
+    pub(super) fn network_if_any(&self) -> Option<&'a [u8]> {
+        self.bytes.get(usize::from(self.half::<26>())..)
     }
 
     /// The two bytes before what [`Self::network`] gives: on Ethernet the type of it. None without a header.

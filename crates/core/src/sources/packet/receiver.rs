@@ -1,7 +1,6 @@
 //! One ring and the table file that it feeds.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use crate::flow::Sides;
 use crate::posting::Poster;
@@ -9,17 +8,15 @@ use crate::sys::clock::boottime_ns;
 use crate::sys::packet_socket::PacketSocket;
 use crate::table::file::TableFile;
 use crate::table::header::{GroupState, Word};
-use crate::table::interfaces::MORE;
 
-use super::Reader;
+use super::at_hand::AtHand;
 use super::frame::{FOR_OTHERS, Frame, Frames, OUTGOING};
 use super::interfaces::{Interfaces, Known};
-use super::record::{BYTES, Postings, Record};
+use super::record::{self, BYTES};
+use super::{Reader, count_quick};
 
-/// Packets that go into the journal together: their postings and records stay in the first-level cache.
+/// Packets that go into the journal together: their records stay in the first-level cache.
 const PIECE: usize = 256;
-/// Interfaces that are kept at hand, by the last bits of their index.
-const AT_HAND: usize = 1024;
 /// Of a table file of packets there is one group.
 const GROUP: usize = 0;
 
@@ -31,15 +28,9 @@ pub(crate) struct Receiver {
     sides: Sides,
     poster: Poster,
     reader: Reader,
-    /// Not yet in the file.
-    records: Vec<Record>,
-    postings: Postings,
     /// Of the state when the journal was last written.
     readable_before: (u64, u64),
-    interfaces: Arc<Interfaces>,
-    socket: Arc<PacketSocket>,
-    at_hand: Vec<(u32, Known)>,
-    version: u64,
+    at_hand: AtHand,
 }
 
 /// How far a block was read.
@@ -59,82 +50,74 @@ impl Receiver {
             sides,
             poster,
             reader,
-            records: Vec::with_capacity(PIECE),
-            postings: Postings::default(),
             readable_before: (0, 0),
-            version: interfaces.version(),
-            interfaces,
-            socket,
-            at_hand: vec![(0, Known::default()); AT_HAND],
+            at_hand: AtHand::new(interfaces, socket),
             file,
         }
     }
 
     /// Reads frames until one came after `until_ns`, and sees to it that all of them are in the file.
     pub(crate) fn read(&mut self, frames: &mut Frames<'_>, until_ns: u64) -> Read {
-        if self.version != self.interfaces.version() {
-            self.version = self.interfaces.version();
-            self.at_hand.fill((0, Known::default()));
-        }
-        let mut result = Read::All;
-        loop {
-            let before = frames.clone();
-            before.prefetch();
-            match frames.next_frame() {
-                Ok(Some(frame)) if frame.time_ns() > until_ns => {
-                    *frames = before;
-                    result = Read::Until;
-                    break;
-                }
-                Ok(Some(frame)) => self.frame(&frame),
-                Ok(None) => break,
-                Err(_) => self.state.malformed_messages += 1,
+        self.at_hand.refresh();
+        let read = loop {
+            let (records, end) = self.read_piece(frames, until_ns);
+            self.write(records);
+            if let Some(read) = end {
+                break read;
             }
-        }
-        self.write();
+        };
         self.file.header().set(Word::LastReceived, boottime_ns());
-        result
+        read
     }
 
-    #[inline]
-    fn frame(&mut self, frame: &Frame<'_>) {
-        let known = self.known(frame);
-        if known.number == 0 || !counts(frame, known) {
-            return;
-        }
-        let Some(record) = self.reader.read(frame, known.number, &mut self.state) else { return };
-        self.records.push(record);
-        if self.records.len() == PIECE {
-            self.write();
-        }
+    /// Puts the packets of frames into the file's buffer, as long as there is room. Returns how many they are, and how far the
+    /// block is read if that is why it ended.
+    #[inline(never)]
+    fn read_piece(&mut self, frames: &mut Frames<'_>, until_ns: u64) -> (usize, Option<Read>) {
+        let places = record::places(self.file.buffer.words());
+        let header = self.file.header();
+        // What changes with every packet stays in registers.
+        let mut left = frames.clone();
+        let (mut records, mut quick_packets, mut quick_bytes) = (0, 0, 0_u64);
+        let end = loop {
+            let Some(place) = places.get(records).filter(|_| records < PIECE) else { break None };
+            let before = left.clone();
+            left.prefetch();
+            let frame = match left.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break Some(Read::All),
+                Err(_) => {
+                    self.state.malformed_messages += 1;
+                    continue;
+                }
+            };
+            let time_ns = frame.time_ns();
+            if time_ns > until_ns {
+                left = before;
+                break Some(Read::Until);
+            }
+            let known = self.at_hand.known(&frame, time_ns, header);
+            if known.number == 0 || !counts(&frame, known) {
+                continue;
+            }
+            if let Some(record) = self.reader.read_quick(&frame, known.number) {
+                quick_packets += 1;
+                quick_bytes = quick_bytes.saturating_add(record::bytes(&record));
+                record::store(place, &record);
+            } else if let Some(record) = self.reader.read_thoroughly(frame, known.number, &mut self.state) {
+                record::store(place, &record);
+            } else {
+                continue;
+            }
+            records += 1;
+        };
+        *frames = left;
+        count_quick(quick_packets, quick_bytes, &mut self.state);
+        (records, end)
     }
 
-    #[inline]
-    fn known(&mut self, frame: &Frame<'_>) -> Known {
-        let index = frame.interface();
-        match self.at_hand.get(index as usize % AT_HAND) {
-            Some((at_hand, known)) if *at_hand == index && frame.time_ns() >= known.since_ns => *known,
-            _ => self.look_up(index, frame.is_of_loopback(), frame.time_ns()),
-        }
-    }
-
-    #[cold]
-    fn look_up(&mut self, index: u32, is_loopback: bool, at_ns: u64) -> Known {
-        let found = self.interfaces.look_up(&self.socket, index, is_loopback, at_ns);
-        let mut known = found.known;
-        if known.number != 0 && known.number != MORE {
-            known.number = self.file.header().note_interface(known.number, &found.name);
-        }
-        if found.is_present
-            && let Some(place) = self.at_hand.get_mut(index as usize % AT_HAND)
-        {
-            *place = (index, known);
-        }
-        known
-    }
-
-    /// Adds what was read since the last time. The journal has it all before the first row changes.
-    fn write(&mut self) {
+    /// Adds the packets that are in the buffer. The journal has it all before the first row changes.
+    fn write(&mut self, records: usize) {
         let (packets, bytes) = self.state.readable();
         let (packets_before, bytes_before) = self.readable_before;
         self.state.posted.add_packets(
@@ -143,18 +126,11 @@ impl Receiver {
             bytes.saturating_sub(bytes_before),
         );
         self.readable_before = (packets, bytes);
-        let words = self.file.buffer.words();
-        for (to, from) in words.iter().zip(self.records.as_flattened()) {
-            to.store(*from, Relaxed);
-        }
-        self.file.open_written(GROUP, self.records.len() * BYTES, &self.state);
-        self.postings.make(&self.records, &self.poster, self.sides);
-        self.file.table.apply(&self.postings.hosts);
-        for (posting, packets) in &self.postings.external {
-            self.file.table.apply_one(posting, *packets);
-        }
+        self.file.open_written(GROUP, records * BYTES, &self.state);
+        let places = record::places(self.file.buffer.words());
+        let written = places.get(..records).unwrap_or_default();
+        record::apply(written, &self.poster, self.sides, &mut self.file.table);
         self.file.close_batch(GROUP, &self.state);
-        self.records.clear();
     }
 
     /// Adds to the state what the kernel counted.
@@ -162,7 +138,7 @@ impl Receiver {
         if packets > 0 || full > 0 {
             self.state.overruns = self.state.overruns.saturating_add(full);
             self.state.ring.dropped_packets = self.state.ring.dropped_packets.saturating_add(packets);
-            self.write();
+            self.write(0);
         }
     }
 
@@ -170,8 +146,7 @@ impl Receiver {
     pub(crate) fn roll(&mut self, file: TableFile) -> TableFile {
         self.state = GroupState::default();
         self.readable_before = (0, 0);
-        // The new file has no names yet.
-        self.at_hand.fill((0, Known::default()));
+        self.at_hand.forget();
         std::mem::replace(&mut self.file, file)
     }
 

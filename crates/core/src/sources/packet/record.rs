@@ -2,9 +2,14 @@
 //!
 //! Postings are made of records always, when packets come and when a dead process's are finished: so they are the same.
 
-use crate::flow::{Account, Address, Key, Posting, Side, Sides, Sums};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::flow::{Account, Address, Key, NARROW_WORDS, Posting, Side, Sides, Sums, WIDE_WORDS};
 use crate::packet::Headers;
 use crate::posting::Poster;
+use crate::table::flight::{Boarding, Entry, FLIGHT, Flight, HostPosting};
+use crate::table::{NARROW_STRIDE, Table, WIDE_STRIDE};
 
 /// Source (2 words), destination (2), ports + protocol + family, bytes + interface.
 pub(super) const WORDS: usize = 6;
@@ -69,11 +74,17 @@ pub(super) fn bytes(record: &Record) -> u64 {
     record[5] & u64::from(u32::MAX)
 }
 
-/// Source and destination of an IPv4 packet.
-#[inline]
+/// The host of each side where nothing but it tells rows apart; None for those that are not local.
+#[allow(clippy::inline_always, reason = "once, in the loop over records")]
+#[inline(always)]
 #[allow(clippy::cast_possible_truncation, reason = "the low half of a v4-mapped address")]
-fn ipv4(record: &Record) -> Option<(u32, u32)> {
-    (record[4] >> FAMILY_SHIFT & 1 != 0).then_some((record[1] as u32, record[3] as u32))
+fn hosts(record: &Record, poster: &Poster) -> [Option<Address>; 2] {
+    let [source_high, source_low, destination_high, destination_low, meta, _] = *record;
+    if meta >> FAMILY_SHIFT & 1 != 0 {
+        return [poster.ipv4_host(source_low as u32), poster.ipv4_host(destination_low as u32)];
+    }
+    let address = |high: u64, low: u64| Address(u128::from(high) << 64 | u128::from(low));
+    [poster.ipv6_host(address(source_high, source_low)), poster.ipv6_host(address(destination_high, destination_low))]
 }
 
 /// What the record was made of, as far as postings depend on it.
@@ -96,50 +107,101 @@ fn read(record: &Record) -> (Headers, u32) {
     (headers, (place >> 32) as u32)
 }
 
-/// The postings of packets: of the hosts one for each packet, and what is not local in one for each side.
-#[derive(Debug, Default)]
-pub(super) struct Postings {
-    pub(super) hosts: Vec<Posting>,
-    pub(super) external: Vec<(Posting, u64)>,
+/// A record as it lies in the buffer of a table file.
+pub(super) type Place = [AtomicU64; WORDS];
+
+/// The places for records in the words of a buffer.
+#[inline]
+pub(super) fn places(words: &[AtomicU64]) -> &[Place] {
+    words.as_chunks().0
 }
 
-impl Postings {
-    /// Makes them anew.
-    pub(super) fn make(&mut self, records: &[Record], poster: &Poster, sides: Sides) {
-        self.hosts.clear();
-        self.external.clear();
-        let mut external = Sums::default();
-        let hosts = &mut self.hosts;
-        let is_host_only = poster.is_host_only();
-        for record in records {
-            if is_host_only && let Some((source, destination)) = ipv4(record) {
-                let bytes = bytes(record);
-                if sides.sent() {
-                    match poster.ipv4_host(source) {
-                        Some(key) => hosts.push(Posting { key, bytes, side: Side::Sent }),
-                        None => external.add_packets(Sides::Sent, 1, bytes),
-                    }
-                }
-                if sides.received() {
-                    match poster.ipv4_host(destination) {
-                        Some(key) => hosts.push(Posting { key, bytes, side: Side::Received }),
-                        None => external.add_packets(Sides::Received, 1, bytes),
-                    }
-                }
-                continue;
-            }
-            let (headers, interface) = read(record);
-            poster.post_local(&headers, sides, interface, &mut external, |posting| hosts.push(posting));
+#[allow(clippy::inline_always, reason = "once, in the loop over frames")]
+#[inline(always)]
+pub(super) fn store(place: &Place, record: &Record) {
+    for (word, value) in place.iter().zip(record) {
+        word.store(*value, Relaxed);
+    }
+}
+
+/// Hands the postings of a packet to `take` where nothing but the host tells rows apart; what is not local is added up in
+/// `external`.
+#[allow(clippy::inline_always, reason = "once, in the loop over records")]
+#[inline(always)]
+fn post_hosts(record: &Record, poster: &Poster, sides: Sides, external: &mut Sums, mut take: impl FnMut(HostPosting)) {
+    let [source, destination] = hosts(record, poster);
+    let bytes = bytes(record);
+    if sides.sent() {
+        if let Some(host) = source {
+            take(HostPosting::new(host, bytes, Side::Sent));
+        } else {
+            external.sent_packets += 1;
+            external.sent_bytes += bytes;
         }
-        let key = Key::special(Account::External, 0);
-        if external.sent_packets > 0 {
-            let posting = Posting { key, bytes: external.sent_bytes, side: Side::Sent };
-            self.external.push((posting, external.sent_packets));
+    }
+    if sides.received() {
+        if let Some(host) = destination {
+            take(HostPosting::new(host, bytes, Side::Received));
+        } else {
+            external.received_packets += 1;
+            external.received_bytes += bytes;
         }
-        if external.received_packets > 0 {
-            let posting = Posting { key, bytes: external.received_bytes, side: Side::Received };
-            self.external.push((posting, external.received_packets));
+    }
+}
+
+/// The same where more does.
+#[allow(clippy::inline_always, reason = "once, in the loop over records")]
+#[inline(always)]
+fn post_keys(record: &Record, poster: &Poster, sides: Sides, external: &mut Sums, take: impl FnMut(Posting)) {
+    let (headers, interface) = read(record);
+    poster.post_local(&headers, sides, interface, external, take);
+}
+
+/// The postings of what is not local: one for each side, and the packets that it is for.
+fn external_postings(external: &Sums) -> impl Iterator<Item = (Posting, u64)> {
+    let key = Key::special(Account::External, 0);
+    let sent = (Posting { key, bytes: external.sent_bytes, side: Side::Sent }, external.sent_packets);
+    let received = (Posting { key, bytes: external.received_bytes, side: Side::Received }, external.received_packets);
+    [sent, received].into_iter().filter(|&(_, packets)| packets > 0)
+}
+
+/// Adds the packets to their rows: by the postings that [`replay`] gives, in their order.
+pub(super) fn apply(records: &[Place], poster: &Poster, sides: Sides, table: &mut Table) {
+    let mut external = Sums::default();
+    if poster.is_host_only() {
+        fly::<_, NARROW_WORDS, NARROW_STRIDE>(records, table, |record, flight| {
+            post_hosts(record, poster, sides, &mut external, |posting| flight.take(posting));
+        });
+    } else if table.is_wide() {
+        fly::<_, WIDE_WORDS, WIDE_STRIDE>(records, table, |record, flight| {
+            post_keys(record, poster, sides, &mut external, |posting| flight.take::<WIDE_WORDS>(posting));
+        });
+    } else {
+        fly::<_, NARROW_WORDS, NARROW_STRIDE>(records, table, |record, flight| {
+            post_keys(record, poster, sides, &mut external, |posting| flight.take::<NARROW_WORDS>(posting));
+        });
+    }
+    for (posting, packets) in external_postings(&external) {
+        table.apply_one(&posting, packets);
+    }
+}
+
+/// Adds the postings that `post` makes of each record: two at most.
+#[allow(clippy::inline_always, reason = "once for each shape of a table")]
+#[inline(always)]
+fn fly<E: Entry<KEY>, const KEY: usize, const STRIDE: usize>(
+    records: &[Place],
+    table: &mut Table,
+    mut post: impl FnMut(&Record, &mut Boarding<'_, E>),
+) {
+    let mut flight = Flight::new();
+    for records in records.chunks(FLIGHT / 2) {
+        let mut boarding = flight.board(table);
+        for place in records {
+            post(&place.each_ref().map(|word| word.load(Relaxed)), &mut boarding);
         }
+        let taken = boarding.taken();
+        table.land::<E, KEY, STRIDE>(&mut flight, taken);
     }
 }
 
@@ -147,11 +209,16 @@ impl Postings {
 pub(super) fn replay(bytes: &[u8], poster: &Poster, sides: Sides, take: &mut dyn FnMut(Posting, u64)) {
     let (words, _) = bytes.as_chunks::<{ size_of::<u64>() }>();
     let (records, _) = words.as_chunks::<WORDS>();
-    let records: Vec<Record> = records.iter().map(|record| record.map(u64::from_ne_bytes)).collect();
-    let mut postings = Postings::default();
-    postings.make(&records, poster, sides);
-    postings.hosts.iter().for_each(|posting| take(*posting, 1));
-    postings.external.iter().for_each(|&(posting, packets)| take(posting, packets));
+    let mut external = Sums::default();
+    for record in records {
+        let record = record.map(u64::from_ne_bytes);
+        if poster.is_host_only() {
+            post_hosts(&record, poster, sides, &mut external, |posting| take(posting.posting(), 1));
+        } else {
+            post_keys(&record, poster, sides, &mut external, |posting| take(posting, 1));
+        }
+    }
+    external_postings(&external).for_each(|(posting, packets)| take(posting, packets));
 }
 
 #[cfg(test)]
@@ -164,9 +231,10 @@ mod tests {
 
     /// The postings, those of many packets last, and what each is for.
     fn postings(records: &[Record], poster: &Poster, sides: Sides) -> Vec<(Posting, u64)> {
-        let mut made = Postings::default();
-        made.make(records, poster, sides);
-        made.hosts.into_iter().map(|posting| (posting, 1)).chain(made.external).collect()
+        let bytes: Vec<u8> = records.as_flattened().iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let mut made = Vec::new();
+        replay(&bytes, poster, sides, &mut |posting, packets| made.push((posting, packets)));
+        made
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::super::record::{BYTES, Postings, record};
+use super::super::record::{BYTES, record, replay};
 use super::*;
 use crate::flow::{Address, Posting};
 use crate::packet::{Depth, parse};
@@ -40,9 +40,10 @@ fn arrive(file: &mut TableFile, numbers: std::ops::Range<u8>, state: &mut GroupS
     for (word, value) in file.buffer.words().iter().zip(records.as_flattened()) {
         word.store(*value, Relaxed);
     }
-    let mut made = Postings::default();
-    made.make(&records, &Poster::new(&file.spec, false), Sides::Both);
-    made.hosts.into_iter().map(|posting| (posting, 1)).chain(made.external).collect()
+    let bytes: Vec<u8> = records.as_flattened().iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let mut made = Vec::new();
+    replay(&bytes, &Poster::new(&file.spec, false), Sides::Both, &mut |posting, packets| made.push((posting, packets)));
+    made
 }
 
 fn rows_of(file: &TableFile) -> HashMap<Key, Sums> {
