@@ -17,6 +17,7 @@ mod reading;
 mod receipt;
 mod rows;
 mod settings;
+mod strangers;
 mod tables;
 mod trouble;
 
@@ -163,6 +164,7 @@ impl BpfMeter {
     /// # Errors
     /// There is a program already; the kernel cannot, may not or will not.
     pub fn load(&self, control: Option<&Path>) -> Result<(), Error> {
+        self.pins.refuse_strangers()?;
         if self.pins.found()?.fingerprint()?.is_some() {
             return Err(self.pins.fail("load", "there is a program already"));
         }
@@ -197,7 +199,10 @@ impl BpfMeter {
     /// # Errors
     /// The file system's.
     pub fn pinned_fingerprint(&self) -> Result<Option<String>, Error> {
-        self.pins.found()?.fingerprint()
+        self.pins.refuse_strangers()?;
+        let found = self.pins.found()?;
+        found.refuse_strangers()?;
+        found.fingerprint()
     }
 
     /// None: nothing is pinned.

@@ -44,7 +44,7 @@ impl Links {
     /// `is_counting`: it hangs at its hooks, or should. That no link is pinned says that somebody has removed them all.
     pub(super) fn take_pinned(&mut self, pins: &Pins, is_counting: bool) -> Result<(), Error> {
         self.is_at_hooks = is_counting;
-        for name in pins.names()?.into_iter().filter(|name| name.starts_with(LINK)) {
+        for name in pins.names()?.into_iter().filter(|name| name.starts_with(LINK) && pins.is_ours(name)) {
             self.held.insert(name.clone(), pins.open(&name)?);
             self.is_at_hooks = true;
         }

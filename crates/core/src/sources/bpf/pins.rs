@@ -13,11 +13,9 @@ use crate::error::{Error, Kind, reason};
 use crate::sys::bpf::{open_pinned, pin};
 use crate::sys::bpf_file_system::{is_bpf, mount};
 
-use super::trouble::{missing_words, needed_hint};
-
 /// Where BPF file systems are looked for everywhere.
 const MOUNT_POINT: &str = "/sys/fs/bpf";
-const FINGERPRINT: &str = "fingerprint";
+pub(super) const FINGERPRINT: &str = "fingerprint";
 const ROWS: &str = "rows-";
 
 #[derive(Clone, Debug)]
@@ -57,14 +55,9 @@ impl Pins {
     pub(super) fn failed(&self, operation: &'static str, error: &io::Error) -> Error {
         let made = self.fail(operation, reason(error));
         match error.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => {
-                let made = made.with_kind(Kind::PermissionDenied);
-                match missing_words() {
-                    Some(words) => Error { cause: format!("{}; {words}", made.cause), ..made }.with_hint(needed_hint()),
-                    None => made
-                        .with_hint("let the directory in the BPF file system be this user's; its names have no dots"),
-                }
-            }
+            Some(libc::EPERM | libc::EACCES) => made
+                .with_kind(Kind::PermissionDenied)
+                .with_hint("let the directory in the BPF file system be this user's; its names have no dots"),
             _ => made,
         }
     }
@@ -99,20 +92,37 @@ impl Pins {
         self.at.join(name)
     }
 
+    /// Whether it is there, and not something else in its place.
     pub(super) fn has(&self, name: &str) -> bool {
-        // Not what a link points to: the fingerprint's points nowhere.
-        fs::symlink_metadata(self.path(name)).is_ok()
+        self.is_ours(name)
+    }
+
+    pub(super) fn is_of_own_layout(&self) -> bool {
+        self.at.ends_with(format!("v{}", self.own_layout))
+    }
+
+    /// The directory, and the one of the layout in it.
+    pub(super) fn directories(&self) -> (&Path, &Path) {
+        (&self.directory, &self.at)
+    }
+
+    /// As [`Self::failed`], for one name: something else may be in its place.
+    fn failed_at(&self, name: &str, operation: &'static str, error: &io::Error) -> Error {
+        self.stranger_at(name).unwrap_or_else(|| {
+            let made = self.failed(operation, error);
+            Error { subject: format!("bpf {}", self.path(name).display()), ..made }
+        })
     }
 
     /// Pins under a name, in place of what has it.
     pub(super) fn pin(&self, name: &str, descriptor: &OwnedFd) -> Result<(), Error> {
         self.unpin(name)?;
-        pin(descriptor, &self.path(name)).map_err(|error| self.failed("pin", &error))
+        pin(descriptor, &self.path(name)).map_err(|error| self.failed_at(name, "pin", &error))
     }
 
     pub(super) fn unpin(&self, name: &str) -> Result<(), Error> {
         match fs::remove_file(self.path(name)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(self.failed("unpin", &error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(self.failed_at(name, "unpin", &error)),
             _ => Ok(()),
         }
     }
@@ -120,7 +130,7 @@ impl Pins {
     pub(super) fn open(&self, name: &str) -> Result<OwnedFd, Error> {
         open_pinned(&self.path(name)).map_err(|error| match error.kind() {
             ErrorKind::NotFound => self.fail("open", format!("{name} is missing")),
-            _ => self.failed("open", &error),
+            _ => self.failed_at(name, "open", &error),
         })
     }
 
@@ -141,13 +151,13 @@ impl Pins {
         match fs::read_link(self.path(name)) {
             Ok(target) => Ok(Some(target.to_string_lossy().into_owned())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.failed("read a pin", &error)),
+            Err(error) => Err(self.failed_at(name, "read a pin", &error)),
         }
     }
 
     pub(super) fn write_text(&self, name: &str, text: &str) -> Result<(), Error> {
         self.unpin(name)?;
-        symlink(text, self.path(name)).map_err(|error| self.failed("pin", &error))
+        symlink(text, self.path(name)).map_err(|error| self.failed_at(name, "pin", &error))
     }
 
     pub(super) fn fingerprint(&self) -> Result<Option<String>, Error> {
@@ -194,9 +204,12 @@ impl Pins {
     }
 
     /// Takes everything of the layout away, what says that it is whole first; and the directory, if nothing else is in it.
+    /// What is not ours stays.
     pub(super) fn remove(&self) -> Result<(), Error> {
-        self.unpin(FINGERPRINT)?;
-        for name in self.names()? {
+        if self.is_ours(FINGERPRINT) {
+            self.unpin(FINGERPRINT)?;
+        }
+        for name in self.names()?.into_iter().filter(|name| self.is_ours(name)) {
             self.unpin(&name)?;
         }
         for directory in [&self.at, &self.directory] {

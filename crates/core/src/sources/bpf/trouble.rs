@@ -151,13 +151,13 @@ fn denied(operation: &'static str, error: &io::Error) -> Option<Error> {
 const NEEDED: [Capability; 3] = [rights::BPF, rights::PERFMON, rights::NET_ADMIN];
 
 /// Which of them the thread lacks; None: it has all.
-pub(super) fn missing_words() -> Option<String> {
+fn missing_words() -> Option<String> {
     let missing = rights::missing(&rights::status(), &NEEDED);
     (!missing.is_empty()).then(|| format!("missing: {}", missing.join(", ")))
 }
 
 /// What to do for who lacks one.
-pub(super) fn needed_hint() -> String {
+fn needed_hint() -> String {
     rights::hint(&NEEDED)
 }
 
