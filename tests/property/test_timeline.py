@@ -65,6 +65,8 @@ def covers(target: Target, place: Place) -> int | None:
     if target.kind is not Kind.ADDRESS or place.address is None:
         return None
     address, _, length = target.value.partition("/")
+    if (":" in address) is place.address.startswith(bytes(10) + b"\xff\xff"):
+        return None  # IPv4 is stored inside of ::/0, and is no part of it
     bits = int(length or 128) if ":" in address else 96 + int(length or 32)
     same = f"{int.from_bytes(raw(address)):0128b}"[:bits] == f"{int.from_bytes(place.address):0128b}"[:bits]
     return bits if same and bits <= place.bits else None

@@ -102,6 +102,14 @@ def test_a_wrong_command_line_is_told_and_nothing_begun(config: Path, words: lis
     assert not (config.parent / "store").exists()
 
 
+def test_all_of_ipv6_has_nothing_of_ipv4(config: Path) -> None:
+    said(config, "assign", "::/0", "six", "--from", "2026-11-20", *DAY)
+    said(config, "assign", "0.0.0.0/0", "four", "--from", "2026-11-20", *DAY)
+    assert [one[1] for one in listed(config, "10.0.0.2")] == ["four"]
+    assert [one[1] for one in listed(config, "2001:db8::2")] == ["six"]
+    assert [one[1] for one in listed(config, "::/0")] == ["six"]
+
+
 def test_who_else_says_that_it_is_somebodys_is_told(config: Path) -> None:
     said(config, "assign", "10.0.0.2", "alice")
     told = Assignments(config.parent / "store", SystemClock()).facts()[0]

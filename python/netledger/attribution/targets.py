@@ -15,6 +15,7 @@ ADDRESS_BITS: Final = 128
 
 _V4_MAPPED: Final = bytes(10) + b"\xff\xff"
 _MAC: Final = re.compile(r"[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}|[0-9a-f]{4}(?:\.[0-9a-f]{4}){2}", re.IGNORECASE)
+_V4_NUMBER: Final = int.from_bytes(_V4_MAPPED)
 _CANONICAL_MAC: Final = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 _NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10}")
 _LIKE_ADDRESS: Final = re.compile(r"[0-9.]+|.*[:/].*", re.DOTALL)
@@ -149,6 +150,11 @@ def network_of(target: Target) -> tuple[int, int]:
     else:
         raw, shift = _V4_MAPPED + socket.inet_pton(socket.AF_INET, address), _V4_MAPPED_BITS
     return int.from_bytes(raw), int(length) + shift if length else ADDRESS_BITS
+
+
+def least_bits(number: int) -> int:
+    """How long a network is at least that an address can be in: IPv4 behind ``::ffff:`` is no part of ``::/0``."""
+    return _V4_MAPPED_BITS if number >> (ADDRESS_BITS - _V4_MAPPED_BITS) == _V4_NUMBER else 0
 
 
 def _is_plain(text: str) -> bool:

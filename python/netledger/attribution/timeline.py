@@ -10,7 +10,7 @@ from typing import NamedTuple, final
 
 from netledger.attribution.facts import Fact
 from netledger.attribution.painting import Piece, claims, painted, within
-from netledger.attribution.targets import ADDRESS_BITS, Kind, Target, network_of
+from netledger.attribution.targets import ADDRESS_BITS, Kind, Target, least_bits, network_of
 from netledger.intervals import SECOND_NS
 
 
@@ -144,8 +144,10 @@ class Timeline:
         if place.address is None:
             return
         number = int.from_bytes(place.address)
+        least = least_bits(number)
         for bits in self._lengths:
-            if bits <= place.bits and (target := self._networks[bits].get(number >> (ADDRESS_BITS - bits))) is not None:
+            known = self._networks[bits] if least <= bits <= place.bits else {}
+            if (target := known.get(number >> (ADDRESS_BITS - bits))) is not None:
                 yield bits, target
 
     def _tracks_of(self, target: Target) -> tuple[_Track, ...]:

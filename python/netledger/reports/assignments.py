@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Final, TextIO
 
 from netledger.attribution.facts import Fact, Kind, Target
-from netledger.attribution.targets import ADDRESS_BITS, network_of
+from netledger.attribution.targets import ADDRESS_BITS, least_bits, network_of
 from netledger.live.assigned import AssignedFact
 from netledger.receipt import rfc3339
 from netledger.reports.zones import Zone
@@ -57,9 +57,9 @@ def about(facts: Iterable[Fact], target: Target) -> list[Fact]:
         if fact.target.kind is Kind.ADDRESS:
             if fact.target not in known:
                 other, length = network_of(fact.target)
-                known[fact.target] = number >> ADDRESS_BITS - min(bits, length) == other >> ADDRESS_BITS - min(
-                    bits, length
-                )
+                behind = ADDRESS_BITS - min(bits, length)
+                is_near = number >> behind == other >> behind
+                known[fact.target] = is_near and least_bits(number) == least_bits(other)
             if known[fact.target]:
                 found.append(fact)
     return found
