@@ -66,6 +66,7 @@ class Bookkeeping:
         self._observe = observe
         self._table = table
         self._is_empty = True
+        self.meter = config.meter
         self.names: dict[int, str] = {}
         self.state = State(config.runtime, config.store, config.meter)
 

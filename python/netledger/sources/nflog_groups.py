@@ -6,19 +6,20 @@ kernel hand over what it still holds.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
 
 from netledger._core import NflogGroup, Totals, TraceEvent
-from netledger.errors import SourceError
 from netledger.intervals import Moment
 from netledger.receipt import Count
-from netledger.sources.base import NO_PAST, Closed, Glance, LiveRows, Past, Step, no_step
-from netledger.sources.generations import Generations, Left, ListeningConfig
+from netledger.sources.base import NO_PAST, Closed, Gathered, Glance, LiveRows, Past, Step, no_step
+from netledger.sources.generations import Generations, ListeningConfig
+from netledger.sources.lost import NoRows
 from netledger.sources.observing import readable, received, sent
 from netledger.sources.ruleset import ADDRESSES_BYTES, PORTS_BYTES
 from netledger.sources.state import Facts
+from netledger.sources.turns import Turns
 
 Account = Literal["source", "destination", "both"]
 
@@ -79,8 +80,8 @@ class GivenGroupsSource:
         self._config = config
         self._at_step = at_step
         self._generations = Generations(config, accounted_by(config.groups))
-        self._live: Facts | None = None
-        self._left: Left | None = None
+        groups = tuple(group.number for group in config.groups)
+        self._turns = Turns(self._generations, self._ended, groups=groups, at_step=at_step)
         self._noted: list[TraceEvent] = []
 
     def open(self, now: Moment, past: Past = NO_PAST) -> list[Closed]:
@@ -95,10 +96,10 @@ class GivenGroupsSource:
             closed += self._generations.tell_absence(now, past)
             closed += self._finish_dead(dead, now)
             self._generations.start_listening(trace=self._config.trace)
-            live = self._new(now)
+            live = self._turns.note(now)
             self._generations.begin(live, self._config.native_groups())
             self._at_step("begun")
-            self._live = self._mark_begun(live)
+            self._turns.begin(live)
             self._generations.mark(live)
         except BaseException:
             self._generations.close()
@@ -114,29 +115,26 @@ class GivenGroupsSource:
             SourceError, TableError, OSError: see there.
         """
         self._generations.learn_names()
-        if self._left is None:
-            self._roll(Moment(label_end_ns, now.monotonic_ns))
-        return self._finish()
+        return self._turns.cut(Moment(label_end_ns, now.monotonic_ns), self._generations.listener.roll)
 
     def close(self, *, now: Moment, keep_rules: bool) -> list[Closed]:  # noqa: ARG002  (the rules are not ours)
         """Unbinds the groups, drains them, and closes the open generation."""
         self._generations.learn_names()
         try:
-            closed = [] if self._left is None else [self._finish()]
+            closed = self._turns.unfinished()
             generation = self._generations.listener.end()
             self._noted = self._generations.listener.trace()
             self._at_step("drained")
-            closed.append(self._generations.end(self._required_live(), now, generation, kernel=None))
+            closed.append(self._ended(self._turns.required(), now, generation))
             self._generations.state.end()
             return closed
         finally:
-            self._live = None
+            self._turns.live = None
             self._generations.close()
 
     def disturb(self, what: str) -> None:
         """Notes that what is open was interrupted."""
-        self._live = self._required_live().disturbed(what)
-        self._generations.state.save(self._live)
+        self._turns.disturb(what)
 
     def stats(self) -> Totals:
         """Sums since this process started to listen."""
@@ -153,38 +151,10 @@ class GivenGroupsSource:
     def trace(self) -> list[TraceEvent]:
         """Takes what was noted since the last call; after :meth:`close` what was noted while draining."""
         noted, self._noted = self._noted, []
-        return noted if self._live is None else self._generations.listener.trace()
+        return noted if self._turns.live is None else self._generations.listener.trace()
 
-    def _roll(self, end: Moment) -> None:
-        live, following = self._required_live(), self._new(end)
-        self._at_step("noted")
-        try:
-            generation = self._generations.listener.roll(str(self._generations.state.table(following.seq)))
-        except BaseException:
-            self._generations.state.discard(following.seq)
-            raise
-        self._live, self._left = following, Left(live, end, generation)
-        self._at_step("rolled")
-
-    def _finish(self) -> Closed:
-        left = self._left
-        if left is None or left.generation is None:
-            raise SourceError(f"meter {self._config.meter}", "cut", "no generation was left")
-        self._live = self._mark_begun(self._required_live())
-        closed = self._generations.end(left.facts, left.end, left.generation, kernel=None)
-        self._left = None
-        self._at_step("frozen")
-        return closed
-
-    def _new(self, start: Moment) -> Facts:
-        facts = self._generations.new(start, groups=[group.number for group in self._config.groups])
-        self._generations.state.save(facts)
-        return facts
-
-    def _mark_begun(self, facts: Facts) -> Facts:
-        begun = replace(facts, begun=True)
-        self._generations.state.save(begun)
-        return begun
+    def _ended(self, facts: Facts, end: Moment, generation: Gathered | NoRows) -> Closed:
+        return self._generations.end(facts, end, generation, kernel=None)
 
     def _finish_dead(self, dead: list[Facts], now: Moment) -> list[Closed]:
         """The newest one was interrupted when the process ended; one before it had only not been written down."""
@@ -195,7 +165,7 @@ class GivenGroupsSource:
         for facts, following in zip_longest(dead, dead[1:]):
             if following is not None:
                 generation = self._generations.rows_of(facts)
-                closed.append(self._generations.end(facts, following.start, generation, kernel=None))
+                closed.append(self._ended(facts, following.start, generation))
             else:
                 closed.append(self._generations.abandon(facts, now, "the process had ended"))
         return closed
@@ -203,11 +173,6 @@ class GivenGroupsSource:
     def _is_whole(self, newest: Facts) -> bool:
         """Whether the listener had begun it. Unless that is written down, its table may be half made, or missing."""
         return newest.begun or self._generations.is_whole(newest)
-
-    def _required_live(self) -> Facts:
-        if self._live is None:
-            raise SourceError(f"meter {self._config.meter}", "cut", "not open")
-        return self._live
 
 
 def accounted_by(groups: tuple[GivenGroup, ...]) -> Callable[[Totals], Count]:

@@ -5,7 +5,7 @@ would prove ours: what is lost is what it says that it dropped. ``docs/explanati
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Final
 
@@ -26,6 +26,7 @@ from netledger.sources.packet_said import SOURCE, observe
 from netledger.sources.packet_twice import Twice
 from netledger.sources.privileges import CAP_NET_RAW, hint
 from netledger.sources.state import Facts
+from netledger.sources.turns import Turns
 
 # A daemon that was started without such a meter has given it up.
 _AFTER_A_RELOAD: Final = "; after a reload: restart"
@@ -94,15 +95,6 @@ class PacketConfig(MeterConfig):
         return InterfaceChoice(only=self.interfaces, excluded=self.interfaces_excluded, loopback=self.loopback)
 
 
-@dataclass(slots=True)
-class _Left:
-    """A generation that a cut has left behind, and whose receipt is not written yet."""
-
-    facts: Facts
-    end: Moment
-    generation: Gathered
-
-
 class PacketSource:
     """One meter of packet sockets. Not safe for concurrent use; belongs to the namespace of the thread that opens it.
 
@@ -117,9 +109,8 @@ class PacketSource:
         self._books = Bookkeeping(config, SOURCE, self._observed)
         self._follower = Follower(self._told)
         self._twice = Twice(config.meter, config.interface_choice())
+        self._turns = Turns(self._books, self._frozen, at_step=at_step)
         self._meter: PacketMeter | None = None
-        self._live: Facts | None = None
-        self._left: _Left | None = None
 
     def open(self, now: Moment, past: Past = NO_PAST) -> list[Closed]:
         """Finishes what a dead process left, then listens.
@@ -133,7 +124,7 @@ class PacketSource:
             closed += self._books.tell_absence(now, past)
             dead = self._without_unused(dead, past)
             # Before theirs is closed: should this process die now, the next one knows since when nobody counts.
-            live = self._noted(now)
+            live = self._turns.note(now)
             closed += self._finish_dead(dead, now)
             self._at_step("finished")
             self._begin(live)
@@ -150,17 +141,15 @@ class PacketSource:
         Raises:
             SourceError, TableError, OSError: see there.
         """
-        if self._left is None:
-            self._roll(Moment(label_end_ns, now.monotonic_ns))
-        return self._finish()
+        return self._turns.cut(Moment(label_end_ns, now.monotonic_ns), self._native().roll)
 
     def close(self, *, now: Moment, keep_rules: bool) -> list[Closed]:  # noqa: ARG002  (there are no rules)
         """Closes the open generation and the sockets; what the rings still hold is counted."""
         try:
-            closed = [] if self._left is None else [self._finish()]
+            closed = self._turns.unfinished()
             generation = self._native().end()
             self._at_step("drained")
-            closed.append(self._frozen(self._required_live(), now, generation))
+            closed.append(self._frozen(self._turns.required(), now, generation))
             self._books.state.end()
             return closed
         finally:
@@ -168,8 +157,7 @@ class PacketSource:
 
     def disturb(self, what: str) -> None:
         """Notes that what is open was interrupted."""
-        self._live = self._required_live().disturbed(what)
-        self._books.state.save(self._live)
+        self._turns.disturb(what)
 
     def stats(self) -> Totals:
         """Sums since this process started to listen.
@@ -211,7 +199,7 @@ class PacketSource:
                 raise PermissionDeniedError(error.subject, error.operation, error.cause, what) from error
             raise
         self._at_step("begun")
-        self._live = self._marked_begun(live)
+        self._turns.begin(live)
         self._books.mark(live)
         # Behind the sockets: what comes up between the two is counted all the same, and told then.
         self._follower.open()
@@ -249,29 +237,6 @@ class PacketSource:
         """Whether the receivers had. Unless that is written down, its table may be half made, or missing."""
         return facts.begun or self._books.is_whole(facts)
 
-    # --- cut ---
-
-    def _roll(self, end: Moment) -> None:
-        live, following = self._required_live(), self._noted(end)
-        self._at_step("noted")
-        try:
-            generation = self._native().roll(str(self._books.state.table(following.seq)))
-        except BaseException:
-            self._books.state.discard(following.seq)
-            raise
-        self._live, self._left = following, _Left(live, end, generation)
-        self._at_step("rolled")
-
-    def _finish(self) -> Closed:
-        left = self._left
-        if left is None:
-            raise SourceError(f"meter {self._config.meter}", "cut", "no generation was left")
-        self._live = self._marked_begun(self._required_live())
-        closed = self._frozen(left.facts, left.end, left.generation)
-        self._left = None
-        self._at_step("frozen")
-        return closed
-
     # --- interfaces ---
 
     def _told(self, links: Links, names: Mapping[int, str]) -> None:
@@ -280,16 +245,6 @@ class PacketSource:
         self._twice.look(links)
 
     # --- parts ---
-
-    def _noted(self, start: Moment) -> Facts:
-        facts = self._books.new(start)
-        self._books.state.save(facts)
-        return facts
-
-    def _marked_begun(self, facts: Facts) -> Facts:
-        begun = replace(facts, begun=True)
-        self._books.state.save(begun)
-        return begun
 
     def _frozen(self, facts: Facts, end: Moment, generation: Gathered | NoRows) -> Closed:
         return self._books.freeze(facts, end, generation, self._observed(facts, generation, None))
@@ -304,15 +259,10 @@ class PacketSource:
         self._follower.close()
         if self._meter is not None:
             self._meter.close()
-        self._meter = self._live = None
+        self._meter = self._turns.live = None
         self._books.close()
 
     def _native(self) -> PacketMeter:
         if self._meter is None:
             raise SourceError(f"meter {self._config.meter}", "listen", "not open")
         return self._meter
-
-    def _required_live(self) -> Facts:
-        if self._live is None:
-            raise SourceError(f"meter {self._config.meter}", "cut", "not open")
-        return self._live
