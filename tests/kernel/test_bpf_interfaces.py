@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -171,6 +172,35 @@ def test_what_passed_between_a_name_and_the_news_of_it_is_told(gateway: BpfLab) 
     assert bench.statuses() == ["exact", "interrupted"]
     told = bench.intervals[1].observed.interrupted or ""
     assert "up to 2 packets had passed ppp0 before it was counted" in told
+
+
+@pytest.mark.parametrize(
+    ("attach", "interfaces", "seen"),
+    [
+        ("netfilter", (), {"br0": 1, "right": 1}),  # once: under the one that it came by and the one that it left by
+        ("netfilter", ("left",), {}),  # the hooks see the bridge, and not its ports
+        ("tcx", ("br0",), {"br0": 2}),
+        ("tcx", ("left",), {"left": 2}),
+        ("tcx", (), {"br0": 2, "left": 2, "right": 2}),
+    ],
+)
+def test_what_comes_by_a_bridge_is_seen_at_the_bridge_and_at_its_port(
+    gateway: BpfLab, attach: str, interfaces: tuple[str, ...], seen: dict[str, int]
+) -> None:
+    gateway.run(gateway.gw, ["ip", "addr", "flush", "dev", "left"])
+    for words in ("add br0 up type bridge", "set left master br0"):
+        gateway.run(gateway.gw, ["ip", "link", *words.split()])
+    gateway.run(gateway.gw, ["ip", "addr", "add", "10.77.1.1/24", "dev", "br0"])
+    far = ("10.77.2.2/32",)
+    bench = BpfBench.on(gateway, attach=attach, interfaces=interfaces, networks=far, key=BY_INTERFACE)
+    bench.open()
+    burst(gateway, BURST)
+    bench.close()
+    sides = Counter[str]()
+    for (name, _, _), number in bench.rows.items():
+        sides[name] += number
+    assert +sides == Counter({name: BURST.count * times for name, times in seen.items()})
+    assert bench.statuses() == ["exact"]
 
 
 def test_another_selection_of_interfaces_gets_another_program(gateway: BpfLab) -> None:

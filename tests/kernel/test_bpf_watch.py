@@ -115,6 +115,32 @@ def test_what_is_taken_away_by_hand_link_by_link_and_pin_by_pin_is_interrupted(g
     assert bench.sum("accounted") == BURST_COUNT
 
 
+@pytest.mark.parametrize("stepped_seconds", [0, -3600, 3600])
+def test_what_is_detached_within_a_cut_is_on_both_receipts_whatever_the_clock_does(
+    gateway: BpfLab, stepped_seconds: int
+) -> None:
+    """Between the look before the switch and the switch: packets of either interval may have passed meanwhile."""
+    bench = BpfBench.on(gateway)
+    links: list[Path] = []
+
+    def detached(step: str) -> None:
+        if step == "prepared" and links:
+            detach(links.pop())
+
+    bench.open(detached)
+    burst(gateway, BURST)
+    bench.wait_for_packets(BURST.count)
+    links.append(place(bench) / "link-forward-ipv4")
+    now = CLOCK.now()
+    stepped = replace(now, wall_ns=now.wall_ns + stepped_seconds * SECOND_NS)
+    (first,) = bench.commit([bench.opened().cut(label_end_ns=stepped.wall_ns, now=stepped)])
+    burst(gateway, BURST)
+    bench.close()
+    assert bench.statuses() == ["interrupted", "interrupted"]
+    assert "link forward-ipv4 was detached" in (first.observed.interrupted or "")
+    assert bench.sum("accounted") == bench.witnessed() == Count(1000, 100_000)
+
+
 @pytest.mark.parametrize("pin", ["link-forward-ipv4", "control", "slots", "receipts", "rows-1", "program-netfilter"])
 def test_a_pin_that_somebody_removed_stops_nothing_and_is_pinned_again(gateway: BpfLab, pin: str) -> None:
     bench = BpfBench.on(gateway)

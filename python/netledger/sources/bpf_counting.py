@@ -30,8 +30,7 @@ from netledger.sources.state import Facts
 
 log = logging.getLogger(__name__)
 
-_UNBALANCED = "rows and receipt do not add up"
-"""Words of the native core."""
+_UNBALANCED = "rows and receipt do not add up"  # words of the native core
 
 
 @dataclass(slots=True)
@@ -45,6 +44,7 @@ class Left:
         after: what they said when none of its packets was under way any more.
         generation: its rows; None until they are read.
         totals: what the kernel counted, where that is all that is believed.
+        is_looked_at: whether somebody has looked since it was left: what the first look finds may be of its time.
     """
 
     facts: Facts
@@ -53,6 +53,7 @@ class Left:
     after: Count | None = None
     generation: Generation | NoRows | None = None
     totals: Totals | None = None
+    is_looked_at: bool = False
 
 
 class Counting:
@@ -273,6 +274,8 @@ class Counting:
         """Puts in order what somebody else did, and notes it on the open generation, and on one that is not closed."""
         mended = self.native().mend()
         since_ns, self.looked_ns = self.looked_ns, now.wall_ns
+        if (left := None if self.left is None or self.left.is_looked_at else self.left) is not None:
+            left.is_looked_at = True
         self.books.state.leave_sign()
         self._tell_unpinned(now)
         if not mended:
@@ -280,9 +283,9 @@ class Counting:
         live = self.required()
         log.warning("pins_changed", extra={"fields": {"meter": live.meter, "seq": live.seq, "what": words(mended)}})
         self.note(mark(live, mended, since_ns=since_ns, until_ns=now.wall_ns))
-        if self.left is not None and since_ns <= self.left.end.wall_ns:
-            self.left.facts = mark(self.left.facts, mended, since_ns=since_ns, until_ns=now.wall_ns)
-            self.books.state.save(self.left.facts)
+        if left is not None:
+            left.facts = mark(left.facts, mended, since_ns=since_ns, until_ns=now.wall_ns)
+            self.books.state.save(left.facts)
         self.pins.claim()
 
     def _tell_unpinned(self, now: Moment) -> None:
@@ -296,8 +299,8 @@ class Counting:
         if self.unpinned is None:
             log.warning("pinned_again", extra={"fields": fields})
         else:
-            hint = {} if self.unpinned.hint is None else {"hint": self.unpinned.hint}
-            log.error("not_pinned", extra={"fields": fields | {"error": self.unpinned.why} | hint})
+            fields |= {"error": self.unpinned.why, "hint": self.unpinned.hint or "see who changed it"}
+            log.error("not_pinned", extra={"fields": fields})
         self.note(told_unpinned(live, self.unpinned, now.wall_ns))
 
     def looked_at(self, facts: Facts) -> Facts:
