@@ -102,7 +102,8 @@ impl Receiver {
             }
             if let Some(record) = self.reader.read_quick(&frame, known.number) {
                 quick_packets += 1;
-                quick_bytes = quick_bytes.saturating_add(record::bytes(&record));
+                // Of a piece, and each below 2^32.
+                quick_bytes += record::bytes(&record);
                 record::store(place, &record);
             } else if let Some(record) = self.reader.read_thoroughly(frame, known.number, &mut self.state) {
                 record::store(place, &record);
