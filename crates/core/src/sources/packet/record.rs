@@ -276,9 +276,8 @@ mod tests {
             let mut expected = std::collections::HashMap::<Key, Sums>::new();
             let mut records = Vec::new();
             for (is_ipv4, source, destination, bytes) in packets {
-                let of_family = |address: Address| match is_ipv4 {
-                    true => Address::from_v4(address.low32().to_be_bytes()),
-                    false => address,
+                let of_family = |address: Address| {
+                    if is_ipv4 { Address::from_v4(address.low32().to_be_bytes()) } else { address }
                 };
                 let headers = Headers {
                     source: of_family(source),
