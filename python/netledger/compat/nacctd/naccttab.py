@@ -3,6 +3,7 @@
 The messages are those of the old program, in its order: one for each setting as it is read, then what is missing.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, final
@@ -13,6 +14,7 @@ from netledger.compat.nacctd.said import Level, Said
 __all__ = ["Headers", "Network", "Parsed", "Table", "parse"]
 
 _BLANKS: Final = " \t\n\v\f\r"
+_BETWEEN: Final = re.compile(f"[{_BLANKS}]+")
 _FIELDS: Final = range(2, 11)
 _OCTETS: Final = 4
 # Offset and type field of the stock table, and of raw IP: what is right for the links they were made for.
@@ -141,6 +143,11 @@ def parse(data: bytes) -> Parsed:
     return Parsed(tuple(reading.said), reading.table)
 
 
+def _words(value: str) -> list[str]:
+    # Python's own idea of a blank has control characters in it, of which a value may have nothing else.
+    return _BETWEEN.split(value)
+
+
 def _take_line(reading: _Reading, line: str, number: int) -> None:
     text = line.partition("#")[0].strip(_BLANKS)
     if not text:
@@ -249,7 +256,7 @@ def _dynamicnet(reading: _Reading, value: str, number: int) -> None:
 
 
 def _network(reading: _Reading, value: str, number: int, what: str) -> Network:
-    words = value.split()
+    words = _words(value)
     address = _address(reading, words[0], number)
     mask = _mask(reading, words[1], number) if len(words) > 1 else NO_ADDRESS
     if address & ~mask:
@@ -281,7 +288,7 @@ def _dynamicip(reading: _Reading, value: str, _number: int) -> None:
 
 
 def _headers(reading: _Reading, value: str, _number: int) -> None:
-    prefix, offset, type_offset, *_ = (*value.split(), "", "")
+    prefix, offset, type_offset, *_ = (*_words(value), "", "")
     headers = Headers(prefix, atoi(offset), atoi(type_offset))
     reading.table = replace(reading.table, headers=(*reading.table.headers, headers))
     reading.tell(f"added headerinfo ({prefix}:{headers.offset}:{headers.type_offset})")
@@ -313,7 +320,7 @@ def _hostlimit(reading: _Reading, value: str, number: int) -> None:
 
 
 def _line(reading: _Reading, value: str, number: int) -> None:
-    words = value.split()
+    words = _words(value)
     if len(words) < 2:  # noqa: PLR2004  an interface and a terminal line
         raise _RefusedError(f"invalid line statement in line {number}")
     reading.table = replace(reading.table, lines=(*reading.table.lines, (words[0], words[1])))

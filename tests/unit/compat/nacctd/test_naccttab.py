@@ -1,7 +1,7 @@
 """The file naccttab: every keyword, every message, and what is refused."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from netledger.compat.nacctd.naccttab import Headers, Network, Table, parse
@@ -142,6 +142,7 @@ KEYWORDS = (
 )
 
 
+@example([("ignorenet", "\x1f")])
 @given(st.lists(st.tuples(st.sampled_from(KEYWORDS), st.text(max_size=20)), max_size=8))
 def test_any_value_of_a_keyword_is_read_or_refused(lines: list[tuple[str, str]]) -> None:
     text = "\n".join(f"{keyword} {value}" for keyword, value in lines).encode("utf-8", "surrogatepass")
