@@ -12,14 +12,14 @@ from pathlib import Path
 import bpf_cuts
 import bpf_two
 from harness import Bench, BenchError, Cpus, build
-from mechanisms import NFLOG, NFT_SET, Mechanism, Running, chosen, of_packets
+from mechanisms import BOTH, NFLOG, NFT_SET, Mechanism, Running, chosen, of_packets
 from rotation import Added, rotate
 from table import Report, spread
 
 BARE = "nothing"
 HEAD = (
     "what counts", "addresses", "kernel ns added", "at its least", "reader ns", "x floor", "x floor, at their least",
-    "x NFLOG", "x nft set", "not counted",
+    "x floor of both", "at their least", "x NFLOG", "x nft set", "not counted",
 )  # fmt: skip
 FILL_PACKETS = 1 << 15
 
@@ -85,7 +85,8 @@ class Comparison:
 
     def _row(self, name: str) -> list[str]:
         mine, bare, uncounted = self._added[name], self._added[BARE], self._uncounted[name]
-        floor = self._added[f"floor, {self._hooks[name]}"]
+        one_address = f"floor, {self._hooks[name]}"
+        floor, both = self._added[one_address], self._added[f"{one_address}, {BOTH}"]
 
         def times(other: str) -> str:
             return "" if other not in self._added or other == name else f"{mine.median_ratio(self._added[other]):.2f}"
@@ -98,6 +99,8 @@ class Comparison:
             f"{statistics.median(mine.reader_ns):.0f}" if any(mine.reader_ns) else "",
             spread(mine.ratios(floor), 2),
             f"{mine.least_ns(bare) / floor.least_ns(bare):.2f}",
+            "" if mine is floor else spread(mine.ratios(both), 2),
+            "" if mine is floor else f"{mine.least_ns(bare) / both.least_ns(bare):.2f}",
             times(NFLOG),
             times(NFT_SET),
             "" if uncounted is None else f"{uncounted:,}",
@@ -114,7 +117,8 @@ def packets_table(wanted: argparse.Namespace) -> None:
         rows += comparison.rows()
     notes = [
         f"{wanted.rounds} rounds of at least {wanted.packets:,} packets each, median (least-greatest). Ratios are "
-        "those of the same round, readers included; *at its least*: of all rounds, minus the least without any.",
+        "those of the same round, readers included; *at its least*: of all rounds, minus the least without any. "
+        "*x floor* is of the one that counts the sender, *x floor of both* of the one that counts the receiver, too.",
     ]
     Report(name="bpf", head=HEAD, rows=rows, notes=notes).show(write_docs=wanted.write_docs)
 

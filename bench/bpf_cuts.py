@@ -9,16 +9,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from harness import Bench, Cpus, Program, scratch
-from mechanisms import LOCAL, MEMORY, netledger, private_file_system
+from mechanisms import FULL_KEY, LOCAL, MEMORY, netledger, private_file_system
 from ours import Netledger
 from table import Report, spread
 
 __all__ = ["show"]
 
 CUT_HEAD = (
-    "hook, rows",
+    "hook, key, rows",
     "read, ns/row",
     "x floor",
     "cut, CPU s",
@@ -31,7 +32,21 @@ DAEMON_HEAD = ("daemon, no cuts", "packets/s", "CPU ms a minute")
 RATE_DURING = 200_000
 SETTLE_SECONDS = 1.0
 IDLE_SECONDS = 15
+ROUNDS_MAX = 5
 IDLE_RATE = 300_000
+
+
+class Counted(NamedTuple):
+    """What is cut."""
+
+    hook: str
+    key: str
+    columns: str
+
+
+COUNTED = (
+    Counted("tcx", "host", "host"), Counted("netfilter", "host", "host"), Counted("tcx", "full key", FULL_KEY),
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -55,10 +70,11 @@ class Cells:
         return [spread(values, digits) for values, digits in parts]
 
 
-def _cut_once(bench: Bench, hook: str, rows: int, object_path: str | None, cells: Cells) -> int:
+def _cut_once(bench: Bench, counted: Counted, rows: int, object_path: str | None, cells: Cells) -> int:
     """Fills, cuts while packets go on, fills again, reads beside the floor. Returns the rows of the cut."""
     other = ("--object", object_path) if object_path else ()
-    mechanism = netledger(hook, rows, "host", "--local", LOCAL, *other)
+    columns = ("--columns", counted.columns, "--local", LOCAL)
+    mechanism = netledger(counted.hook, rows, "", *columns, *other)
     with ExitStack() as stack:
         running = mechanism.start(bench, stack)
         program = running.program
@@ -90,12 +106,12 @@ def _cut_once(bench: Bench, hook: str, rows: int, object_path: str | None, cells
 def _cuts(wanted: argparse.Namespace) -> list[list[str]]:
     lines = []
     with Bench(cpus=Cpus(program="1,2")) as bench:
-        for hook in ("tcx", "netfilter"):
+        for counted in COUNTED:
             cells, rows = Cells(), 0
-            for number in range(min(wanted.rounds, 3)):
-                print(f"cut at {hook}, round {number + 1}", file=sys.stderr, flush=True)
-                rows = _cut_once(bench, hook, wanted.rows, wanted.object, cells)
-            lines.append([f"{hook}, {rows:,}", *cells.columns()])
+            for number in range(min(wanted.rounds, ROUNDS_MAX)):
+                print(f"cut at {counted.hook}, {counted.key}, round {number + 1}", file=sys.stderr, flush=True)
+                rows = _cut_once(bench, counted, wanted.rows, wanted.object, cells)
+            lines.append([f"{counted.hook}, {counted.key}, {rows:,}", *cells.columns()])
     return lines
 
 
@@ -128,10 +144,10 @@ def show(wanted: argparse.Namespace) -> None:
     """
     if wanted.rows:
         notes = [
-            f"Up to 3 rounds, median (least-greatest), {RATE_DURING:,} packets a second during the cut. CPU of all its "
-            "steps but the Arrow batch: switching, waiting, reading into a table file, freeing, making room for the "
-            "next. *x floor*: reading divided by a bare look-up of the same map in batches of 65,536. *bytes/row*: "
-            "memory of the kernel for each row that there is room for, in each of two generations.",
+            f"Up to {ROUNDS_MAX} rounds, median (least-greatest), {RATE_DURING:,} packets a second during the cut. "
+            "CPU of all its steps but the Arrow batch: switching, waiting, reading into a table file, freeing, making "
+            "room for the next. *x floor*: reading divided by a bare look-up of the same map in batches of 65,536. "
+            "*bytes/row*: memory of the kernel for each row that there is room for, in each of two generations.",
         ]
         Report(name="bpf-cut", head=CUT_HEAD, rows=_cuts(wanted), notes=notes).show(write_docs=wanted.write_docs)
     with Bench(cpus=Cpus()) as bench:

@@ -12,6 +12,7 @@ from harness import BENCH, BIN, Bench, Program, scratch
 from ours import Netledger
 
 __all__ = [
+    "BOTH",
     "FULL_KEY",
     "LOCAL",
     "MEMORY",
@@ -29,6 +30,7 @@ __all__ = [
 MEMORY = "/dev/shm"  # noqa: S108 - outputs and rows in memory: no disk in the measurement
 LOCAL = "10.0.0.0/8"
 FULL_KEY = "host,peer,protocol,host_port,peer_port,interface"
+BOTH = "both addresses"
 NFLOG = "NFLOG, netledger's own rules"
 NFT_SET = "nft set with counters"
 
@@ -128,7 +130,7 @@ def of_packets(addresses: int, object_path: str | None) -> list[Mechanism]:
     hooks = ("tcx", "netfilter")
     found = [floor(hook, rows_max) for hook in hooks]
     for hook in hooks:
-        found.append(replace(floor(hook, rows_max, "-x", "both"), name=f"floor, {hook}, both addresses", postings=2))
+        found.append(replace(floor(hook, rows_max, "-x", "both"), name=f"floor, {hook}, {BOTH}", postings=2))
         found.append(netledger(hook, rows_max, "host", *other))
         found.append(netledger(hook, rows_max, "host, local networks", "--local", LOCAL, *other))
         full = ("--columns", FULL_KEY, *other)

@@ -1,7 +1,7 @@
 """Quotas while the daemon runs: one thread that listens to the kernel, looks at the objects and runs the commands.
 
-It has nothing to do with the meters: neither waits for the other. Where there are no quotas it looks at the ledger's
-files every second, and does nothing else.
+It has nothing to do with the meters: neither waits for the other. Where there are no quotas it sleeps until somebody
+writes to the ledger, and looks at it once a second at most.
 """
 
 import logging
@@ -13,6 +13,7 @@ from typing import Final, final
 
 from netledger import nfacct
 from netledger.config import Config
+from netledger.daemon.ledger_watch import LedgerWatch
 from netledger.durable import Step, no_step
 from netledger.errors import NetledgerError
 from netledger.intervals import SECOND_NS, Clock
@@ -35,6 +36,8 @@ STOP_NS: Final = 5 * SECOND_NS
 """How long commands may go on when the daemon is told to stop, before they are told, too."""
 
 _NEW_NS: Final = SECOND_NS
+# As long at most without a look, where the kernel tells that somebody writes: so often the book reads in any case.
+_UNTOLD_NS: Final = 10 * SECOND_NS
 _LOOK_NS: Final = SECOND_NS
 _CHANGES_NS: Final = 200_000_000
 _AGAIN_NS: Final = 5 * SECOND_NS
@@ -65,8 +68,11 @@ class Quotas:
         directory = Path(config.runtime) / COMMANDS_DIRECTORY
         self._commands = Commands(self._book, directory, clock, node=config.node)
         self._ears: _Ears | None = None
+        self._written = LedgerWatch(Path(config.store))
         self._due_ns = dict.fromkeys(Kind, 0)
         self._looked_ns = 0
+        self._read_ns = 0
+        self._hears_of_ledger = False
         self._by = "start"
         self._lost = 0
         self._lost_told_ns = -_LOST_NS
@@ -91,6 +97,9 @@ class Quotas:
         is_swept = False
         while not self._stop.is_set():
             try:
+                # The watch is there before the look, so that nothing falls between the two.
+                self._hears_of_ledger = self._written.is_open()
+                self._read_ns = self._now_ns()
                 self._book.refresh()
                 if not is_swept:
                     self._commands.sweep()
@@ -110,6 +119,8 @@ class Quotas:
             self._tell(error)
         except Exception:  # noqa: BLE001  # as above
             _log.exception("quotas_broke")
+        finally:
+            self._written.close()
 
     def _turn(self) -> None:
         """Does what is due, and waits for what comes next."""
@@ -158,7 +169,6 @@ class Quotas:
                 self._due_ns[kind] = self._now_ns() + _LOOK_NS
 
     def _wait(self) -> None:
-        poll = select.poll()
         descriptors = [self._reader, *self._commands.descriptors()]
         timeout_ns = _NEW_NS
         if self._ears is not None:
@@ -167,8 +177,26 @@ class Quotas:
             timeout_ns = min([timeout_ns, *(self._due_ns[kind] - self._now_ns() for kind in there)])
             if (end_ns := self._keeper.next_end_ns()) is not None:
                 timeout_ns = min(timeout_ns, end_ns - self._clock.now().wall_ns)
+        elif self._hears_of_ledger:
+            descriptors += self._written.descriptors()
+            timeout_ns = _UNTOLD_NS
         if (commands_ns := self._commands.wait_ns()) is not None:
             timeout_ns = min(timeout_ns, commands_ns)
+        self._poll(descriptors, timeout_ns)
+        if self._ears is None and self._hears_of_ledger:
+            self._rest_after(is_written=self._written.take())
+
+    def _rest_after(self, *, is_written: bool) -> None:
+        if is_written:
+            # Who writes without end, and not of quotas, must not have it look without end.
+            descriptors = [self._reader, *self._commands.descriptors()]
+            self._poll(descriptors, self._read_ns + _NEW_NS - self._now_ns())
+        elif self._now_ns() - self._read_ns >= _UNTOLD_NS:
+            self._written.close()  # and is opened anew: the path may lead to another directory by now
+
+    @staticmethod
+    def _poll(descriptors: list[int], timeout_ns: int) -> None:
+        poll = select.poll()
         for descriptor in descriptors:
             poll.register(descriptor, select.POLLIN)
         poll.poll(max(0, -(-timeout_ns // 1_000_000)))
