@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,7 +44,10 @@ def pytest_report_header() -> str:
 
 
 def pytest_configure() -> None:
-    """Refuses a mistyped requirement before anything is skipped because of it."""
+    """Refuses a mistyped requirement before anything is skipped because of it; interrupts are as on a terminal."""
+    # Who runs the tests in the background of a shell has SIGINT ignored, and so would all that they start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         required(os.environ.get("NETLEDGER_REQUIRE"))
     except ValueError as error:
