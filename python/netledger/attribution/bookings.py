@@ -55,6 +55,11 @@ class Grid:
         self.start_ns = starts[0] if starts else 0
         self.last_start_ns = starts[-1] if starts else 0
         self.end_ns = max((ends[-1] for ends in self._ends.values()), default=0)
+        # As those of one meter are, or of several that keep step: then one look finds what crosses a border.
+        self._single_ends = [ends[0] for ends in self._ends.values()]
+        self._is_row = all(len(ends) == 1 for ends in self._ends.values()) and all(
+            end_ns <= start_ns for end_ns, start_ns in zip(self._single_ends, starts[1:], strict=False)
+        )
 
     def __bool__(self) -> bool:
         return bool(self._ends)
@@ -70,6 +75,11 @@ class Grid:
 
     def across(self, moment_ns: int) -> Iterator[int]:
         """The starts of intervals that begin before a moment and end behind it; some of them more than once."""
+        if self._is_row:
+            last = bisect_left(self._starts, moment_ns) - 1
+            if last >= 0 and self._single_ends[last] > moment_ns:
+                yield self._starts[last]
+            return
         for length_ns, spans in self._by_length.items():
             first = bisect_right(spans, (moment_ns - length_ns, self.end_ns))
             for start_ns, end_ns in spans[first : bisect_left(spans, (moment_ns, 0))]:
@@ -92,10 +102,12 @@ def bookings(segments: Sequence[Segment], grid: Grid, *, is_ever_held: bool) -> 
         reason = None if subject is not None else Reason.GAP
         at = from_ns
         for start_ns in crossed[bisect_left(crossed, from_ns) : bisect_left(crossed, to_ns)]:
-            _append(found, Booking(at, start_ns, None, subject, reason, is_partly=False))
+            if at < start_ns:
+                _append(found, Booking(at, start_ns, None, subject, reason, is_partly=False))
             found.extend(_judged(segments, ends, start_ns, grid.ends(start_ns)))
             at = start_ns + 1
-        _append(found, Booking(at, to_ns, None, subject, reason, is_partly=False))
+        if at < to_ns:
+            _append(found, Booking(at, to_ns, None, subject, reason, is_partly=False))
     return found
 
 
@@ -114,8 +126,6 @@ def _held(segments: Sequence[Segment], grid: Grid) -> Iterator[tuple[int, int, s
 
 
 def _append(found: list[Booking], new: Booking) -> None:
-    if new.from_ns >= new.to_ns:
-        return
     last = found[-1] if found else None
     if last is not None and last.to_ns == new.from_ns and last[2:] == new[2:]:
         new = new._replace(from_ns=found.pop().from_ns)

@@ -188,18 +188,16 @@ def holder_of(segments: Sequence[Segment], start_ns: int, end_ns: int, *, is_eve
 
     ``segments`` may reach beyond the row; ``is_ever_held`` says whether anybody held it at another time.
     """
-    held: dict[str | None, int] = defaultdict(int)
-    held[None] = end_ns - start_ns
+    held: dict[str, int] = {}
+    free_ns = end_ns - start_ns
     for one in segments:
         length_ns = min(one.end_ns, end_ns) - max(one.start_ns, start_ns)
         if length_ns > 0:
-            held[one.subject] += length_ns
-            held[None] -= length_ns
-    longest_ns = max(held.values())
+            held[one.subject] = held.get(one.subject, 0) + length_ns
+            free_ns -= length_ns
+    longest_ns = max((free_ns, *held.values()))
     subjects = [
-        (subject, held_ns)
-        for subject, held_ns in held.items()
-        if subject is not None and (held_ns >= SECOND_NS or held_ns == longest_ns)
+        (subject, held_ns) for subject, held_ns in held.items() if held_ns >= SECOND_NS or held_ns == longest_ns
     ]
     match subjects:
         case []:
