@@ -13,7 +13,7 @@ from netledger.errors import LiveError
 from netledger.live import Client, DaemonStatus, MeterStatus
 from tests.kernel import senders
 from tests.kernel.gateway import Gateway
-from tests.kernel.lab import Lab, wait_for
+from tests.kernel.lab import NAMESPACES, Lab, wait_for
 from tests.kernel.senders import Udp
 
 LOAD = Udp(source="10.77.1.2", destination="10.77.2.2", sources=50, count=0, rate=20_000)
@@ -153,4 +153,26 @@ def test_who_may_not_ask_is_told_who_may(lab: Lab) -> None:
     finally:
         os.seteuid(0)
     assert caught.value.hint == "run it as root, or as a member of group adm"
+    assert gateway.stop() == 0
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+def test_an_interface_that_goes_by_its_name_or_has_none_is_a_problem_until_it_is_there(
+    lab: Lab, *, is_elsewhere: bool
+) -> None:
+    elsewhere = f'netns = "{NAMESPACES / lab.gw}"\n' if is_elsewhere else ""
+    lines = f'{elsewhere}interfaces = ["left", "ppp*"]\n'
+    gateway = Gateway(lab, lab.right if is_elsewhere else lab.gw, interval="1d", meters={"lan": lines})
+    gateway.start_counting()
+    client = Client(gateway.runtime)
+    assert client.status().problems == ()
+    lab.run(lab.gw, ["ip", "link", "set", "left", "name", "lfet"])
+    (problem,) = client.status().problems
+    assert (problem.what, problem.meter) == ("interface_not_there", "lan")
+    assert problem.why == "there is no left now: nothing is counted there"
+    assert problem.hint is not None
+    assert "meters.lan.interfaces" in problem.hint
+    gateway.wait_for_log("level=warning meter=lan event=interface_not_there interface=left")
+    lab.run(lab.gw, ["ip", "link", "set", "lfet", "name", "left"])
+    assert client.status().problems == ()
     assert gateway.stop() == 0

@@ -1,5 +1,6 @@
 """What the daemon knows of itself, for those who ask from another thread."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,9 @@ from netledger.pipeline import CommitQueue
 from netledger.pipeline.problems import Problem, Problems, Trouble
 from netledger.receipt import Receipt, rfc3339
 from netledger.sources.base import Glance
+from netledger.sources.interfaces import absent
+
+_log = logging.getLogger(__name__)
 
 _MILLISECOND_NS: Final = 1_000_000
 
@@ -31,6 +35,18 @@ _TOLD_BY: Final = {
 }
 
 
+# What is over when a meter does not count any more.
+_OF_COUNTING: Final = (
+    Trouble.CUT,
+    Trouble.CLOCK,
+    Trouble.TABLE,
+    Trouble.LOSS,
+    Trouble.DISTURBED,
+    Trouble.UNPINNED,
+    Trouble.INTERFACE,
+)
+
+
 @dataclass(slots=True)
 class _Entry:
     """A meter that counts."""
@@ -38,6 +54,8 @@ class _Entry:
     meter: RunningMeter
     since_ns: int
     rates: Rates
+    absent: frozenset[str]
+    """Interfaces that the log has told to be missing."""
 
 
 @dataclass(slots=True)
@@ -77,9 +95,9 @@ class Board:
 
     def opened(self, meter: RunningMeter) -> None:
         """A meter counts from now on. Reads the store, for what it committed before."""
-        now = self.clock.now()
+        now, missing = self.clock.now(), frozenset(_absent(meter))
         with self._lock:
-            self._meters[meter.name] = _Entry(meter, now.wall_ns, Rates(now.monotonic_ns))
+            self._meters[meter.name] = _Entry(meter, now.wall_ns, Rates(now.monotonic_ns), missing)
             is_new = meter.name not in self._known
             known = self._known.setdefault(meter.name, _Known())
         if is_new:
@@ -91,7 +109,7 @@ class Board:
         """A meter does not count any more."""
         with self._lock:
             self._meters.pop(name, None)
-        for what in (Trouble.CUT, Trouble.CLOCK, Trouble.TABLE, Trouble.LOSS, Trouble.DISTURBED, Trouble.UNPINNED):
+        for what in _OF_COUNTING:
             self.problems.clear(what, meter=name)
 
     def committed(self, receipt: Receipt) -> None:
@@ -154,6 +172,7 @@ class Board:
             with self._lock:
                 rate = entry.rates.read(self.clock.now().monotonic_ns, glance.received)
             self._note_limits(name, entry.meter, known, glance)
+            self._note_absent(name, entry)
             yield entry, known, glance, rate
 
     def _note_limits(self, name: str, meter: RunningMeter, known: _Known, glance: Glance) -> None:
@@ -173,6 +192,17 @@ class Board:
         self.problems.set(Trouble.DISTURBED, glance.disturbed, meter=name, hint=hint)
         why, hint = (None, None) if glance.unpinned is None else (glance.unpinned.why, glance.unpinned.hint)
         self.problems.set(Trouble.UNPINNED, why, meter=name, hint=hint)
+
+    def _note_absent(self, name: str, entry: _Entry) -> None:
+        """Interfaces that are not there. The log has those that were missing from the start."""
+        missing = _absent(entry.meter)
+        with self._lock:
+            new, entry.absent = set(missing) - entry.absent, frozenset(missing)
+        for interface in sorted(new):
+            _log.warning("interface_not_there", extra={"fields": {"meter": name, "interface": interface}})
+        why = f"there is no {', '.join(missing)} now: nothing is counted there" if missing else None
+        hint = f"correct meters.{name}.interfaces if it is misspelt; it is counted as soon as it is there"
+        self.problems.set(Trouble.INTERFACE, why, meter=name, hint=hint)
 
     def _meter_status(self, entry: _Entry, known: _Known, glance: Glance | None, rate: Rate | None) -> MeterStatus:
         meter, start_ns = entry.meter, entry.meter.start_ns
@@ -233,3 +263,7 @@ class Board:
                 committed_at=rfc3339(newest.committed_ns),
             )
         )
+
+
+def _absent(meter: RunningMeter) -> list[str]:
+    return absent(meter.config.interfaces, meter.config.netns)

@@ -32,6 +32,8 @@ class Trouble(StrEnum):
     """Somebody has disturbed what counts: packets of the open interval may have passed uncounted."""
     UNPINNED = "not_pinned"
     """What counts in the kernel is held by this process alone: a kill would lose what was counted."""
+    INTERFACE = "interface_not_there"
+    """Nothing is counted at an interface that a meter names, for there is none of this name."""
     HOUSEKEEPING = "housekeeping_failing"
     """The store is not kept in order."""
     QUOTA = "quota_not_kept"

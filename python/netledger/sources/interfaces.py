@@ -2,7 +2,10 @@
 
 import logging
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from netledger.errors import NetledgerError
+from netledger.sources.namespaces import Namespace
 
 _ANY_REST = "*"
 _STAR_ITSELF = "[*]"
@@ -26,7 +29,32 @@ def missing(wanted: Iterable[str], there: Iterable[str]) -> list[str]:
     return [one for one in wanted if not any(fits(one, name) for name in names)]
 
 
+def absent(wanted: Sequence[str], netns: str | None = None) -> list[str]:
+    """Those of ``wanted`` that are whole names, and that no interface has now; blocks for a moment.
+
+    That none fits the beginning of a name is as it should be: nobody has dialled in. ``netns`` is the file of a network
+    namespace, by default that of the calling thread; of one that cannot be entered nothing is said.
+    """
+    names = [one for one in wanted if one.endswith(_STAR_ITSELF) or not one.endswith(_ANY_REST)]
+    if not names:
+        return []
+    if netns is None:
+        return missing(names, _there())
+    place = Namespace(netns)
+    try:
+        place.open()
+        return missing(names, place.run(_there))
+    except (NetledgerError, OSError):
+        return []
+    finally:
+        place.close()
+
+
+def _there() -> list[str]:
+    return [name for _, name in socket.if_nameindex()]
+
+
 def warn_of_missing(meter: str, wanted: Iterable[str]) -> None:
     """Logs each interface of ``wanted`` that is not there now. It is no error: interfaces come and go."""
-    for interface in missing(wanted, (name for _, name in socket.if_nameindex())):
+    for interface in missing(wanted, _there()):
         log.warning("interface_not_there", extra={"fields": {"meter": meter, "interface": interface}})
