@@ -13,10 +13,12 @@ from netledger.config.problems import Path, dotted
 from netledger.config.toml import table, value_to_toml
 from netledger.errors import NetledgerError
 from netledger.schema import CONNECTION_COLUMNS
+from netledger.sources.interfaces import takes_all
 
 _RADIUS_LISTEN: Final = str(KINDS["radius"].model_fields["listen"].default)
 _Six = ipaddress.IPv6Address
 _Address = ipaddress.IPv4Address | _Six
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _PACKET_COLUMNS = ("interface", "label")
 _WITHOUT_LABEL: Final[Mapping[object, str]] = {"packet": "a packet socket", "bpf": "a program of the kernel"}
 _SELECTIONS = ("interfaces", "interfaces_excluded", "networks", "networks_excluded")
@@ -39,6 +41,7 @@ def check(document: Mapping[str, object]) -> Iterator[tuple[Path, str, str | Non
         yield from _of_another_source(("meters", name), settings)
         yield from _too_long(("meters", name), settings)
         yield from _of_attach(("meters", name), settings)
+        yield from _of_nothing(("meters", name), settings)
         groups = table(settings.get("nflog")).get("groups")
         if not isinstance(groups, list) or not groups:
             continue
@@ -154,6 +157,29 @@ def _of_attach(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Pa
     if bpf.get("prove") is True:
         why = "no counter of nftables sees the same bytes at an interface"
         yield (*meter, "bpf", "prove"), why, "leave it out, or count at the hooks of netfilter"
+
+
+def _of_nothing(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:
+    """Meters that leave out all that they choose."""
+    chosen, excluded = (_texts(settings.get(name)) for name in ("interfaces", "interfaces_excluded"))
+    if chosen and all(any(takes_all(other, one) for other in excluded) for one in chosen):
+        why = "leave out all of interfaces: nothing would be counted"
+        yield (*meter, "interfaces_excluded"), why, "leave out a part of them, or choose others"
+    chosen, excluded = (_texts(settings.get(name)) for name in ("networks", "networks_excluded"))
+    try:
+        inner, outer = ([ipaddress.ip_network(one) for one in texts] for texts in (chosen, excluded))
+    except ValueError:
+        return  # told where it stands
+    if inner and all(any(_holds(other, one) for other in outer) for one in inner):
+        why = "leave out all of networks: nothing would be counted"
+        yield (*meter, "networks_excluded"), why, "leave out a part of them, or choose others"
+
+
+def _holds(outer: _Network, inner: _Network) -> bool:
+    if outer.version != inner.version:
+        return False
+    first, last = inner.network_address, inner.broadcast_address
+    return first in outer and last in outer
 
 
 def _too_long(meter: Path, settings: Mapping[str, object]) -> Iterator[tuple[Path, str, str | None]]:

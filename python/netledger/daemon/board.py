@@ -12,7 +12,7 @@ import netledger
 from netledger.config import Config
 from netledger.daemon.meter import RunningMeter
 from netledger.daemon.rates import Rate, Rates
-from netledger.errors import LedgerError, SourceError
+from netledger.errors import LedgerError, NetledgerError, SourceError
 from netledger.intervals import SECOND_NS, Clock
 from netledger.ledger.reader import Reader
 from netledger.live import namespace
@@ -22,6 +22,7 @@ from netledger.pipeline.problems import Problem, Problems, Trouble
 from netledger.receipt import Receipt, rfc3339
 from netledger.sources.base import Glance
 from netledger.sources.interfaces import absent
+from netledger.sources.namespaces import Namespace
 
 _log = logging.getLogger(__name__)
 
@@ -266,4 +267,15 @@ class Board:
 
 
 def _absent(meter: RunningMeter) -> list[str]:
-    return absent(meter.config.interfaces, meter.config.netns)
+    """The interfaces that are missing where a meter counts; none where one cannot look. Blocks for a moment."""
+    wanted, netns = meter.config.interfaces, meter.config.netns
+    if netns is None or not wanted:
+        return absent(wanted)
+    place = Namespace(netns)
+    try:
+        place.open()
+        return place.run(lambda: absent(wanted))
+    except (NetledgerError, OSError):
+        return []
+    finally:
+        place.close()

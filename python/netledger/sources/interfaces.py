@@ -2,10 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Iterable, Sequence
-
-from netledger.errors import NetledgerError
-from netledger.sources.namespaces import Namespace
+from collections.abc import Iterable
 
 _ANY_REST = "*"
 _STAR_ITSELF = "[*]"
@@ -23,31 +20,29 @@ def fits(wanted: str, name: str) -> bool:
     return name.startswith(wanted[:-1]) if wanted.endswith(_ANY_REST) else name == wanted
 
 
+def takes_all(pattern: str, other: str) -> bool:
+    """Whether a pattern fits every name that another one fits."""
+    if other.endswith(_STAR_ITSELF):
+        return fits(pattern, other.removesuffix(_STAR_ITSELF) + _ANY_REST)
+    if not other.endswith(_ANY_REST):
+        return fits(pattern, other)
+    is_one_name = pattern.endswith(_STAR_ITSELF) or not pattern.endswith(_ANY_REST)
+    return not is_one_name and other[:-1].startswith(pattern[:-1])
+
+
 def missing(wanted: Iterable[str], there: Iterable[str]) -> list[str]:
     """Those of ``wanted`` that fit none of the names ``there``."""
     names = list(there)
     return [one for one in wanted if not any(fits(one, name) for name in names)]
 
 
-def absent(wanted: Sequence[str], netns: str | None = None) -> list[str]:
-    """Those of ``wanted`` that are whole names, and that no interface has now; blocks for a moment.
+def absent(wanted: Iterable[str]) -> list[str]:
+    """Those of ``wanted`` that are whole names, and that no interface has now, where the calling thread is.
 
-    That none fits the beginning of a name is as it should be: nobody has dialled in. ``netns`` is the file of a network
-    namespace, by default that of the calling thread; of one that cannot be entered nothing is said.
+    That none fits the beginning of a name is as it should be: nobody has dialled in.
     """
     names = [one for one in wanted if one.endswith(_STAR_ITSELF) or not one.endswith(_ANY_REST)]
-    if not names:
-        return []
-    if netns is None:
-        return missing(names, _there())
-    place = Namespace(netns)
-    try:
-        place.open()
-        return missing(names, place.run(_there))
-    except (NetledgerError, OSError):
-        return []
-    finally:
-        place.close()
+    return missing(names, _there()) if names else []
 
 
 def _there() -> list[str]:
