@@ -98,6 +98,15 @@ def test_without_its_state_it_still_says_what_counts(lab: BpfLab) -> None:
     shutil.rmtree(gateway.runtime)
     (line,) = lines_of(gateway)
     assert line.startswith("meter lan: the kernel counts on; 500 packets, ")
+    assert line.endswith(
+        "; what was noted of its interval is gone: the next start says how much it was, and books none of it"
+    )
+    gateway.start_counting()
+    assert gateway.stop() == 0
+    first, *rest = gateway.books().intervals
+    assert (first.status, first.sent.packets) == ("interrupted", 0)
+    assert "500 packets, 50,000 bytes" in first.reason
+    assert [(one.status, one.sent.packets) for one in rest] == [("exact", 0)]
 
 
 def test_what_somebody_removed_does_not_count_on(lab: BpfLab) -> None:

@@ -175,7 +175,14 @@ def counts_on_line(meter: str, total: Count | None, *, since_ns: int | None, loo
         parts.append(f"{counted(total.packets, 'packet')}, {shown_bytes(total.bytes, Unit.AUTO)} so far")
     if looked_ns is not None:
         parts.append(f"nobody has looked since {rfc3339(looked_ns)}")
-    return f"meter {meter}: {'; '.join(parts)}; the next start books it"
+    if total is not None and since_ns is None:
+        # Without the start of its interval it is of no time, and so in no interval.
+        parts.append(
+            "what was noted of its interval is gone: the next start says how much it was, and books none of it"
+        )
+    else:
+        parts.append("the next start books it")
+    return f"meter {meter}: {'; '.join(parts)}"
 
 
 def waiting_line(meter: str, generations: int) -> str:

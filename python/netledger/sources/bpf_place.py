@@ -18,11 +18,11 @@ _MS_NOSUID: Final = 2
 _MS_NODEV: Final = 4
 _MS_NOEXEC: Final = 8
 
-_HINT_ABSENT: Final = "mount -t bpf bpf /sys/fs/bpf"
+_HINT_ABSENT: Final = "mount -t bpf bpf /sys/fs/bpf, then restart"
 # One that is mounted in such a namespace would go with its last process, and with it what lies there.
 _HINT_HIDDEN: Final = (
     "nsenter --net=/run/netns/NAME in place of `ip netns exec`, which hides it, or netns in the meter; "
-    "where the machine has none: mount -t bpf bpf /sys/fs/bpf, there and not in this namespace"
+    "where the machine has none: mount -t bpf bpf /sys/fs/bpf in the mount namespace of its first process, then restart"
 )
 
 _libc = ctypes.CDLL(None, use_errno=True)
