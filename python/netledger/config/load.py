@@ -45,6 +45,7 @@ _WORDS: Final[dict[str, tuple[str, str | None]]] = {
     "dict_type": ("{shown} is no table", "as in [{key}.NAME]"),
 }
 _OF_WORDS: Final = {"literal_error": "expected", "union_tag_invalid": "expected_tags"}
+_HINT_NO_FILE: Final = f"is the path right? without one it is {DEFAULT_PATH}, or the defaults where that is not there"
 _WRONG_SHAPE: Final = {"tuple_type", "model_type", "dict_type"}
 
 
@@ -60,7 +61,7 @@ def load(path: Path | None) -> Config:
     except FileNotFoundError as error:
         if path is None:
             return loads("", file=str(file))
-        raise ConfigError(str(file), [Problem((), None, "no such file", "leave --config out to do without")]) from error
+        raise ConfigError(str(file), [Problem((), None, "no such file", _HINT_NO_FILE)]) from error
     except OSError as error:
         raise ConfigError(str(file), [Problem((), None, (error.strerror or str(error)).lower())]) from error
     try:
