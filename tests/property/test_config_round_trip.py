@@ -14,6 +14,9 @@ NAMES = st.text("abz09_", min_size=1, max_size=16)
 INTERVALS = st.sampled_from(["1s", "90s", "5m", "90m", "1h", "1d", "31d"])
 NETWORKS = st.lists(st.sampled_from(["10.0.0.0/8", "192.0.2.7", "2001:db8::/32", "::/0"]), unique=True)
 INTERFACES = st.lists(st.sampled_from(["eth0", "wg-home", "br0.12", 'a"b', "ünf"]), unique=True)
+# Others than those that are chosen: a meter that leaves out all of these is refused.
+NETWORKS_EXCLUDED = st.lists(st.sampled_from(["172.16.0.0/12", "198.51.100.7", "fd00::/8"]), unique=True)
+INTERFACES_EXCLUDED = st.lists(st.sampled_from(["ppp*", "br0.13", 'b"a']), unique=True)
 RULES = st.fixed_dictionaries(
     {},
     optional={
@@ -35,9 +38,9 @@ MEASURES = {
 }
 SELECTIONS = {
     "interfaces": INTERFACES,
-    "interfaces_excluded": INTERFACES,
+    "interfaces_excluded": INTERFACES_EXCLUDED,
     "networks": NETWORKS,
-    "networks_excluded": NETWORKS,
+    "networks_excluded": NETWORKS_EXCLUDED,
 }
 RINGS = st.fixed_dictionaries(
     {},
